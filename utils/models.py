@@ -44,7 +44,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
     from jaxtyping import Int
     from torch import Tensor
     from transformer_lens.model_bridge import TransformerBridge
@@ -356,9 +355,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
         )
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(gguf.parent), gguf_file=gguf.name, local_files_only=True
-        )
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, local_files_only=True)
     _repair_tokenizer(tokenizer)
     # The weights are float32 now; what still says "quantised" would stop save_pretrained.
     for leftover in ("quantization_config", "_pre_quantization_dtype"):
@@ -397,7 +394,8 @@ def _repair_tokenizer(tokenizer: Any) -> None:
 def _tidy_tokenizer_config(path: Path) -> None:
     """Drop entries that only describe how the tokenizer was loaded this once."""
     config = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("is_local", "local_files_only", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
+    for key in ("is_local", "local_files_only", *ids):
         config.pop(key, None)
     config["add_bos_token"] = True  # TransformerLens asks for it, and reloads the tokenizer otherwise
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
