@@ -147,7 +147,10 @@ def auroc(scores: Float[np.ndarray, " n"] | Sequence[float], labels: Bool[np.nda
 
 
 def shuffled_null(
-    statistic: Callable[[np.ndarray], float], labels: Sequence[Any] | np.ndarray, n_shuffles: int = 200, seed: int = 0
+    statistic: Callable[[np.ndarray], float],
+    labels: Sequence[Any] | np.ndarray,
+    n_shuffles: int = 200,
+    seed: int = 0,
 ) -> Float[np.ndarray, " n_shuffles"]:
     """The statistic under shuffled labels: what chance alone gives. statistic takes an (n,) array of labels."""
     labels, rng = np.asarray(labels), np.random.default_rng(seed)

@@ -116,7 +116,7 @@ def _module(lesson: str) -> ModuleType:
 
 
 def judge(exercise: Exercise, attempt: Any) -> Verdict:
-    """Run an exercise's check on an attempt and say, in one of three ways, how it went. Never raises for a bad answer."""
+    """Run an exercise's check on an attempt and say how it went, in one of three ways. A bad answer never raises."""
     number = exercise.number
     if not callable(attempt):
         came = type(attempt).__name__
@@ -224,7 +224,12 @@ def expect_shape(result: Any, expected: Sequence[int], hint: str = "") -> None:
     """Raise `Mistake` unless the result (tensor, array, number or nested list) has the expected shape."""
     came = _shape(result)
     if came is None:
-        raise Mistake(_join(f"Your result is a {type(result).__name__}; expected numbers of shape {tuple(expected)}.", hint))
+        raise Mistake(
+            _join(
+                f"Your result is a {type(result).__name__}; expected numbers of shape {tuple(expected)}.",
+                hint,
+            )
+        )
     if came != tuple(expected):
         raise Mistake(_join(f"Your result has shape {came}; expected {tuple(expected)}.", hint))
 

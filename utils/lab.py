@@ -1,0 +1,208 @@
+"""The learner's desk: hand in an exercise, take a quiz, see progress, read a replication card.
+
+`check` is the course's one exercise mechanism. It always gives back a function that works (the learner's own once it
+passes, the course's reference until then), so that a lesson runs from top to bottom whatever is answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import html
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from utils import checks, widgets
+from utils.checks import NOT_ATTEMPTED, PASSED
+
+_MARK = {PASSED: "✔", NOT_ATTEMPTED: "○", checks.NOT_YET: "✘"}
+_WORD = {PASSED: "Passed", NOT_ATTEMPTED: "Not attempted", checks.NOT_YET: "Not yet"}
+_EDGE = {PASSED: "#009E73", NOT_ATTEMPTED: "#767676", checks.NOT_YET: "#D55E00"}
+
+
+class _Shown:
+    """A message with a plain-text and an HTML form, for notebooks, terminals and screen readers alike."""
+
+    def __init__(self, text: str, markup: str):
+        self._text, self._markup = text, markup
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        return self._markup
+
+
+def check(number: str, attempt: Callable) -> Callable:
+    """Check an exercise, say how it went, and return the function the lesson goes on with.
+
+    number: the exercise, "3.1". attempt: the learner's function (the function itself, not its result).
+    Says *not attempted*, *not yet* (naming the mistake) or *passed*. Returns the learner's function if it passed and
+    the course's reference otherwise. Raises ValueError for a number that does not exist.
+    """
+    exercise = checks.find(number)
+    verdict = checks.judge(exercise, attempt)
+    _record(number, verdict.status)
+    _display(_verdict_box(verdict))
+    return attempt if verdict.status == PASSED else exercise.reference
+
+
+def quiz(lesson: str) -> None:
+    """Show a lesson's quiz ("03"): every option answers back. Without widgets, each option unfolds its feedback."""
+    widgets.quiz(checks.quiz(lesson), lesson)
+
+
+def say(markdown: str) -> None:
+    """Show a sentence (Markdown) made from measured numbers, so that no number in the text is typed by hand."""
+    from IPython.display import Markdown
+
+    if not isinstance(markdown, str) or not markdown.strip():
+        raise ValueError(f"markdown must be a sentence, got {markdown!r}")
+    _display(Markdown(markdown))
+
+
+def replication_card(
+    paper: str,
+    arxiv: str,
+    claim: str,
+    there: Mapping[str, Any],
+    here: Mapping[str, Any],
+    why: Sequence[str],
+) -> None:
+    """Show what a paper found beside what this notebook measured, and why they differ.
+
+    there, here: the same rows for both ("model", "result", "n", "interval" …); a row missing on one side shows a dash.
+    arxiv: the identifier alone, "2310.06824", or "" for work that has none. Raises ValueError without `here`'s
+    "result" or without a reason in `why`.
+    """
+    if "result" not in here or not why:
+        raise ValueError("a replication card needs here={'result': …} and at least one reason in why")
+    rows = list(dict.fromkeys([*there, *here]))
+    source = f"{paper} (arXiv {arxiv})" if arxiv else paper
+    lines = [f"Replication card: {source}", f"Claim: {claim}"]
+    lines += [f"  {row}: there {there.get(row, '–')} | here {here.get(row, '–')}" for row in rows]
+    lines += ["Why they differ:", *(f"  - {reason}" for reason in why)]
+    e = html.escape
+    cell = 'style="text-align:left;vertical-align:top;padding:4px 12px 4px 0"'
+    link = f'<a href="https://arxiv.org/abs/{e(arxiv)}">arXiv {e(arxiv)}</a>' if arxiv else "no arXiv number"
+    body = "".join(
+        f'<tr><th scope="row" {cell}>{e(row)}</th><td {cell}>{e(str(there.get(row, "–")))}</td>'
+        f"<td {cell}>{e(str(here.get(row, '–')))}</td></tr>"
+        for row in rows
+    )
+    _display(
+        _Shown(
+            "\n".join(lines),
+            '<section style="border:1px solid #767676;border-radius:6px;padding:8px 14px;max-width:760px">'
+            f"<strong>Replication card</strong> · {e(paper)} · {link}<br><em>{e(claim)}</em>"
+            f'<table style="margin:6px 0"><thead><tr><td></td><th scope="col" {cell}>paper</th>'
+            f'<th scope="col" {cell}>here</th></tr></thead><tbody>{body}</tbody></table>'
+            f"Why they differ:<ul style='margin:2px 0'>{''.join(f'<li>{e(r)}</li>' for r in why)}</ul></section>",
+        )
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- progress
+
+
+def progress() -> None:
+    """Show how many exercises of each lesson have been passed."""
+    statuses = _read(_progress_file())
+    rows = []
+    for lesson in checks.lessons():
+        numbers = list(checks.exercises(lesson))
+        passed = [n for n in numbers if statuses.get(n, {}).get("status") == PASSED]
+        left = [n for n in numbers if n not in passed]
+        rows.append((lesson, len(passed), len(numbers), ", ".join(left) or "none"))
+    text = "\n".join(f"Lesson {lesson}: {done} of {all_} passed. Open: {left}" for lesson, done, all_, left in rows)
+    body = "".join(
+        f'<tr><th scope="row">Lesson {lesson}</th><td><meter min="0" max="{max(all_, 1)}" value="{done}">'
+        f"</meter> {done} of {all_} passed</td><td style='text-align:left'>open: {left}</td></tr>"
+        for lesson, done, all_, left in rows
+    )
+    _display(_Shown(text or "No lessons found.", f"<table>{body}</table>"))
+
+
+def export_progress(path: str | os.PathLike = "progress.csv") -> Path:
+    """Write progress as CSV (exercise, title, status, attempts, last) for an instructor, and return the file's path.
+
+    Raises OSError if the folder can't be written.
+    """
+    statuses, path = _read(_progress_file()), Path(path)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["exercise", "title", "status", "attempts", "last"])
+        for lesson in checks.lessons():
+            for number, exercise in checks.exercises(lesson).items():
+                entry = statuses.get(number, {})
+                status, attempts = entry.get("status", NOT_ATTEMPTED), entry.get("attempts", 0)
+                writer.writerow([number, exercise.title, status, attempts, entry.get("last", "")])
+    return path
+
+
+def _progress_file() -> Path:
+    from utils.models import lab_home
+
+    return Path(os.environ.get("LAB_PROGRESS") or lab_home() / "progress.json")
+
+
+def _record(number: str, status: str) -> None:
+    """Note an attempt in the progress file. A disk that can't be written costs a warning, not the lesson."""
+    if status == NOT_ATTEMPTED:
+        return
+    path = _progress_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=5):
+            statuses = _read(path)
+            before = statuses.get(number, {})
+            # A pass is kept: trying something else afterwards does not take it away.
+            kept = PASSED if PASSED in (status, before.get("status")) else status
+            now = datetime.datetime.now().isoformat(timespec="seconds")
+            statuses[number] = {"status": kept, "attempts": before.get("attempts", 0) + 1, "last": now}
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(statuses, indent=1), encoding="utf-8")
+            os.replace(temporary, path)
+    except (OSError, Timeout) as error:
+        message = f"Your progress could not be saved in {path} ({error}). Set LAB_HOME to a folder you can write to."
+        warnings.warn(message, stacklevel=3)
+
+
+def _read(path: Path) -> dict[str, dict]:
+    """The saved progress; a damaged file is put aside under another name, so that nothing is lost."""
+    if not path.exists():
+        return {}
+    try:
+        statuses = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(statuses, dict) and all(isinstance(entry, dict) for entry in statuses.values()):
+            return statuses
+    except (ValueError, UnicodeDecodeError):
+        pass
+    aside = path.with_suffix(f".damaged-{datetime.datetime.now():%Y%m%d-%H%M%S}.json")
+    with contextlib.suppress(OSError):
+        os.replace(path, aside)
+    warnings.warn(f"The progress file {path} was damaged. It was kept as {aside.name}; a new one starts.", stacklevel=2)
+    return {}
+
+
+def _verdict_box(verdict: checks.Verdict) -> _Shown:
+    mark, word, edge = _MARK[verdict.status], _WORD[verdict.status], _EDGE[verdict.status]
+    message = verdict.message.removeprefix(f"{word}. ").removeprefix(f"{word} yet. ")
+    return _Shown(
+        f"{mark} Exercise {verdict.number} · {word}. {message}",
+        f'<div role="status" style="border-left:5px solid {edge};padding:4px 12px;margin:4px 0;max-width:760px">'
+        f"{mark} <strong>Exercise {verdict.number} · {word}.</strong> {widgets.inline_code(message)}</div>",
+    )
+
+
+def _display(shown: Any) -> None:
+    from IPython.display import display
+
+    display(shown)
