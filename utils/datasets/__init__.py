@@ -15,9 +15,39 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from utils.datasets.card import Card
+from utils.datasets.cities import City, cities, city_table
+from utils.datasets.colours import Thing, colour_things, colours
+from utils.datasets.grammar import grammar
+from utils.datasets.labelled import Labelled, derange, split_groups
+from utils.datasets.landmark_statements import landmark_statements
 from utils.datasets.landmarks import Landmark, landmarks
+from utils.datasets.numbers import numbers
+from utils.datasets.quotations import Quotation, quotations
+from utils.datasets.sentiment import sentiment
+from utils.datasets.spanish import spanish
 
-__all__ = ["Card", "Landmark", "card", "landmarks"]
+__all__ = [
+    "Card",
+    "City",
+    "Labelled",
+    "Landmark",
+    "Quotation",
+    "Thing",
+    "card",
+    "cities",
+    "city_table",
+    "colour_things",
+    "colours",
+    "derange",
+    "grammar",
+    "landmark_statements",
+    "landmarks",
+    "numbers",
+    "quotations",
+    "sentiment",
+    "spanish",
+    "split_groups",
+]
 
 
 def card(name: str) -> Card:

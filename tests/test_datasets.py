@@ -1,0 +1,160 @@
+"""The datasets keep their promises: no entity crosses a split, labels are balanced, cards count right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from utils import datasets
+
+BUILT = {
+    "cities": lambda: datasets.cities(300, ("is in", "is not in", "one of", "lies outside")),
+    "cities, all": lambda: datasets.cities(537),
+    "cities by country": lambda: datasets.cities(300, ("is in", "is not in"), split_by="country"),
+    "colours": lambda: datasets.colours(("are", "are not", "the colour of")),
+    "numbers": lambda: datasets.numbers(150, ("larger", "smaller")),
+    "spanish": lambda: datasets.spanish(("means", "does not mean")),
+    "sentiment": lambda: datasets.sentiment(("was", "found", "was not")),
+    "grammar": datasets.grammar,
+    "landmark statements": lambda: datasets.landmark_statements(("is located in", "is not located in")),
+}
+
+
+@pytest.fixture(params=BUILT, ids=str)
+def data(request) -> datasets.Labelled:
+    return BUILT[request.param]()
+
+
+def test_labels_are_balanced_within_each_template(data):
+    for template in set(data.templates):
+        labels = data.where(template=template).labels
+        assert labels.sum() * 2 == len(labels), template
+
+
+def test_every_pair_holds_one_true_and_one_false(data):
+    for pair in set(data.pairs.tolist()):
+        labels = data.labels[data.pairs == pair]
+        assert len(labels) == 2 and labels.sum() == 1
+
+
+def test_no_entity_crosses_a_split(data):
+    for seed in range(3):
+        train, test = data.split(seed=seed)
+        assert sorted(np.concatenate([train, test])) == list(range(len(data)))
+        assert not {data.groups[i] for i in train} & {data.groups[i] for i in test}
+        assert len(train) and len(test)
+
+
+def test_no_country_crosses_a_split_by_country():
+    data = datasets.cities(300, ("is in", "is not in"), split_by="country")
+    for seed in range(5):
+        train, test = data.split(seed=seed)
+        met = {data.notes[column][i] for i in train for column in ("country", "said")}
+        new = {data.notes[column][i] for i in test for column in ("country", "said")}
+        assert not met & new
+
+
+@pytest.mark.parametrize(
+    "name, build",
+    [
+        ("cities", datasets.cities),
+        ("colours", datasets.colours),
+        ("spanish", datasets.spanish),
+        ("landmark_statements", datasets.landmark_statements),
+    ],
+)
+def test_each_answer_is_said_as_often_truly_as_falsely(name, build):
+    data = build()
+    said = np.array(data.notes["said"])
+    assert Counter(said[data.labels]) == Counter(said[~data.labels])
+
+
+def test_no_sentence_twice_and_the_same_every_time(data):
+    assert len(set(data.texts)) == len(data)
+    assert datasets.cities(50).texts == datasets.cities(50).texts
+
+
+def test_colours_hold_at_least_120_things_with_several_atypical_colours():
+    things = datasets.colour_things()
+    assert len(things) >= 120
+    assert len({thing.name for thing in things}) == len(things)
+    for thing in things:
+        assert len({thing.typical, *thing.atypical}) == 4
+
+
+def test_numbers_can_not_be_told_from_one_number_over_both_templates():
+    data = datasets.numbers(100, ("larger", "smaller"))
+    for column in ("first", "second"):
+        by_number = Counter()
+        for value, label in zip(data.notes[column], data.labels, strict=True):
+            by_number[value] += 1 if label else -1
+        assert set(by_number.values()) == {0}
+
+
+def test_quotations_label_tokens_of_a_clause_evenly():
+    found = datasets.quotations()
+    assert Counter(q.quoted for q in found) == {True: len(found) // 2, False: len(found) // 2}
+    for q in found:
+        low, high = q.span
+        assert q.text[low:high].lower() == q.group.lower()
+        assert (q.text[low - 1] == '"') == q.quoted
+        words = [(0, 0), (low, low + 3), (low + 3, high), (high, high + 1)]
+        assert q.of_clause(words).tolist() == [False, True, True, False]
+        assert q.inside(words).tolist() == [False, q.quoted, q.quoted, False]
+
+
+@pytest.mark.parametrize(
+    "name, count",
+    [
+        ("cities", lambda: len(datasets.city_table())),
+        ("colours", lambda: len(datasets.colour_things())),
+        ("numbers", lambda: len(set(datasets.numbers().groups))),
+        ("spanish", lambda: len(set(datasets.spanish().groups))),
+        ("sentiment", lambda: len(datasets.sentiment())),
+        ("grammar", lambda: len(datasets.grammar())),
+        ("landmark_statements", lambda: len(set(datasets.landmark_statements().groups))),
+        ("quotations", lambda: len(datasets.quotations())),
+    ],
+)
+def test_cards_count_right(name, count):
+    card = import_module(f"utils.datasets.{name}").CARD
+    assert card.n == count()
+    assert card.licence and card.leaks
+    assert datasets.card(name) == card
+
+
+def test_take_where_sample_keep_columns_together():
+    data = datasets.cities(40, ("is in", "is not in"))
+    part = data.where(template="is not in").sample(7, seed=3)
+    assert len(part) == 14 and set(part.templates) == {"is not in"}
+    for text, city, said, label in zip(part.texts, part.notes["city"], part.notes["said"], part.labels, strict=True):
+        assert city in text and said in text
+        assert label == (said != dict(zip(data.notes["city"], data.notes["country"], strict=True))[city])
+    assert len(data.take(data.labels)) == len(data) // 2
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda: datasets.cities(9999), "n is 9999"),
+        (lambda: datasets.cities(split_by="continent"), "split_by is 'continent'"),
+        (lambda: datasets.cities(templates=("was in",)), "templates is"),
+        (lambda: datasets.colours(()), "templates is"),
+        (lambda: datasets.numbers(99999), "n is 99999"),
+        (lambda: datasets.sentiment(("x",)), "templates is"),
+        (lambda: datasets.spanish(("x",)), "templates is"),
+        (lambda: datasets.landmark_statements(("x",)), "templates is"),
+        (lambda: datasets.cities(20).where(colour="red"), "no column 'colour'"),
+        (lambda: datasets.cities(20).take(np.ones(3, bool)), "rows is a mask"),
+        (lambda: datasets.cities(20).sample(21), "n_groups is 21"),
+        (lambda: datasets.split_groups(["a", "a"]), "at least 2"),
+        (lambda: datasets.split_groups(["a", "b"], test_fraction=1.5), "test_fraction is 1.5"),
+        (lambda: datasets.derange(["a", "a", "b"]), "can't be deranged"),
+    ],
+)
+def test_bad_input_is_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

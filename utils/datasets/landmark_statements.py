@@ -1,0 +1,62 @@
+"""Landmarks as statements, true and false: a second topic with the same relation as cities ("is in")."""
+
+from __future__ import annotations
+
+from utils.datasets.card import Card
+from utils.datasets.labelled import Labelled, derange, true_false
+from utils.datasets.landmarks import Landmark, landmarks
+
+TEMPLATES = {
+    "is located in": "The {landmark} is located in {city}.",
+    "is not located in": "The {landmark} is not located in {city}.",
+}
+NEGATED = {"is not located in"}
+
+CARD = Card(
+    name="landmark_statements",
+    what="Does this landmark stand in this city?",
+    how_made=(
+        "The landmarks of utils/datasets/landmarks.py that do not hold their city's name. False cities are the true "
+        "ones in another order, so every city is said as often truly as falsely."
+    ),
+    n=81,  # landmarks; each gives two statements a template
+    licence="CC BY 4.0",
+    leaks=(
+        "Cities with several landmarks (Paris, New York) are met on both sides of a split by landmark.",
+        "Famous landmarks stand next to their city's name in most texts: co-occurrence alone separates the classes.",
+    ),
+)
+
+
+def _places() -> list[Landmark]:
+    return [place for place in landmarks() if not place.names_its_city]
+
+
+def landmark_statements(templates: tuple[str, ...] = ("is located in",), seed: int = 0) -> Labelled:
+    """For each template and landmark one true statement and one false one. The landmark is the group.
+
+    Notes: landmark, city (the true one), said, negated. Raises ValueError for an unknown template.
+    """
+    unknown = [t for t in templates if t not in TEMPLATES]
+    if unknown or not templates:
+        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    places = _places()
+    said = derange([place.city for place in places], seed=seed)
+    rows = []
+    for t, template in enumerate(templates):
+        for i, place in enumerate(places):
+            for city in (place.city, said[i]):
+                rows.append(
+                    {
+                        "text": TEMPLATES[template].format(landmark=place.name, city=city),
+                        "label": (city == place.city) != (template in NEGATED),
+                        "group": place.name,
+                        "template": template,
+                        "pair": t * len(places) + i,
+                        "landmark": place.name,
+                        "city": place.city,
+                        "said": city,
+                        "negated": template in NEGATED,
+                    }
+                )
+    return true_false(rows, "landmark_statements", CARD)
