@@ -1,0 +1,769 @@
+"""Follow an answer through the model: which parts write it, which parts it would change if they changed.
+
+Four instruments, from cheap and indirect to dear and causal:
+
+- *Direct logit attribution* splits the final logit difference into what each layer and head wrote. It sees
+  only the last step: a part that works through later parts gets no credit.
+- *Attribution* (gradient x input, integrated gradients) shares the output out over the input tokens. It depends
+  on a baseline that somebody has to choose.
+- *Activation patching* copies one activation from a run on another prompt and reads what changes. It is causal, and
+  it is about this pair of prompts: what the two share is invisible to it.
+- *Attribution patching* estimates every patch at once from one gradient. It is a straight-line guess, and worst
+  where the model bends: early layers, saturated attention, large patches.
+
+What misleads. *Redundancy*: with a backup in place, removing a part changes little though the part was working.
+*Off-distribution*: a patched run mixes two prompts, and no real prompt may look like that. *Normalisation*: a recovery
+of 0.5 can mean that half of the answer arrived, or that the old answer was destroyed; patch from an unrelated prompt
+to tell these apart (`tests/test_tracing.py` and lesson 02 both do). *Saturation*: where the output is flat, the
+gradient is zero although the part matters.
+
+All runs use TransformerLens hooks (`run_with_hooks`) and work on any causal model that TransformerBridge wraps.
+Positions, axes: `batch pos d_model head d_head d_vocab`; logits and their differences are in nats.
+
+Sources: Meng et al. 2022 (arXiv 2202.05262, causal tracing); Wang et al. 2022 (2211.00593, logit difference, path
+patching); Zhang & Nanda 2023 (2309.16042, metrics and methods of patching); Heimersheim & Nanda 2024 (2404.15255, how
+to read a patch); Nanda 2023 ("Attribution Patching", neelnanda.io); Syed et al. 2023 (2310.10348); Kramar et al. 2024
+(2403.00745, AtP*); Geva et al. 2023 (2304.14767, attention knockout); Sundararajan et al. 2017 (1703.01365, integrated
+gradients); Elhage et al. 2021 (transformer-circuits.pub, the residual stream as a sum).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from utils.datasets import Landmark
+
+__all__ = [
+    "CLASSES",
+    "Attribution",
+    "Pair",
+    "PairSet",
+    "attribution_patching",
+    "direct_logit_attribution",
+    "gradient_times_input",
+    "input_residual",
+    "integrated_gradients",
+    "knock_out_attention",
+    "logit_difference",
+    "make_pairs",
+    "matched_noise",
+    "patch",
+    "patch_attention",
+    "patch_heads",
+    "patch_mlp",
+    "patch_residual",
+    "position_classes",
+    "record",
+    "recovery",
+    "zero_attention",
+]
+
+CLASSES = ("subject, earlier", "subject, last", "in between", "last")
+_HOOKS = {"resid": "hook_resid_pre", "attn": "hook_attn_out", "mlp": "hook_mlp_out", "head": "attn.hook_z"}
+
+
+# ------------------------------------------------------------------------------------------------------ pairs
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two prompts that differ in one subject only, and the first token of each one's answer.
+
+    clean, corrupt: (pos,) token ids of one length, beginning-of-text token included. subject: (start, stop) positions
+    outside which the prompts are identical. answer, other: token ids that follow the clean and the corrupt prompt.
+    Raises ValueError when the prompts are not aligned: a patch copies position for position, and would otherwise
+    mix up words. Unequal subjects must be paired with others of their own length.
+    """
+
+    clean: Int[Tensor, " pos"]
+    corrupt: Int[Tensor, " pos"]
+    answer: int
+    other: int
+    subject: tuple[int, int]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("clean", "corrupt"):
+            _check_ids(field, getattr(self, field))
+        if len(self.clean) != len(self.corrupt):
+            raise ValueError(
+                f"clean has {len(self.clean)} tokens and corrupt {len(self.corrupt)}: "
+                "position-for-position patching needs prompts of one length"
+            )
+        if self.answer == self.other:
+            raise ValueError(f"answer and other are both token {self.answer}: their logit difference is always 0")
+        start, stop = self.subject
+        if not 0 <= start < stop < len(self.clean):
+            raise ValueError(f"subject must be (start, stop) before the last position, got {self.subject}")
+        differs = (self.clean != self.corrupt).nonzero().flatten()
+        if not len(differs):
+            raise ValueError("clean and corrupt are the same prompt: there is nothing to patch")
+        if int(differs.min()) < start or int(differs.max()) >= stop:
+            raise ValueError(f"the prompts differ at positions {differs.tolist()}, outside the subject {self.subject}")
+
+    def swapped(self) -> Pair:
+        """The same pair read the other way: the corrupt prompt becomes the clean one."""
+        name = " / ".join(reversed(self.name.split(" / ")))
+        return Pair(self.corrupt, self.clean, self.other, self.answer, self.subject, name)
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Counterfactual pairs with the rule that made them and what the rule threw away.
+
+    `dropped` maps a reason to the names it removed, so that kept and total can always be reported.
+    """
+
+    pairs: tuple[Pair, ...]
+    rule: str
+    n_candidates: int
+    dropped: dict[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self.pairs[index]
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{len(names)} {reason}" for reason, names in self.dropped.items())
+        return (
+            f"{len(self)} pairs from {self.n_candidates} candidates (left out: {reasons or 'none'})\nRule: {self.rule}"
+        )
+
+
+def make_pairs(
+    model: TransformerBridge,
+    places: Sequence[Landmark],
+    template: str | None = None,
+    min_margin: float = 0.1,
+) -> PairSet:
+    """Keep the places the model knows and pair those whose names are equally long.
+
+    A place is kept when (1) its name does not contain its city, (2) the model's top next token is the first token of
+    the city, by at least `min_margin` nats over the runner-up (so that no rounding can change the set). Kept
+    places are taken in order; each is paired with the first later one of the same number of subject tokens whose
+    city begins with another token. Each place is used once at most, so the pairs are independent of one another.
+    Raises ValueError for an empty list or a negative margin.
+    """
+    if not len(places):
+        raise ValueError("places must hold at least one landmark, got none")
+    if min_margin < 0:
+        raise ValueError(f"min_margin must be 0 or more nats, got {min_margin}")
+    dropped: dict[str, list[str]] = {"name holds the city": [], "not known": [], "no partner": []}
+    asked = []
+    for place in places:
+        if place.names_its_city:
+            dropped["name holds the city"].append(place.name)
+        else:
+            prompt = place.prompt(template) if template else place.prompt()
+            tokens = model.to_tokens(prompt)[0]
+            answer = int(model.to_tokens(" " + place.city, prepend_bos=False)[0, 0])
+            asked.append((place, tokens, answer, _subject_span(model, prompt, place.name)))
+    known = []
+    for item, logits in zip(asked, _batched_last_logits(model, [tokens for _, tokens, _, _ in asked])):
+        top = logits.topk(2)
+        if int(top.indices[0]) == item[2] and float(top.values[0] - top.values[1]) >= min_margin:
+            known.append(item)
+        else:
+            dropped["not known"].append(item[0].name)
+
+    pairs, free = [], list(known)
+    while free:
+        place, tokens, answer, subject = free.pop(0)
+        partner = next((k for k in free if k[3] == subject and k[2] != answer and len(k[1]) == len(tokens)), None)
+        if partner is None:
+            dropped["no partner"].append(place.name)
+            continue
+        free.remove(partner)
+        name = f"{place.name} / {partner[0].name}"
+        pairs.append(Pair(tokens, partner[1], answer, partner[2], subject, name))
+    rule = (
+        "the name does not contain the city; the top next token is the city's first token by at least "
+        f"{min_margin} nats; partners have equally many subject tokens and other first tokens; each place once"
+    )
+    return PairSet(tuple(pairs), rule, len(places), {k: tuple(v) for k, v in dropped.items() if v})
+
+
+def _subject_span(model: TransformerBridge, prompt: str, subject: str) -> tuple[int, int]:
+    """Positions (start, stop) of the subject's tokens; a space before a word belongs to the word's token."""
+    at = prompt.index(subject)
+    before = prompt[:at].rstrip(" ")
+    return model.to_tokens(before).shape[1], model.to_tokens(prompt[: at + len(subject)]).shape[1]
+
+
+def _batched_last_logits(model: TransformerBridge, prompts: list[Tensor], batch_size: int = 16) -> list[Tensor]:
+    """Next-token logits of many prompts, in their order. Equal lengths run together, so nothing is padded."""
+    by_length: dict[int, list[int]] = {}
+    for i, tokens in enumerate(prompts):
+        by_length.setdefault(len(tokens), []).append(i)
+    out: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for rows in by_length.values():
+            for chunk in (rows[k : k + batch_size] for k in range(0, len(rows), batch_size)):
+                logits = _run(model, torch.stack([prompts[i] for i in chunk]), [])
+                out.update(zip(chunk, logits))
+    return [out[i] for i in range(len(prompts))]
+
+
+def position_classes(pair: Pair) -> Bool[Tensor, "site pos"]:
+    """Which positions belong to each of `CLASSES`: a (4, pos) mask.
+
+    Pairs of different lengths have no common positions, but they have these in common: the subject's tokens before
+    its last one, its last one, the words in between, the last position. The positions before the subject are in
+    no class: up to the subject the two prompts are identical, and so is everything computed there.
+    """
+    start, stop = pair.subject
+    masks = torch.zeros(len(CLASSES), len(pair.clean), dtype=torch.bool)
+    masks[0, start : stop - 1] = True
+    masks[1, stop - 1] = True
+    masks[2, stop:-1] = True
+    masks[3, -1] = True
+    return masks
+
+
+# ---------------------------------------------------------------------------------------------------- metrics
+
+
+def logit_difference(logits: Float[Tensor, "*batch d_vocab"], answer: int, other: int) -> Float[Tensor, "*batch"]:
+    """How many nats the model prefers `answer` to `other`: the difference of their logits.
+
+    logits: (..., d_vocab). The softmax's normaliser cancels, so this is also the difference of log-probabilities,
+    and a linear readout of the final residual. Raises ValueError for token ids outside the vocabulary.
+    Source: Wang et al. 2022 (2211.00593).
+    """
+    d_vocab = logits.shape[-1]
+    for name, token in (("answer", answer), ("other", other)):
+        if not 0 <= token < d_vocab:
+            raise ValueError(f"{name} must be a token id below {d_vocab}, got {token}")
+    return logits[..., answer] - logits[..., other]
+
+
+def recovery(
+    patched: Float[Tensor, "*sites"], clean: float | Tensor, corrupt: float | Tensor, minimum: float = 0.5
+) -> Float[Tensor, "*sites"]:
+    """How far a patch moves the corrupt run to the clean one: 0 is no effect, 1 is all the way.
+
+    patched: logit differences (nats) of patched runs, any shape. Below 0 and above 1 are possible and mean what they
+    say. Raises ValueError when clean and corrupt lie less than `minimum` nats apart: the ratio would be noise.
+    Source: the normalisation of Wang et al. 2022 (2211.00593); its pitfalls: Zhang & Nanda 2023 (2309.16042).
+    """
+    span = float(clean) - float(corrupt)
+    if abs(span) < minimum:
+        raise ValueError(
+            f"clean ({float(clean):.3f}) and corrupt ({float(corrupt):.3f}) must differ by at least {minimum} nats, "
+            "or dividing by their difference only magnifies noise"
+        )
+    return (torch.as_tensor(patched) - float(corrupt)) / span
+
+
+# ------------------------------------------------------------------------------------------------ running
+
+
+def record(
+    model: TransformerBridge, tokens: Int[Tensor, " pos"], component: str = "resid"
+) -> Float[Tensor, "layer pos *d"]:
+    """One component's activations in every layer of one run.
+
+    component: "resid" (the residual stream entering each block), "attn" or "mlp" (what the block's two halves add),
+    all (layer, pos, d_model); "head" (each head's output before W_O), (layer, pos, head, d_head).
+    """
+    _check_component(component)
+    _check_ids("tokens", tokens)
+    kept: list[Tensor] = []
+    hooks = [(name, lambda act, hook: kept.append(act[0].detach().clone())) for name in _names(model, component)]
+    with torch.no_grad():
+        _run(model, tokens[None], hooks)
+    stack = torch.stack(kept)
+    return _by_head(model, stack) if component == "head" else stack
+
+
+def last_logits(model: TransformerBridge, tokens: Int[Tensor, " pos"]) -> Float[Tensor, " d_vocab"]:
+    """The logits of the next token after one prompt. The unembedding is applied to the last position only."""
+    _check_ids("tokens", tokens)
+    with torch.no_grad():
+        return _run(model, tokens[None], [])[0]
+
+
+def patch(
+    model: TransformerBridge,
+    pair: Pair,
+    source: Float[Tensor, "layer pos *d"],
+    where: Bool[Tensor, "site pos *head"],
+    component: str = "resid",
+    layers: Iterable[int] | None = None,
+    start: Float[Tensor, "pos d_model"] | None = None,
+) -> Float[Tensor, "layer site"]:
+    """Logit difference of the corrupt run with one component overwritten at one layer and one set of positions.
+
+    source: what to write, as `record` returns it (usually of `pair.clean`). where: a mask (site, pos), or
+    (site, pos, head) for component "head"; every site is a patch of its own. layers: which (default all). start: put
+    these (pos, d_model) into the first block instead of the corrupt prompt's own embeddings. Returns nats, one
+    row a layer in the order given.
+
+    How it is made fast and stays exact: below the patched layer a patched run *is* the corrupt run. So the batch
+    starts with that one run, and at the door of each block gains one copy a site, which is patched there. One
+    forward pass gives the whole layer x site map at half the cost of running every patch from the bottom.
+    Raises ValueError for shapes that don't fit. Sources: Meng et al. 2022 (2202.05262), Wang et al. 2022 (2211.00593).
+    """
+    _check_component(component)
+    layers = _layers(model, layers)
+    n_pos, n_heads = len(pair.corrupt), model.cfg.n_heads
+    expected = (n_pos, n_heads) if component == "head" else (n_pos,)
+    if where.dtype != torch.bool or where.ndim != 1 + len(expected) or tuple(where.shape[1:]) != expected:
+        raise ValueError(
+            f"where must be a bool mask of shape (site, {', '.join(map(str, expected))}), "
+            f"got {where.dtype} {tuple(where.shape)}"
+        )
+    if tuple(source.shape[:2]) != (model.cfg.n_layers, n_pos):
+        raise ValueError(
+            f"source must begin with (n_layers, pos) = ({model.cfg.n_layers}, {n_pos}), got {tuple(source.shape)}: "
+            "it has to come from a prompt of the same length"
+        )
+    n_sites = len(where)
+    chosen = where[..., None]  # one more axis: d_model or d_head
+
+    def branch(x: Tensor, hook) -> Tensor:  # a copy of the untouched run for each site
+        return torch.cat([x, x[:1].expand(n_sites, *x.shape[1:])])
+
+    def overwrite(layer: int) -> Callable:
+        def hook_fn(x: Tensor, hook) -> Tensor:
+            new = _by_head(model, x[-n_sites:]) if component == "head" else x[-n_sites:]
+            new = torch.where(chosen, source[layer], new)
+            return torch.cat([x[:-n_sites], new.reshape(x[-n_sites:].shape)])
+
+        return hook_fn
+
+    hooks = []
+    if start is not None:
+        hooks.append(("blocks.0.hook_resid_pre", lambda x, hook: start[None].expand_as(x)))
+    for layer in layers:
+        hooks.append((f"blocks.{layer}.hook_resid_pre", branch))
+        hooks.append((f"blocks.{layer}.{_HOOKS[component]}", overwrite(layer)))
+    with torch.no_grad():
+        logits = _run(model, pair.corrupt[None], hooks)
+    # Branches stand in the batch in the order in which the blocks ran.
+    values = logit_difference(logits, pair.answer, pair.other)[1:].reshape(len(layers), n_sites)
+    order = {layer: i for i, layer in enumerate(sorted(layers))}
+    return values[[order[layer] for layer in layers]]
+
+
+def patch_residual(
+    model: TransformerBridge,
+    pair: Pair,
+    where: Bool[Tensor, "site pos"] | None = None,
+    source: Float[Tensor, "layer pos d_model"] | None = None,
+    layers: Iterable[int] | None = None,
+) -> Float[Tensor, "layer site"]:
+    """Logit differences (nats) when the residual stream entering each block is taken from the clean run.
+
+    where: default `position_classes(pair)`. source: default the clean run; a control goes here. See `patch`.
+    """
+    source = record(model, pair.clean) if source is None else source
+    return patch(model, pair, source, position_classes(pair) if where is None else where, "resid", layers)
+
+
+def patch_attention(
+    model: TransformerBridge,
+    pair: Pair,
+    where: Bool[Tensor, "site pos"] | None = None,
+    layers: Iterable[int] | None = None,
+) -> Float[Tensor, "layer site"]:
+    """As `patch_residual`, for what each attention layer adds to the stream (all its heads together)."""
+    where = position_classes(pair) if where is None else where
+    return patch(model, pair, record(model, pair.clean, "attn"), where, "attn", layers)
+
+
+def patch_mlp(
+    model: TransformerBridge,
+    pair: Pair,
+    where: Bool[Tensor, "site pos"] | None = None,
+    layers: Iterable[int] | None = None,
+) -> Float[Tensor, "layer site"]:
+    """As `patch_residual`, for what each MLP adds to the stream."""
+    where = position_classes(pair) if where is None else where
+    return patch(model, pair, record(model, pair.clean, "mlp"), where, "mlp", layers)
+
+
+def patch_heads(
+    model: TransformerBridge,
+    pair: Pair,
+    positions: Bool[Tensor, " pos"] | None = None,
+    layers: Iterable[int] | None = None,
+) -> Float[Tensor, "layer head"]:
+    """Logit differences (nats) when one head's output is taken from the clean run, at the given positions.
+
+    positions: (pos,) mask, default the last position only.
+    """
+    if positions is None:
+        positions = torch.zeros(len(pair.clean), dtype=torch.bool)
+        positions[-1] = True
+    n_heads = model.cfg.n_heads
+    where = positions[None, :, None] & torch.eye(n_heads, dtype=torch.bool)[:, None, :]
+    return patch(model, pair, record(model, pair.clean, "head"), where, "head", layers)
+
+
+def matched_noise(
+    base: Float[Tensor, "layer pos d_model"], other: Float[Tensor, "layer pos d_model"], seed: int = 0
+) -> Float[Tensor, "layer pos d_model"]:
+    """A control for patching: `base` plus a random step exactly as long as the step to `other`, at each position.
+
+    Where base and other agree the step is zero. Raises ValueError for shapes that differ.
+    """
+    if base.shape != other.shape:
+        raise ValueError(f"base and other must have one shape, got {tuple(base.shape)} and {tuple(other.shape)}")
+    noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(seed)).to(base)
+    length = (other - base).norm(dim=-1, keepdim=True)
+    return base + noise / noise.norm(dim=-1, keepdim=True) * length
+
+
+# --------------------------------------------------------------------------------------------------- knock-outs
+
+
+def zero_attention(
+    model: TransformerBridge, tokens: Int[Tensor, " pos"], answer: int, other: int
+) -> Float[Tensor, " layer"]:
+    """Nats of logit difference lost when one layer's attention writes nothing at the last position.
+
+    Positive: the layer was helping. A zero is not an average: the stream may never look like that (see the module's
+    notes), and with redundancy the loss understates the part. Returns (n_layers,).
+    """
+    hook = "hook_attn_out"
+    return _lost(model, tokens, answer, other, range(model.cfg.n_layers), hook, _zero_last)
+
+
+def _zero_last(rows: Tensor) -> Tensor:
+    rows = rows.clone()
+    rows[:, -1] = 0
+    return rows
+
+
+def knock_out_attention(
+    model: TransformerBridge,
+    tokens: Int[Tensor, " pos"],
+    answer: int,
+    other: int,
+    positions: Bool[Tensor, " pos"],
+    window: int = 1,
+) -> Float[Tensor, " layer"]:
+    """Nats lost when the last position can't look at `positions`, in `window` layers centred on each layer.
+
+    The attention scores are set to minus infinity before the softmax, so what is left still sums to one. Returns
+    (n_layers,). Raises ValueError for a mask that is empty, covers everything, or an even or negative window.
+    Source: "attention knockout", Geva et al. 2023 (2304.14767).
+    """
+    _check_ids("tokens", tokens)
+    if positions.dtype != torch.bool or positions.shape != tokens.shape:
+        raise ValueError(f"positions must be a bool mask of shape {tuple(tokens.shape)}, got {positions}")
+    if not positions.any() or positions.all():
+        raise ValueError("positions must leave out at least one position and name at least one")
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be odd and positive, got {window}")
+    n_layers, half = model.cfg.n_layers, window // 2
+    rows = torch.arange(1, n_layers + 1)  # row 0 is the untouched run
+
+    def block(layer: int) -> Callable:
+        def hook_fn(scores: Tensor, hook) -> Tensor:
+            scores = scores.clone()
+            hit = rows[(rows - 1 - layer).abs() <= half]
+            cut = scores[hit, :, -1]
+            scores[hit, :, -1] = cut.masked_fill(positions, torch.finfo(scores.dtype).min)
+            return scores
+
+        return hook_fn
+
+    hooks = [(f"blocks.{layer}.attn.hook_attn_scores", block(layer)) for layer in range(n_layers)]
+    with torch.no_grad():
+        logits = _run(model, tokens[None].expand(n_layers + 1, -1), hooks)
+    values = logit_difference(logits, answer, other)
+    return values[0] - values[1:]
+
+
+def _lost(model, tokens, answer, other, layers, hook_name: str, edit: Callable) -> Tensor:
+    """Branch one copy a layer, apply `edit` to it at that layer's hook, and return the nats lost."""
+    _check_ids("tokens", tokens)
+
+    def branch(x: Tensor, hook) -> Tensor:
+        return torch.cat([x, x[:1]])
+
+    def change(x: Tensor, hook) -> Tensor:
+        return torch.cat([x[:-1], edit(x[-1:])])
+
+    hooks = []
+    for layer in layers:
+        hooks += [(f"blocks.{layer}.hook_resid_pre", branch), (f"blocks.{layer}.{hook_name}", change)]
+    with torch.no_grad():
+        values = logit_difference(_run(model, tokens[None], hooks), answer, other)
+    return values[0] - values[1:]
+
+
+# ------------------------------------------------------------------------------------ direct logit attribution
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where the final logit difference comes from, in nats; the parts add up to `total`.
+
+    embed: the token (and position) embedding. heads: (layer, head). attn: (layer,), all of a layer's heads and its
+    output bias. mlp: (layer,). bias: final norm's and unembedding's constants. total: the model's own logit difference.
+    """
+
+    embed: float
+    heads: Float[Tensor, "layer head"]
+    attn: Float[Tensor, " layer"]
+    mlp: Float[Tensor, " layer"]
+    bias: float
+    total: float
+
+    @property
+    def summed(self) -> float:
+        """embed + attention + MLPs + bias: equal to `total` up to rounding."""
+        return self.embed + float(self.attn.sum()) + float(self.mlp.sum()) + self.bias
+
+
+def direct_logit_attribution(
+    model: TransformerBridge, tokens: Int[Tensor, " pos"], answer: int, other: int
+) -> Attribution:
+    """Split the logit difference at the last position into what each layer and head wrote to it.
+
+    The final norm divides by a number that depends on the whole stream. Held at the value of this run it turns the
+    readout into a fixed direction, and a dot product with each part's output gives its share. Frozen, it no longer
+    tells what would happen *without* the part: the scale would move too. Parts that act through later parts get no
+    credit. Models that squash their logits (Gemma-2) are attributed before the squashing; then `summed` is not `total`.
+    Source: Elhage et al. 2021; Wang et al. 2022 (2211.00593).
+    """
+    _check_ids("tokens", tokens)
+    kept: dict[str, list[Tensor]] = {name: [] for name in ("resid", "attn", "mlp", "head")}
+    hooks = []
+    for component in kept:
+        for name in _names(model, component):
+            hooks.append((name, lambda x, hook, key=component: kept[key].append(x[0, -1].detach())))
+    scale: list[Tensor] = []
+    hooks.append(("ln_final.hook_scale", lambda x, hook: scale.append(x.detach())))
+    with torch.no_grad():
+        logits = _run(model, tokens[None], hooks)[0]
+        direction, bias = _frozen_readout(model, float(scale[0].flatten()[-1]), answer, other)
+        z = _by_head(model, torch.stack(kept["head"]))  # (layer, head, d_head)
+        through = torch.stack([model.blocks[i].attn.W_O @ direction for i in range(model.cfg.n_layers)])
+        return Attribution(
+            embed=float(kept["resid"][0] @ direction),
+            heads=torch.einsum("lhd,lhd->lh", z, through),
+            attn=torch.stack(kept["attn"]) @ direction,
+            mlp=torch.stack(kept["mlp"]) @ direction,
+            bias=bias,
+            total=float(logit_difference(logits, answer, other)),
+        )
+
+
+def _frozen_readout(
+    model: TransformerBridge, scale: float, answer: int, other: int
+) -> tuple[Float[Tensor, " d_model"], float]:
+    """Direction and constant that give the logit difference from the final stream, at one fixed norm scale."""
+    norm = model.ln_final
+    readout = model.W_U[:, answer] - model.W_U[:, other]
+    weight = norm.weight + 1 if norm.uses_weight_offset else norm.weight
+    direction = readout * weight / scale
+    bias = 0.0
+    if not norm.uses_rms_norm:  # LayerNorm also takes the mean off: a projection, so it may act on the direction
+        direction = direction - direction.mean()
+        if norm.original_component.bias is not None:
+            bias += float(readout @ norm.original_component.bias)
+    if getattr(model, "b_U", None) is not None:
+        bias += float(model.b_U[answer] - model.b_U[other])
+    return direction, bias
+
+
+# ---------------------------------------------------------------------------------------------------- gradients
+
+
+def attribution_patching(
+    model: TransformerBridge,
+    pair: Pair,
+    where: Bool[Tensor, "site pos *head"] | None = None,
+    component: str = "resid",
+    source: Float[Tensor, "layer pos *d"] | None = None,
+) -> Float[Tensor, "layer site"]:
+    """Estimate of every patch's change in logit difference (nats), from one gradient on the corrupt run.
+
+    To first order a patch changes the output by (source - corrupt) . gradient, summed over the patched positions.
+    One forward and one backward pass give all layers and sites. Compare with `patch(...) - corrupt difference`. The
+    guess is poor for large patches through curved parts: the residual stream of early layers above all.
+    where, component, source: as in `patch`. Returns (n_layers, site). Sources: Nanda 2023; Syed et al. 2023
+    (2310.10348); Kramar et al. 2024 (2403.00745).
+    """
+    _check_component(component)
+    source = record(model, pair.clean, component) if source is None else source
+    where = position_classes(pair) if where is None else where
+    base, gradient = _with_gradient(model, pair, component)
+    if source.shape != base.shape:
+        raise ValueError(f"source must have shape {tuple(base.shape)}, got {tuple(source.shape)}")
+    contribution = ((source - base) * gradient).sum(-1)  # (layer, pos) or (layer, pos, head)
+    if tuple(where.shape[1:]) != tuple(contribution.shape[1:]) or where.dtype != torch.bool:
+        raise ValueError(
+            f"where must be a bool mask of shape (site, {', '.join(map(str, contribution.shape[1:]))}), "
+            f"got {where.dtype} {tuple(where.shape)}"
+        )
+    return contribution.flatten(1) @ where.flatten(1).to(contribution).T
+
+
+def _with_gradient(model, pair: Pair, component: str) -> tuple[Tensor, Tensor]:
+    """One component's activations on the corrupt run and the logit difference's gradient at them."""
+    kept: list[Tensor] = []
+
+    def leaf(x: Tensor, hook) -> Tensor:  # cut the graph here: gradients stop, and no weight needs one
+        return x.detach().requires_grad_()
+
+    hooks = [("blocks.0.hook_resid_pre", leaf)]
+    hooks += [(name, lambda x, hook: kept.append(x)) for name in _names(model, component)]
+    with torch.enable_grad():
+        logits = _run(model, pair.corrupt[None], hooks)
+        difference = logit_difference(logits[0], pair.answer, pair.other)
+        gradients = torch.autograd.grad(difference, kept)
+    base = torch.stack([x[0].detach() for x in kept])
+    gradient = torch.stack([g[0] for g in gradients])
+    if component == "head":
+        return _by_head(model, base), _by_head(model, gradient)
+    return base, gradient
+
+
+def input_residual(model: TransformerBridge, tokens: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
+    """What enters the first block: token embeddings, plus position embeddings where the model adds them."""
+    _check_ids("tokens", tokens)
+    kept: list[Tensor] = []
+    hooks = [("blocks.0.hook_resid_pre", lambda x, hook: kept.append(x[0].detach().clone()))]
+    with torch.no_grad():
+        model.run_with_hooks(tokens[None], fwd_hooks=hooks, stop_at_layer=1, return_type=None)
+    return kept[0]
+
+
+def gradient_times_input(
+    model: TransformerBridge,
+    tokens: Int[Tensor, " pos"],
+    answer: int,
+    other: int,
+    baseline: Float[Tensor, "pos d_model"] | None = None,
+) -> Float[Tensor, " pos"]:
+    """Each input token's share of the logit difference by gradient x (input - baseline), in nats.
+
+    baseline: (pos, d_model), what "nothing there" means, default zeros. A straight-line guess at what happens
+    when the token becomes its baseline; it does not add up to anything. Source: Simonyan et al. 2013 (1312.6034) for
+    the gradient; Shrikumar et al. 2017 (1704.02685) for the product and the choice of a baseline.
+    """
+    inputs = input_residual(model, tokens)
+    baseline = _check_baseline(inputs, baseline)
+    gradient, _ = _input_gradients(model, tokens, inputs[None], answer, other)
+    return ((inputs - baseline) * gradient[0]).sum(-1)
+
+
+def integrated_gradients(
+    model: TransformerBridge,
+    tokens: Int[Tensor, " pos"],
+    answer: int,
+    other: int,
+    baseline: Float[Tensor, "pos d_model"] | None = None,
+    steps: int = 32,
+    batch_size: int = 16,
+) -> tuple[Float[Tensor, " pos"], float]:
+    """Each input token's share by integrated gradients (nats), and the completeness gap.
+
+    The gradient is averaged along the straight line from the baseline's embeddings to the input's (midpoint rule,
+    `steps` points) and multiplied by their difference. In the limit the shares add up to f(input) - f(baseline); the
+    second result is their sum minus that, so 0 is perfect. The points in between are no prompt that ever was: the
+    answer is about that line, and another baseline is another question.
+    Raises ValueError for a baseline of another shape and for fewer than one step.
+    Source: Sundararajan et al. 2017 (1703.01365).
+    """
+    if steps < 1 or batch_size < 1:
+        raise ValueError(f"steps and batch_size must be at least 1, got {steps} and {batch_size}")
+    inputs = input_residual(model, tokens)
+    baseline = _check_baseline(inputs, baseline)
+    mean_gradient = torch.zeros_like(inputs)
+    alphas = (torch.arange(steps, dtype=inputs.dtype, device=inputs.device) + 0.5) / steps
+    for chunk in alphas.split(batch_size):
+        points = baseline + chunk[:, None, None] * (inputs - baseline)
+        gradients, _ = _input_gradients(model, tokens, points, answer, other)
+        mean_gradient += gradients.sum(0) / steps
+    shares = ((inputs - baseline) * mean_gradient).sum(-1)
+    with torch.no_grad():
+        ends = torch.stack([inputs, baseline])
+        at_input, at_baseline = _from_embeddings(model, tokens, ends, answer, other)
+    return shares, float(shares.sum() - (at_input - at_baseline))
+
+
+def _input_gradients(model, tokens, points: Tensor, answer: int, other: int) -> tuple[Tensor, Tensor]:
+    """Gradients (batch, pos, d_model) and values (batch,) of the logit difference at given embeddings."""
+    points = points.detach().requires_grad_()
+    with torch.enable_grad():
+        values = _from_embeddings(model, tokens, points, answer, other)
+        (gradient,) = torch.autograd.grad(values.sum(), points)
+    return gradient, values.detach()
+
+
+def _from_embeddings(model, tokens, points: Tensor, answer: int, other: int) -> Tensor:
+    hooks = [("blocks.0.hook_resid_pre", lambda x, hook: points)]
+    logits = _run(model, tokens[None].expand(len(points), -1), hooks)
+    return logit_difference(logits, answer, other)
+
+
+# ------------------------------------------------------------------------------------------------------ helpers
+
+
+def _run(model: TransformerBridge, tokens: Tensor, hooks: list) -> Float[Tensor, "batch d_vocab"]:
+    """Next-token logits (batch, d_vocab) of a hooked run. The stream is cut to its last position before unembedding."""
+    last = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    cut = (last, lambda x, hook: x[:, -1:])
+    return model.run_with_hooks(tokens, fwd_hooks=[*hooks, cut], return_type="logits")[:, -1]
+
+
+def _names(model: TransformerBridge, component: str) -> list[str]:
+    return [f"blocks.{layer}.{_HOOKS[component]}" for layer in range(model.cfg.n_layers)]
+
+
+def _by_head(model: TransformerBridge, z: Tensor) -> Tensor:
+    """(..., n_heads * d_head) or (..., n_heads, d_head) -> (..., n_heads, d_head): bridges hand out both."""
+    heads = model.cfg.n_heads
+    if z.shape[-2:] == (heads, model.cfg.d_head):
+        return z
+    return z.reshape(*z.shape[:-1], heads, -1)
+
+
+def _layers(model: TransformerBridge, layers: Iterable[int] | None) -> list[int]:
+    n_layers = model.cfg.n_layers
+    chosen = list(range(n_layers)) if layers is None else [int(layer) for layer in layers]
+    if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= layer < n_layers for layer in chosen):
+        raise ValueError(f"layers must be different whole numbers from 0 to {n_layers - 1}, got {chosen}")
+    return chosen
+
+
+def _check_component(component: str) -> None:
+    if component not in _HOOKS:
+        raise ValueError(f"component must be one of {', '.join(_HOOKS)}, got {component!r}")
+
+
+def _check_ids(name: str, tokens: Tensor) -> None:
+    if not isinstance(tokens, Tensor):
+        raise TypeError(f"{name} must be a tensor of token ids, got {type(tokens).__name__}")
+    if tokens.ndim != 1 or tokens.is_floating_point() or tokens.dtype == torch.bool or len(tokens) < 2:
+        raise ValueError(
+            f"{name} must be a 1-d tensor of at least two token ids, got {tokens.dtype} {tuple(tokens.shape)}"
+        )
+
+
+def _check_baseline(inputs: Tensor, baseline: Tensor | None) -> Tensor:
+    if baseline is None:
+        return torch.zeros_like(inputs)
+    if baseline.shape != inputs.shape:
+        raise ValueError(f"baseline must have shape {tuple(inputs.shape)}, got {tuple(baseline.shape)}")
+    return baseline
