@@ -209,7 +209,7 @@ def tokens_html(
 
 def _token_cell(text: str, value: float, cmap: Colormap, share: float, digits: int) -> str:
     red, green, blue, _ = cmap(0.05 + 0.9 * min(max(share, 0.0), 1.0))
-    ink = "#000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#fff"
+    ink = "#000" if _luminance(red, green, blue) > 0.179 else "#fff"
     shown = _html.escape(text.replace("\n", "⏎").replace(" ", "·") or "∅")
     colour = f"rgb({red * 255:.0f},{green * 255:.0f},{blue * 255:.0f})"
     return (
@@ -217,6 +217,12 @@ def _token_cell(text: str, value: float, cmap: Colormap, share: float, digits: i
         f'background:{colour};color:{ink};font-family:monospace">{shown}<br>'
         f"<small>{value:.{digits}f}</small></span>"
     )
+
+
+def _luminance(*channels: float) -> float:
+    """Relative luminance of an sRGB colour (WCAG 2.1); above 0.179, black text has more contrast than white."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _plain(values: Any) -> np.ndarray:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import re
 import sys
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ def strip_solution(source: str) -> str:
 
 def lesson_from(solution: NotebookNode) -> NotebookNode:
     """The lesson notebook of a solution: stubs in place of solutions, no outputs, no execution counts."""
-    lesson = copy.deepcopy(solution)
+    lesson = notebooks.copy_of(solution)
     for cell in lesson.cells:
         cell.metadata = nbformat.from_dict({})
         if cell.cell_type == "code":

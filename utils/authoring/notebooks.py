@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def write(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook with stable bytes (UTF-8, Unix line ends)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(dumps(notebook).encode("utf-8"))
+
+
+def copy_of(notebook: NotebookNode) -> NotebookNode:
+    """A deep copy, so that a caller may change cells without touching the notebook it was given."""
+    return copy.deepcopy(notebook)
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:

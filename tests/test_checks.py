@@ -1,0 +1,157 @@
+"""The exercise mechanism: three verdicts, named mistakes, and a learner's code that can't hurt the lesson."""
+
+import numpy as np
+import pytest
+import torch
+
+from utils import checks
+from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED, Exercise, Mistake
+
+
+def double(x):
+    return 2 * x
+
+
+def check_double(fn):
+    result = checks.call(fn, torch.tensor([1.0, 2.0]))
+    checks.expect_close(result, torch.tensor([2.0, 4.0]), "Multiply by two.")
+
+
+EXERCISE = Exercise("1.1", "Doubling", double, check_double)
+
+
+def verdict(fn):
+    return checks.judge(EXERCISE, fn)
+
+
+def test_a_stub_is_not_attempted():
+    def stub(x):
+        raise NotImplementedError
+
+    assert verdict(stub).status == NOT_ATTEMPTED
+
+
+def test_a_right_answer_passes_and_a_wrong_one_is_named():
+    assert verdict(lambda x: x + x).status == PASSED
+    wrong = verdict(lambda x: 3 * x)
+    assert (wrong.status, wrong.message) == (NOT_YET, "Multiply by two.")
+
+
+def test_an_error_is_told_with_its_type_and_line():
+    def stops(x):
+        y = x + 1
+        return y["a"]
+
+    message = verdict(stops).message
+    assert "IndexError" in message or "TypeError" in message
+    assert "on line 3 of your function" in message
+
+
+def test_a_library_that_is_not_implemented_is_an_error_and_not_an_open_exercise():
+    def library_stops(x):
+        return np.ma.MaskedArray.__array_prepare__(x) if False else _not_mine()
+
+    namespace = {}
+    exec(compile("def not_mine():\n    raise NotImplementedError('no kernel')", "library.py", "exec"), namespace)
+    _not_mine = namespace["not_mine"]
+    result = verdict(library_stops)
+    assert result.status == NOT_YET and "NotImplementedError" in result.message
+
+
+def test_none_and_changed_inputs_are_named():
+    assert "forget the `return`" in verdict(lambda x: None).message
+    assert "changed its input" in verdict(lambda x: x.mul_(2)).message
+
+
+def test_the_inputs_of_a_check_survive_a_function_that_changes_them():
+    given = [torch.ones(2), np.ones(2), {"a": [1, 2]}]
+    with pytest.raises(Mistake, match="changed its input"):
+        checks.call(lambda items: items[2]["a"].append(3) or 1, given)
+    assert given[2] == {"a": [1, 2]}
+
+
+@pytest.mark.parametrize("odd", ["text", [1, "a"], object(), torch.tensor([float("nan"), 1.0]), torch.ones(3), 5])
+def test_results_of_any_kind_get_a_sentence(odd):
+    result = verdict(lambda x: odd)
+    assert result.status == NOT_YET and len(result.message) > 20
+
+
+def test_a_result_instead_of_a_function_is_named():
+    assert "without brackets" in verdict(torch.ones(2)).message
+
+
+def test_a_check_that_breaks_on_an_odd_result_does_not_end_the_lesson():
+    def fragile(fn):
+        return fn(1).shape[3]
+
+    result = checks.judge(Exercise("1.1", "t", double, fragile), lambda x: torch.ones(2))
+    assert result.status == NOT_YET and "could not be compared" in result.message
+
+
+def test_expectations_name_what_came_and_what_was_wanted():
+    with pytest.raises(Mistake, match=r"shape \(2, 3\); expected \(3,\). Average over examples"):
+        checks.expect_shape(torch.ones(2, 3), (3,), "Average over examples.")
+    with pytest.raises(Mistake, match="is a str; expected a float"):
+        checks.expect_type("a", float)
+    with pytest.raises(Mistake, match="NaN or infinity"):
+        checks.expect_close(torch.tensor([float("inf")]), torch.tensor([1.0]), "wrong")
+    checks.expect_close([1.0, 2.0], torch.tensor([1, 2]), "lists and tensors compare by value")
+    checks.expect_close(torch.tensor([1.0 + 5e-6]), torch.tensor([1.0]), "small differences are fine")
+
+
+def test_is_close_never_raises():
+    assert checks.is_close(1, 1.0)
+    assert not checks.is_close("a", 1)
+    assert not checks.is_close(torch.ones(2), torch.ones(3))
+
+
+def test_unknown_numbers_are_refused_with_what_there_is():
+    with pytest.raises(ValueError, match=r'must look like "3.1"'):
+        checks.find("99.1")
+    with pytest.raises(ValueError, match="must look like"):
+        checks.find(3.1)
+    first = checks.lessons()[0]
+    with pytest.raises(ValueError, match="has the exercises"):
+        checks.find(f"{int(first)}.99")
+
+
+@pytest.mark.parametrize("lesson", checks.lessons())
+def test_every_lesson_lists_sound_exercises_and_questions(lesson):
+    numbers = [f"{int(lesson)}.{i}" for i in range(1, len(checks.exercises(lesson)) + 1)]
+    assert list(checks.exercises(lesson)) == numbers, "exercises are numbered in order"
+    assert len(checks.quiz(lesson)) >= 5
+    for question in checks.quiz(lesson):
+        rights = [option.right for option in question.options]
+        assert any(rights) and not all(rights), f"{question.prompt}: needs right and wrong options"
+        assert len({option.text for option in question.options}) == len(rights) >= 3
+        assert all(len(option.feedback) > 20 for option in question.options), question.prompt
+
+
+@pytest.mark.parametrize("lesson", checks.lessons())
+def test_the_reference_passes_its_own_check(lesson):
+    for number, exercise in checks.exercises(lesson).items():
+        assert checks.judge(exercise, exercise.reference).status == PASSED, number
+
+
+@pytest.mark.parametrize("lesson", checks.lessons())
+def test_no_check_accepts_noise(lesson):
+    """Answers that are wrong for every exercise: constants, random numbers of the right shape, the input given back."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise_like(reference):
+        def noisy(*args, **kwargs):
+            result = reference(*args, **kwargs)
+            if isinstance(result, torch.Tensor) and result.is_floating_point():
+                return torch.randn(result.shape, generator=generator, dtype=result.dtype)
+            if isinstance(result, torch.Tensor):
+                return torch.zeros_like(result) if result.any() else torch.ones_like(result)
+            if isinstance(result, (bool, int, float, np.floating)):
+                return type(result)(not result) if isinstance(result, bool) else result + 1.7
+            return 0
+
+        return noisy
+
+    for number, exercise in checks.exercises(lesson).items():
+        for answer in (noise_like(exercise.reference), lambda *a, **k: 0, lambda *a, **k: a[0] if a else 0):
+            verdict = checks.judge(exercise, answer)
+            assert verdict.status == NOT_YET, f"{number} accepts noise: {verdict}"

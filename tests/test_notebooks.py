@@ -1,0 +1,81 @@
+"""The notebooks as they are shipped: structure, links, language of the metadata, and nothing attempted in a lesson."""
+
+import re
+
+import pytest
+
+from utils import checks
+from utils.authoring import notebooks
+from utils.authoring.notebooks import LESSONS, ROOT, SOLUTIONS
+
+ALL = notebooks.paths(SOLUTIONS) + notebooks.paths(LESSONS)
+MIN_COMPARED = 0.6
+
+
+def name(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def test_lessons_and_solutions_are_partners_with_checks():
+    stems = [path.stem for path in notebooks.paths(SOLUTIONS)]
+    assert stems == [path.stem for path in notebooks.paths(LESSONS)]
+    assert [stem[:2] for stem in stems] == checks.lessons()
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_metadata_is_stable(path):
+    notebook = notebooks.read(path)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    assert path.read_text(encoding="utf-8") == notebooks.dumps(notebook), "bytes differ from what the builder writes"
+    ids = [cell["id"] for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_relative_links_lead_somewhere(path):
+    for cell in notebooks.read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", cell.source):
+                assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", notebooks.paths(SOLUTIONS), ids=name)
+def test_enough_cells_are_really_compared(path):
+    code = notebooks.code_cells(notebooks.read(path))
+    compared = sum(notebooks.is_compared(cell) for cell in code)
+    assert compared >= MIN_COMPARED * len(code), f"{compared} of {len(code)}"
+
+
+@pytest.mark.parametrize("path", notebooks.paths(SOLUTIONS), ids=name)
+def test_every_stored_solution_passed(path):
+    for cell in notebooks.code_cells(notebooks.read(path)):
+        number = notebooks.exercise_number(cell)
+        if number:
+            shown = "".join(notebooks.comparable_text(output) for output in cell.outputs)
+            assert f"Exercise {number} · Passed." in shown
+
+
+@pytest.mark.parametrize("path", notebooks.paths(LESSONS), ids=name)
+def test_every_exercise_of_a_lesson_is_unattempted(path):
+    found = []
+    for cell in notebooks.code_cells(notebooks.read(path)):
+        number = notebooks.exercise_number(cell)
+        assert notebooks.BEGIN not in cell.source and notebooks.END not in cell.source
+        if number is None:
+            continue
+        found.append(number)
+        definition = cell.source.rstrip().rsplit("\n", 1)[0]
+        namespace = {}
+        exec("from __future__ import annotations\n" + definition, namespace)
+        function = namespace[notebooks.CHECK_LINE.match(cell.source.rstrip().rsplit("\n", 1)[1])["given"]]
+        assert checks.judge(checks.find(number), function).status == checks.NOT_ATTEMPTED
+    assert found == list(checks.exercises(path.stem[:2]))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_of_the_pages_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"(?:\]\(|src=\"|href=\")(?!https?://|#|mailto:)([^)\"#\s]+)", text):
+        assert (ROOT / target).exists(), target
+    assert not re.search(r"!\[\s*\]\(", text), "an image without alt text"

@@ -1,0 +1,71 @@
+"""The wrong-answer bank: for every exercise, answers that must be rejected with their own message, and right ones.
+
+`tests/bank/lesson_03.py` holds `WRONG = {"3.1": [(name, function, words of the message), …]}` and
+`RIGHT = {"3.1": [(how it differs, function), …]}`. A check is measured by them: one that accepts noise, or that
+rejects a right answer written differently, fails here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from utils import checks
+from utils.authoring.notebooks import ROOT
+
+MIN_WRONG, MIN_RIGHT = 3, 2
+
+
+@dataclass
+class Tally:
+    """How a lesson's checks did against its bank."""
+
+    wrong_rejected: int = 0
+    wrong_total: int = 0
+    right_accepted: int = 0
+    right_total: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def load(lesson: str) -> ModuleType:
+    """The bank module of a lesson ("03"). Raises ValueError, naming the file that is missing."""
+    path = ROOT / "tests" / "bank" / f"lesson_{lesson}.py"
+    if not path.exists():
+        raise ValueError(f"lesson {lesson} has no bank of wrong answers: tests/bank/{path.name} is missing")
+    spec = importlib.util.spec_from_file_location(f"bank_lesson_{lesson}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tally(lesson: str) -> Tally:
+    """Run every answer of a lesson's bank through its check, and count."""
+    bank, result = load(lesson), Tally()
+    known = checks.exercises(lesson)
+    for number in sorted({*bank.WRONG, *bank.RIGHT} - set(known)):
+        result.failures.append(f"{number}: in the bank, but not an exercise")
+    for number, exercise in known.items():
+        wrong, right = bank.WRONG.get(number, []), bank.RIGHT.get(number, [])
+        if len(wrong) < MIN_WRONG or len(right) < MIN_RIGHT:
+            too_few = (
+                f"{number}: needs {MIN_WRONG} wrong and {MIN_RIGHT} right answers, has {len(wrong)} and {len(right)}"
+            )
+            result.failures.append(too_few)
+        for name, answer, words in wrong:
+            result.wrong_total += 1
+            verdict = checks.judge(exercise, answer)
+            if verdict.status == checks.NOT_YET and words in verdict.message:
+                result.wrong_rejected += 1
+            else:
+                result.failures.append(
+                    f"{number}, wrong ({name}): {verdict.status}: {verdict.message} | wanted {words!r}"
+                )
+        for name, answer in right:
+            result.right_total += 1
+            verdict = checks.judge(exercise, answer)
+            if verdict.status == checks.PASSED:
+                result.right_accepted += 1
+            else:
+                result.failures.append(f"{number}, right ({name}): {verdict.status}: {verdict.message}")
+    return result
