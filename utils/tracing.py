@@ -625,8 +625,11 @@ def _with_gradient(model, pair: Pair, component: str) -> tuple[Tensor, Tensor]:
     def leaf(x: Tensor, hook) -> Tensor:  # cut the graph here: gradients stop, and no weight needs one
         return x.detach().requires_grad_()
 
-    hooks = [("blocks.0.hook_resid_pre", leaf)]
-    hooks += [(name, lambda x, hook: kept.append(x)) for name in _names(model, component)]
+    def keep(x: Tensor, hook) -> Tensor:  # handed back, because what a hook sees may be a reshaped view
+        kept.append(x)
+        return x
+
+    hooks = [("blocks.0.hook_resid_pre", leaf)] + [(name, keep) for name in _names(model, component)]
     with torch.enable_grad():
         logits = _run(model, pair.corrupt[None], hooks)
         difference = logit_difference(logits[0], pair.answer, pair.other)
@@ -721,9 +724,8 @@ def _from_embeddings(model, tokens, points: Tensor, answer: int, other: int) -> 
 
 
 def _run(model: TransformerBridge, tokens: Tensor, hooks: list) -> Float[Tensor, "batch d_vocab"]:
-    """Next-token logits (batch, d_vocab) of a hooked run. The stream is cut to its last position before unembedding."""
-    last = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
-    cut = (last, lambda x, hook: x[:, -1:])
+    """Next-token logits (batch, d_vocab) of a hooked run. Only the last position is unembedded."""
+    cut = ("unembed.hook_in", lambda x, hook: x[:, -1:])  # the dearest matrix product, needed once a row
     return model.run_with_hooks(tokens, fwd_hooks=[*hooks, cut], return_type="logits")[:, -1]
 
 
