@@ -1,0 +1,333 @@
+"""Anatomy on cases whose answer is known, and against TransformerLens where it offers the same."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import conftest
+import pytest
+import torch
+
+from utils import anatomy, models
+
+
+@pytest.fixture(scope="module", params=conftest.ARCHITECTURES)
+def any_model(request, tmp_path_factory):
+    """A tiny random model of each supported architecture, with weights large enough to matter."""
+    folder = conftest.save_tiny_model(tmp_path_factory.mktemp("anatomy") / request.param, request.param)
+    model = models.load_model(folder, device="cpu")
+    random = torch.Generator().manual_seed(1)
+    for parameter in model.original_model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=random)
+    return model
+
+
+@pytest.fixture()
+def tokens():
+    return torch.randint(3, 300, (2, 9), generator=torch.Generator().manual_seed(0))
+
+
+# ------------------------------------------------------------------------------------- residual stream and lens
+
+
+def test_components_add_up_to_the_stream_and_the_logits(any_model, tokens):
+    parts = anatomy.residual_components(any_model, tokens)
+    assert parts.gap() < 1e-4
+    expected = any_model(tokens)
+    assert torch.allclose(anatomy.read_out(any_model, parts.values.sum(0)), expected, atol=1e-4)
+    positions = ["pos_embed"] if any_model.cfg.positional_embedding_type == "standard" else []
+    assert parts.labels[: 1 + len(positions)] == ["embed", *positions]
+    assert parts.labels[-2:] == ["1 attn", "1 mlp"]
+
+
+def test_the_stream_and_the_lens_equal_run_with_cache(any_model, tokens):
+    logits, cache = any_model.run_with_cache(tokens)
+    stream = anatomy.residual_stream(any_model, tokens)
+    assert torch.equal(stream[0], cache["blocks.0.hook_resid_pre"])
+    assert torch.allclose(stream[1], cache["blocks.0.hook_resid_post"], atol=1e-6)
+    lens = anatomy.logit_lens(any_model, tokens, position=None)
+    assert lens.shape == (3, 2, 9, logits.shape[-1])
+    assert torch.allclose(lens[-1], logits, atol=1e-5)
+    assert torch.allclose(anatomy.logit_lens(any_model, tokens, 4), lens[:, :, 4], atol=1e-5)
+    assert not torch.allclose(lens[0], lens[-1], atol=1e-2)
+
+
+def test_running_twice_leaves_no_hook_behind(any_model, tokens):
+    before = any_model(tokens)
+    anatomy.residual_stream(any_model, tokens, anatomy.ablate_heads([(0, 1)]))
+    anatomy.token_losses(any_model, tokens, anatomy.ablate_heads([(0, 1)]))
+    assert torch.equal(any_model(tokens), before)
+
+
+def test_lens_scores_on_a_case_worked_by_hand():
+    final = torch.tensor([[2.0, 1.0, 0.0]])
+    lens = torch.stack([torch.tensor([[0.0, 1.0, 2.0]]), final + 5.0])
+    scores = anatomy.lens_scores(lens, final)
+    assert scores.rank.tolist() == [[2], [0]] and scores.top.tolist() == [[2], [0]]
+    p, q = final.softmax(-1), lens[0].softmax(-1)
+    assert scores.kl[0].item() == pytest.approx(float((p * (p / q).log()).sum()), abs=1e-6)
+    assert scores.kl[1].item() == pytest.approx(0.0, abs=1e-6)
+    other = anatomy.lens_scores(lens, final, torch.tensor([1]))
+    assert other.rank.tolist() == [[1], [1]]
+
+
+def test_the_affine_lens_recovers_an_affine_map():
+    random = torch.Generator().manual_seed(0)
+    early = torch.randn(400, 6, generator=random)
+    final = early @ torch.randn(6, 6, generator=random) + torch.randn(6, generator=random)
+    lens = anatomy.fit_affine_lens(torch.stack([early, final]), ridge=1e-6)
+    fresh = torch.randn(20, 6, generator=random)
+    truth = (fresh - early.mean(0)) @ torch.linalg.lstsq(early - early.mean(0), final - final.mean(0)).solution
+    guess = lens(torch.stack([fresh, truth + final.mean(0)]))
+    assert torch.allclose(guess[0], truth + final.mean(0), atol=1e-3)
+    assert torch.allclose(guess[1], truth + final.mean(0), atol=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------ heads
+
+
+def test_offset_score_on_patterns_drawn_by_hand():
+    length, period = 9, 4  # a start token and two copies of four
+    induction = torch.zeros(length, length)
+    for query in range(length):
+        induction[query, max(0, query - period + 1)] = 1.0
+    previous = torch.diag(torch.ones(length - 1), -1)
+    both = torch.stack([induction, previous])
+    assert anatomy.offset_score(both, period - 1, 5).tolist() == [1.0, 0.0]
+    assert anatomy.offset_score(both, 1).tolist() == [0.125, 1.0]  # query 1 has only the start token to look at
+    assert anatomy.offset_score(both, period, 5).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="pattern: expected"):
+        anatomy.offset_score(torch.zeros(3, 4), 1)
+    with pytest.raises(ValueError, match="offset and first_query"):
+        anatomy.offset_score(induction, 9)
+
+
+def test_offset_score_counts_every_query_it_should():
+    pattern = torch.arange(25.0).reshape(5, 5)
+    assert anatomy.offset_score(pattern, 2).item() == pytest.approx((10 + 16 + 22) / 3)
+    assert anatomy.offset_score(pattern, 2, 3).item() == pytest.approx((16 + 22) / 2)
+    assert anatomy.offset_score(pattern, 0).item() == pytest.approx((0 + 6 + 12 + 18 + 24) / 5)
+
+
+@pytest.mark.parametrize("start", [0, None])
+def test_head_scores_equal_scores_from_the_cache(any_model, start):
+    period = 5
+    rows = anatomy.repeated_tokens(3, period, low=3, high=300, start=start, seed=2)
+    scores = anatomy.head_scores(any_model, rows, period)
+    _, cache = any_model.run_with_cache(rows)
+    pattern = cache["blocks.1.attn.hook_pattern"]
+    length = rows.shape[1]
+    queries = range(length - period, length)
+    for kind, offset in (("induction", period - 1), ("duplicate", period), ("previous", 1)):
+        expected = torch.stack([pattern[:, :, q, q - offset] for q in queries]).mean(0).T
+        assert torch.allclose(getattr(scores, kind)[1], expected, atol=1e-6), kind
+    expected = pattern[:, :, list(queries), 0].mean(-1).T
+    assert torch.allclose(scores.first[1], expected, atol=1e-6)
+    assert scores.induction.shape == (2, 4, 3)
+
+
+def test_heads_come_strongest_first():
+    score = torch.tensor([[[0.5, 0.7], [0.1, 0.1]], [[0.9, 0.9], [0.4, 0.3]]])
+    found = anatomy.HeadScores(score, score, score, score)
+    assert found.heads(above=0.3) == [(1, 0), (0, 0), (1, 1)]
+    assert found.heads("previous", above=0.95) == []
+
+
+def test_repeated_tokens_repeat_and_the_control_does_not():
+    rows = anatomy.repeated_tokens(4, 6, low=10, high=1000, start=0)
+    assert rows.shape == (4, 13) and (rows[:, 0] == 0).all() and rows[:, 1:].min() >= 10
+    assert torch.equal(rows[:, 1:7], rows[:, 7:])
+    control = anatomy.repeated_tokens(4, 6, low=10, high=1000, start=0, repeat=False)
+    assert torch.equal(control[:, :7], rows[:, :7]) and not torch.equal(control[:, 1:7], control[:, 7:])
+    for bad in ({"n": 0}, {"period": 0}, {"low": 5, "high": 5}):
+        with pytest.raises(ValueError, match="expected"):
+            anatomy.repeated_tokens(**{"n": 1, "period": 3, "low": 1, "high": 9, "start": None, **bad})
+
+
+# ------------------------------------------------------------------------------------------------ ablation
+
+
+def test_ablating_a_head_takes_its_contribution_out_and_no_other(any_model, tokens):
+    means = anatomy.head_means(any_model, tokens)
+    name = "blocks.1.attn.hook_z"
+    original = anatomy._record(any_model, tokens, [name])[name]
+    for given in (None, means):
+        operated = anatomy._record(any_model, tokens, [name], anatomy.ablate_heads([(1, 2), (1, 0)], given))
+        expected = original.clone()
+        expected[:, :, [2, 0]] = 0.0 if given is None else means[1, [2, 0]]
+        assert torch.allclose(operated[name], expected, atol=1e-6)
+    assert torch.allclose(means[1], original[:, 1:].mean((0, 1)), atol=1e-6)
+
+
+def test_zeroing_every_head_equals_zeroing_the_attention(tiny_model, tokens):
+    # Llama's output projection has no bias, so a block whose heads are all zero adds exactly nothing.
+    heads = anatomy.token_losses(tiny_model, tokens, anatomy.ablate_heads([(1, head) for head in range(4)]))
+
+    def zero(value, hook):
+        return torch.zeros_like(value)
+
+    block = anatomy.token_losses(tiny_model, tokens, [("blocks.1.hook_attn_out", zero)])
+    assert torch.allclose(heads, block, atol=1e-5)
+
+
+def test_ablate_outputs_spares_the_start_token(any_model, tokens):
+    name = "blocks.0.hook_mlp_out"
+    d_model = any_model.cfg.d_model
+    seen = {}
+    hooks = anatomy.ablate_outputs([name], {name: torch.arange(float(d_model))})
+    original = anatomy._record(any_model, tokens, [name])[name]
+    any_model.run_with_hooks(
+        tokens, fwd_hooks=[*hooks, (name, lambda value, hook: seen.update(v=value.clone()))], return_type=None
+    )
+    assert torch.equal(seen["v"][:, 0], original[:, 0])
+    assert torch.equal(seen["v"][:, 1:], torch.arange(float(d_model)).expand(2, 8, -1))
+    with pytest.raises(ValueError, match="names: expected"):
+        anatomy.ablate_outputs([name], {})
+    with pytest.raises(ValueError, match="names: expected"):
+        anatomy.ablate_outputs([])
+
+
+def test_token_losses_are_the_cross_entropy(any_model, tokens):
+    logits = any_model(tokens)
+    expected = torch.nn.functional.cross_entropy(
+        logits[:, :-1].reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1), reduction="none"
+    )
+    assert torch.allclose(anatomy.token_losses(any_model, tokens).reshape(-1), expected, atol=1e-5)
+
+
+def test_matched_heads_match_the_layers_and_avoid_the_heads():
+    chosen = [(3, 0), (3, 4), (7, 1)]
+    for seed in range(30):
+        drawn = anatomy.matched_heads(chosen, 9, exclude=[(3, 5)], seed=seed)
+        assert sorted(layer for layer, _ in drawn) == [3, 3, 7]
+        assert len(set(drawn)) == 3 and not {*drawn} & {*chosen, (3, 5)}
+    with pytest.raises(ValueError, match="layer 3 has 1 other heads"):
+        anatomy.matched_heads([(3, 0), (3, 1)], 3)
+
+
+def test_bad_heads_are_named(tiny_model, tokens):
+    with pytest.raises(ValueError, match="heads: got none"):
+        anatomy.ablate_heads([])
+    with pytest.raises(ValueError, match="heads: expected numbers from 0"):
+        anatomy.ablate_heads([(0, -1)])
+    with pytest.raises(ValueError, match="are not among"):
+        anatomy.ablate_heads([(5, 0)], torch.zeros(2, 4, 8))
+    with pytest.raises(ValueError, match="layer 0 has heads 0 to 3"):
+        anatomy.token_losses(tiny_model, tokens, anatomy.ablate_heads([(0, 4)]))
+
+
+# ---------------------------------------------------------------------------------------------------- the map
+
+
+def test_repeated_words_carry_the_right_labels():
+    words = [11, 22, 33, 44, 55]
+    rows = anatomy.repeated_words(words, n=6, period=4, start=7, seed=1)
+    assert rows.tokens.shape == (6, 9) and (rows.tokens[:, 0] == 7).all()
+    for b in range(6):
+        for pos in range(1, 9):
+            word = words[rows.current[b, pos]]
+            assert word == rows.tokens[b, pos]
+            if rows.previous[b, pos] >= 0:
+                assert words[rows.previous[b, pos]] == rows.tokens[b, pos - 1]
+            if rows.following[b, pos] >= 0:
+                assert words[rows.following[b, pos]] == rows.tokens[b, pos + 1]
+    assert rows.place[0].tolist() == [-1, 0, 1, 2, 3, 0, 1, 2, 3]
+    assert rows.copy[0].tolist() == [-1, 0, 0, 0, 0, 1, 1, 1, 1]
+    assert (rows.previous[:, [1, 5]] == -1).all() and (rows.following[:, [4, 8]] == -1).all()
+    assert anatomy.repeated_words(words, n=2, period=4, start=None).tokens.shape == (2, 8)
+    with pytest.raises(ValueError, match="word_ids"):
+        anatomy.repeated_words([1, 1, 2], 2, 2, start=0)
+    with pytest.raises(ValueError, match="period and n"):
+        anatomy.repeated_words(words, 2, 6, start=0)
+
+
+@pytest.mark.parametrize("reader", ["trained", "nearest mean"])
+def test_the_map_finds_what_was_planted_and_only_where(reader):
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (40, 6), generator=random)
+    labels[:, 0] = -1
+    stream = torch.randn(3, 40, 6, 16, generator=random)
+    stream[1] += 6 * torch.nn.functional.one_hot(labels.clamp(min=0), 16)  # only at index 1
+    found = anatomy.region_map(stream, labels, test_rows=range(30, 40), reader=reader)
+    assert found.shape == (3, 10)
+    assert found[1].mean() > 0.95 and found[[0, 2]].mean() < 0.45
+    shuffled = anatomy.region_map(stream, labels, test_rows=range(30, 40), reader=reader, shuffle_seed=3)
+    assert shuffled[1].mean() < 0.5
+    only = torch.zeros_like(labels, dtype=torch.bool)
+    only[:, 2] = True
+    single = anatomy.region_map(stream, labels, test_rows=range(30, 40), where=only, reader=reader)
+    assert set(single.unique().tolist()) <= {0.0, 1.0}  # one position a row
+
+
+def test_the_two_readers_part_on_a_quiet_signal():
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (60, 8), generator=random)
+    loud = torch.randn(60, 8, 1, generator=random)
+    quiet = 0.15 * (labels[..., None] * 2.0 - 1)
+    # The label is the small difference of two coordinates that share a loud one: no mean shows it well.
+    stream = torch.cat([loud + quiet, loud - quiet, torch.randn(60, 8, 6, generator=random)], -1)[None]
+    rows = range(40, 60)
+    far = anatomy.region_map(stream, labels, test_rows=rows, reader="trained").mean()
+    near = anatomy.region_map(stream, labels, test_rows=rows, reader="nearest mean").mean()
+    assert far > near + 0.05
+
+
+def test_bad_maps_are_named():
+    stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
+    with pytest.raises(ValueError, match="stream and labels"):
+        anatomy.region_map(stream, labels[:2], test_rows=[0])
+    with pytest.raises(ValueError, match="test_rows: expected some rows"):
+        anatomy.region_map(stream, labels, test_rows=[0, 1, 2, 3])
+    with pytest.raises(ValueError, match="no labelled position"):
+        anatomy.region_map(stream, torch.cat([labels[:3], labels[:1] - 5]), test_rows=[3])
+    with pytest.raises(ValueError, match="reader: expected"):
+        anatomy.region_map(stream, labels, test_rows=[0], reader="guess")
+    with pytest.raises(ValueError, match="at least two classes"):
+        anatomy.read_labels(torch.randn(3, 2), torch.zeros(3, dtype=torch.long), torch.randn(1, 2))
+    with pytest.raises(ValueError, match="train, train_labels, test"):
+        anatomy.read_labels(torch.randn(3, 2), torch.tensor([0, 1]), torch.randn(1, 2))
+
+
+# --------------------------------------------------------------------------------------------------- bad input
+
+
+def test_bad_input_is_named(tiny_model, tokens):
+    with pytest.raises(TypeError, match="model: expected a TransformerBridge"):
+        anatomy.residual_stream(torch.nn.Linear(2, 2), tokens)
+    with pytest.raises(TypeError, match="tokens: expected a tensor of token ids"):
+        anatomy.residual_components(tiny_model, "The cat")
+    with pytest.raises(TypeError, match="tokens: expected a tensor of token ids"):
+        anatomy.token_losses(tiny_model, tokens.float())
+    with pytest.raises(ValueError, match=r"tokens: expected shape \(batch, pos\)"):
+        anatomy.logit_lens(tiny_model, tokens[0])
+    with pytest.raises(ValueError, match="ids from 0 to"):
+        anatomy.logit_lens(tiny_model, tokens + 10_000)
+    with pytest.raises(ValueError, match="position: got 9"):
+        anatomy.logit_lens(tiny_model, tokens, 9)
+    with pytest.raises(ValueError, match="residual: expected a tensor"):
+        anatomy.read_out(tiny_model, torch.zeros(3, 7))
+    with pytest.raises(ValueError, match="period: expected 2 to 4"):
+        anatomy.head_scores(tiny_model, tokens, 5)
+    with pytest.raises(ValueError, match="lens_logits: expected"):
+        anatomy.lens_scores(torch.zeros(2, 3, 4), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="answers: expected shape"):
+        anatomy.lens_scores(torch.zeros(2, 3, 4), torch.zeros(3, 4), torch.zeros(2, dtype=torch.long))
+    for bad in (torch.zeros(2, 1, 4), torch.zeros(2, 4)):
+        with pytest.raises(ValueError, match="stream: expected"):
+            anatomy.fit_affine_lens(bad)
+    with pytest.raises(ValueError, match="ridge: expected"):
+        anatomy.fit_affine_lens(torch.zeros(2, 5, 4), ridge=0)
+    lens = anatomy.fit_affine_lens(torch.randn(2, 5, 4))
+    with pytest.raises(ValueError, match="stream: expected shape"):
+        lens(torch.zeros(3, 5, 4))
+
+
+def test_a_model_that_hides_an_activation_is_named(tokens):
+    silent = SimpleNamespace(
+        blocks=[], ln_final=None, unembed=None, cfg=SimpleNamespace(n_layers=1, d_vocab=400), run_with_hooks=print
+    )
+    silent.run_with_hooks = lambda *args, **kwargs: None
+    with pytest.raises(ValueError, match="model: has no activations called hook_embed"):
+        anatomy.residual_components(silent, tokens)
+    with pytest.raises(ValueError, match="gave no attention patterns"):
+        anatomy.head_scores(silent, tokens, 4)
