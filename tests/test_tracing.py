@@ -265,9 +265,7 @@ def test_make_pairs_keeps_what_is_known_and_pairs_equal_lengths(llama, monkeypat
     places = [Landmark(name, city) for name, city in (
         ("Abc", "San"), ("Def", "dog"), ("Ghi", "cat"), ("cat Hall", "cat"), ("Jklm", "dog"), ("Nop", "San"),
     )]  # fmt: skip
-    fake_answers(
-        monkeypatch, llama, {"Abc": "San", "Def": "dog", "Ghi": "dog", "cat": "cat", "Jklm": "dog", "Nop": "San"}
-    )
+    fake_answers(monkeypatch, llama, {"Abc": "San", "Def": "dog", "Ghi": "dog", "Jklm": "dog", "Nop": "San"})
     pairs = tracing.make_pairs(llama, places)
     assert pairs.dropped["name holds the city"] == ("cat Hall",)
     assert pairs.dropped["not known"] == ("Ghi",)
