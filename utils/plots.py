@@ -37,8 +37,6 @@ SEQUENTIAL, DIVERGING = "cividis", "PuOr"  # both readable without red-green vis
 _STYLE = {
     "font.size": 11,
     "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.labelsize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -49,7 +47,6 @@ _STYLE = {
     "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
     "lines.linewidth": 2,
     "lines.markersize": 4.5,
-    "legend.frameon": False,
     "figure.facecolor": "white",
     "axes.facecolor": "white",
 }
@@ -145,6 +142,7 @@ def html(fig: Figure, alt: str, caption: str = "") -> str:
     """The figure as an HTML `<figure>`: what `show` displays, for use inside a widget. Raises as `show` does."""
     _check_alt(alt)
     _check_labels(fig)
+    _finish(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -229,6 +227,16 @@ def _plain(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu().float().numpy()
     return np.asarray(values, dtype=np.float64)
+
+
+def _finish(fig: Figure) -> None:
+    """Left-aligned bold titles and legends without a frame, however the author made them."""
+    for ax in fig.axes:
+        if title := ax.get_title("center"):
+            ax.set_title("")
+            ax.set_title(title, loc="left", fontweight="bold")
+        if legend := ax.get_legend():
+            legend.set_frame_on(False)
 
 
 def _check_alt(alt: str) -> None:
