@@ -1,0 +1,92 @@
+# LLM Biology Lab. `make lab` opens the course, `make test` proves it; `make` alone lists the rest.
+# Needs nothing installed but Python 3.10 to 3.13 and make. Everything Python goes into .venv.
+
+PYTHON ?= python3
+LAB_ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+PY := .venv/Scripts/python.exe
+else
+PY := .venv/bin/python
+endif
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test check run build solutions report html bench preflight specimen colab-trial clean distclean
+
+help:
+	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
+	@echo "make test              prove everything: notebooks, lessons, exercises, unit tests, lint"
+	@echo "make check             the quick part of it, without the notebooks"
+	@echo "make preflight         is this computer ready? each line says OK or what to do"
+	@echo "make run L=02          run lesson 02 without a browser and write a page to build/"
+	@echo "make build             write lessons/ from solutions/"
+	@echo "make solutions [L=02]  execute the solution notebooks again and store their outputs"
+	@echo "make html              solutions as web pages that need no network, in build/"
+	@echo "make report            measure where the course stands, build/report.json"
+	@echo "make bench             the speed figures of the report"
+	@echo "make colab-trial       run lesson 00 with Colab's versions (needs Python 3.13)"
+	@echo "make clean             remove what the targets above wrote (make distclean: .venv too)"
+
+# .venv is made once. It is touched again only when requirements.txt has changed in content, not
+# merely in date, or when its Python no longer runs.
+$(READY): requirements.txt
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { \
+	  echo "The lab needs Python 3.10 to 3.13, and '$(PYTHON)' is not that:"; $(PYTHON) --version; \
+	  echo "Install one (python.org, your package manager or conda) and name it:  make lab PYTHON=python3.12"; \
+	  exit 1; }
+	@if $(PY) -c "" 2>/dev/null && cmp -s requirements.txt .venv/requirements.installed; then touch $@; else \
+	  set -e; \
+	  $(PY) -c "" 2>/dev/null || { rm -rf .venv; $(PYTHON) -m venv .venv || { \
+	    echo "'$(PYTHON) -m venv' did not work. On Debian and Ubuntu:  sudo apt install python3-venv"; exit 1; }; }; \
+	  echo "Installing the lab's packages into .venv (once; a few minutes) ..."; \
+	  $(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt; \
+	  $(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"; \
+	  cp requirements.txt .venv/requirements.installed; touch $@; fi
+
+specimen: $(READY)
+	@$(PY) -m utils.models --fetch
+
+lab: specimen
+	$(PY) -m jupyter lab $(LAB_ARGS) lessons/00_orientation.ipynb
+
+test: specimen
+	$(PY) -m utils.authoring.suite
+
+check: specimen
+	$(PY) -m utils.authoring.suite --fast
+
+preflight: $(READY)
+	@$(PY) -m utils.models
+
+run: specimen
+	@test -n "$(L)" || { echo "Which lesson?  make run L=02"; exit 1; }
+	$(PY) -m utils.authoring.page $(L)
+
+build: $(READY)
+	$(PY) -m utils.authoring.build
+
+solutions: specimen
+	$(PY) -m utils.authoring.execute $(L)
+
+html: specimen
+	$(PY) -m utils.authoring.html
+
+report: specimen
+	$(PY) -m utils.authoring.report
+
+bench: specimen
+	$(PY) -m utils.authoring.bench
+
+# Colab's own list of packages is tests/data/colab-freeze.txt; the trial installs the ones a lesson
+# meets into build/colab, then what Colab lacks, checks that nothing moved, and runs lesson 00.
+colab-trial: specimen
+	$(PY) -m tests.colab_trial
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path "./.venv/*" -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -not -path "./.venv/*" -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
