@@ -19,7 +19,7 @@ _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Long options and labels must wrap instead of being cut; ipywidgets 7 and 8 both clip them otherwise.
 _CSS = (
     "<style>.lab-widget .widget-radio-box label{display:flex;align-items:flex-start;height:auto;white-space:normal;"
-    "line-height:1.35;margin:3px 0}.lab-widget .widget-radio-box input{flex:none;margin:3px 8px 0 0}"
+    "line-height:1.35;margin:3px 0}.lab-widget .widget-radio-box input{order:-1;flex:none;margin:1px 8px 0 0}"
     ".lab-widget .widget-radio-box{max-width:760px;height:auto}.lab-widget .widget-html-content{line-height:1.4}"
     ".lab-widget{overflow:visible}</style>"
 )
