@@ -40,7 +40,7 @@ $(READY): requirements.txt
 	  $(PY) -c "" 2>/dev/null || { rm -rf .venv; $(PYTHON) -m venv .venv || { \
 	    echo "'$(PYTHON) -m venv' did not work. On Debian and Ubuntu:  sudo apt install python3-venv"; exit 1; }; }; \
 	  echo "Installing the lab's packages into .venv (once; a few minutes) ..."; \
-	  $(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt; \
+	  $(PY) -m pip install --disable-pip-version-check -r requirements.txt; \
 	  $(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"; \
 	  cp requirements.txt .venv/requirements.installed; touch $@; fi
 
