@@ -24,6 +24,12 @@ _REMOTE = re.compile(
     r'<script\b[^>]*\bsrc="https?://[^>]*>\s*</script>|<link\b[^>]*\bhref="https?://[^>]*>|@import[^;]*https?://[^;]*;',
     re.IGNORECASE,
 )
+_LOADER = re.compile(
+    r"<!-- Load mathjax -->|<script\b[^>]*\bsrc=\"\"[^>]*>\s*</script>"
+    r"|<!-- MathJax configuration -->.*?<!-- End of mathjax configuration -->"
+    r"|<script\b[^>]*>(?:(?!</script>).)*?mermaid(?:(?!</script>).)*?</script>",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def page(notebook: NotebookNode, title: str) -> str:
@@ -37,11 +43,8 @@ def page(notebook: NotebookNode, title: str) -> str:
     exporter = HTMLExporter(template_name="lab", mathjax_url="", require_js_url="", jquery_url="", embed_images=True)
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    body = _REMOTE.sub("", body)
-    # nbconvert still writes the loaders of MathJax and Mermaid as scripts; without a network they only log errors.
-    return re.sub(
-        r"<script\b(?:(?!</script>).)*?(?:mathjax|mermaid)(?:(?!</script>).)*?</script>", "", body, flags=re.S | re.I
-    )
+    # nbconvert's template still writes loaders for MathJax and Mermaid; here they could only fail.
+    return _LOADER.sub("", _REMOTE.sub("", body))
 
 
 def _mathml(markdown: str) -> str:

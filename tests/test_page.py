@@ -1,0 +1,47 @@
+"""Pages of notebooks need no network: no remote script, style or image, and formulas as MathML."""
+
+import re
+
+import nbformat
+import pytest
+
+from utils.authoring import page
+
+MARKDOWN = """# Title
+
+Inline $x_i + \\frac{1}{2}$ and a price of $5, not $6. `$code$` stays.
+
+$$\\sum_{i=1}^{n} \\|x_i\\|^2$$
+
+```python
+cost = "$x$"
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def made():
+    figure = '<figure><img alt="A line that rises." src="data:image/png;base64,AAAA"></figure>'
+    cells = [nbformat.v4.new_markdown_cell(MARKDOWN), nbformat.v4.new_code_cell("show()", execution_count=1)]
+    cells[1].outputs = [nbformat.v4.new_output("display_data", data={"text/html": figure})]
+    return page.page(nbformat.v4.new_notebook(cells=cells), "test")
+
+
+def test_nothing_is_fetched(made):
+    tags = r"<(?:script|img|iframe|source|video|audio)\b[^>]*?\bsrc\s*=\s*[\"']?(?:https?:)?//"
+    assert not re.search(tags, made, re.IGNORECASE)
+    assert not re.search(r"<link\b[^>]*href\s*=\s*[\"']?(?:https?:)?//", made, re.IGNORECASE)
+    assert not re.search(r"@import\s+(?:url\()?[\"']?(?:https?:)?//", made)
+    assert not re.search(r"url\(\s*[\"']?(?:https?:)?//", made)
+    assert not re.search(r"""(?:import\s*\(?|from)\s*["']https?://""", made)
+    assert "mathjax" not in re.sub(r"<style.*?</style>", "", made, flags=re.S).lower()
+
+
+def test_formulas_are_mathml_and_code_is_left_alone(made):
+    assert made.count("<math") == 2 and "<mfrac>" in made and 'display="block"' in made
+    assert "<code>$code$</code>" in made and "$5, not $6" in made
+    assert "&quot;$x$&quot;" in made or '"$x$"' in made
+
+
+def test_figures_keep_their_alt_text(made):
+    assert 'alt="A line that rises."' in made and "data:image/png;base64,AAAA" in made
