@@ -70,13 +70,13 @@ solutions: specimen
 	$(PY) -m utils.authoring.execute $(L)
 
 html: specimen
-	$(PY) -m utils.authoring.html
+	$(PY) -m utils.authoring.page --solutions
 
 report: specimen
 	$(PY) -m utils.authoring.report
 
 bench: specimen
-	$(PY) -m utils.authoring.bench
+	$(PY) -m utils.authoring.benchmarks
 
 # Colab's own list of packages is tests/data/colab-freeze.txt; the trial installs the ones a lesson
 # meets into build/colab, then what Colab lacks, checks that nothing moved, and runs lesson 00.
