@@ -57,19 +57,46 @@ def test_no_country_crosses_a_split_by_country():
         assert not met & new
 
 
-@pytest.mark.parametrize(
-    "name, build",
-    [
-        ("cities", datasets.cities),
-        ("colours", datasets.colours),
-        ("spanish", datasets.spanish),
-        ("landmark_statements", datasets.landmark_statements),
-    ],
-)
-def test_each_answer_is_said_as_often_truly_as_falsely(name, build):
+ANSWERS = {"cities": datasets.cities, "colours": datasets.colours, "spanish": datasets.spanish}
+ANSWERS["landmark_statements"] = datasets.landmark_statements
+
+
+@pytest.mark.parametrize("build", ANSWERS.values(), ids=ANSWERS)
+def test_in_every_group_each_answer_is_said_as_often_truly_as_falsely(build):
     data = build()
     said = np.array(data.notes["said"])
+    for group in set(data.groups):
+        here = np.array([g == group for g in data.groups])
+        assert Counter(said[here & data.labels]) == Counter(said[here & ~data.labels])
+
+
+@pytest.mark.parametrize("build", [*ANSWERS.values(), datasets.sentiment, datasets.grammar], ids=str)
+def test_words_alone_are_worth_nothing_in_any_split(build):
+    """Counting how often each word is said truly on the training side gives nothing to tell the test side by."""
+    data = build()
+    train, test = data.split(seed=1)
+    weight = Counter()
+    for i in train:
+        for word in data.texts[i].lower().rstrip(".").split():
+            weight[word] += 1 if data.labels[i] else -1
+    scores = np.array([sum(weight[w] for w in data.texts[i].lower().rstrip(".").split()) for i in test])
+    assert np.allclose(scores[data.labels[test]].mean(), scores[~data.labels[test]].mean())
+
+
+def test_the_shuffled_design_is_there_to_be_caught():
+    data = datasets.cities(100, design="shuffled")
+    assert set(data.groups) == set(data.notes["city"])
+    said = np.array(data.notes["said"])
     assert Counter(said[data.labels]) == Counter(said[~data.labels])
+
+
+@pytest.mark.parametrize("values", [list("aabbccdd"), list("abcdefg"), ["x"] * 5 + list("abcdef")])
+def test_swap_gives_partners_each_others_values(values):
+    said, block = datasets.swap(values, seed=3)
+    assert sorted(said) == sorted(values) and all(a != b for a, b in zip(said, values, strict=True))
+    for number in set(block):
+        inside = [i for i, b in enumerate(block) if b == number]
+        assert sorted(values[i] for i in inside) == sorted(said[i] for i in inside)
 
 
 def test_no_sentence_twice_and_the_same_every_time(data):
@@ -112,10 +139,10 @@ def test_quotations_label_tokens_of_a_clause_evenly():
         ("cities", lambda: len(datasets.city_table())),
         ("colours", lambda: len(datasets.colour_things())),
         ("numbers", lambda: len(set(datasets.numbers().groups))),
-        ("spanish", lambda: len(set(datasets.spanish().groups))),
+        ("spanish", lambda: len(datasets.spanish()) // 2),
         ("sentiment", lambda: len(datasets.sentiment())),
         ("grammar", lambda: len(datasets.grammar())),
-        ("landmark_statements", lambda: len(set(datasets.landmark_statements().groups))),
+        ("landmark_statements", lambda: len(datasets.landmark_statements()) // 2),
         ("quotations", lambda: len(datasets.quotations())),
     ],
 )
@@ -129,7 +156,7 @@ def test_cards_count_right(name, count):
 def test_take_where_sample_keep_columns_together():
     data = datasets.cities(40, ("is in", "is not in"))
     part = data.where(template="is not in").sample(7, seed=3)
-    assert len(part) == 14 and set(part.templates) == {"is not in"}
+    assert len(part) == 28 and len(set(part.groups)) == 7 and set(part.templates) == {"is not in"}
     for text, city, said, label in zip(part.texts, part.notes["city"], part.notes["said"], part.labels, strict=True):
         assert city in text and said in text
         assert label == (said != dict(zip(data.notes["city"], data.notes["country"], strict=True))[city])
@@ -153,6 +180,8 @@ def test_take_where_sample_keep_columns_together():
         (lambda: datasets.split_groups(["a", "a"]), "at least 2"),
         (lambda: datasets.split_groups(["a", "b"], test_fraction=1.5), "test_fraction is 1.5"),
         (lambda: datasets.derange(["a", "a", "b"]), "can't be deranged"),
+        (lambda: datasets.swap(["a", "a", "b"]), "can't be partnered"),
+        (lambda: datasets.cities(design="random"), "design is 'random'"),
     ],
 )
 def test_bad_input_is_named(wrong, message):

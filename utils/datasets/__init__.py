@@ -18,7 +18,7 @@ from utils.datasets.card import Card
 from utils.datasets.cities import City, cities, city_table
 from utils.datasets.colours import Thing, colour_things, colours
 from utils.datasets.grammar import grammar
-from utils.datasets.labelled import Labelled, derange, split_groups
+from utils.datasets.labelled import Labelled, derange, split_groups, swap
 from utils.datasets.landmark_statements import landmark_statements
 from utils.datasets.landmarks import Landmark, landmarks
 from utils.datasets.numbers import numbers
@@ -47,6 +47,7 @@ __all__ = [
     "sentiment",
     "spanish",
     "split_groups",
+    "swap",
 ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, derange, true_false
+from utils.datasets.labelled import Labelled, derange, partner_names, swap, true_false
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "cities.csv"
 
@@ -56,18 +56,10 @@ CARD = Card(
     licence="GeoNames, CC BY 4.0 (www.geonames.org); sentences CC BY 4.0",
     leaks=(
         "In a split by city the same countries are met on both sides: use split_by='country' to hold countries out.",
-        (
-            "GeoNames counts some districts as cities (Brooklyn, Queens, Shenzhen's neighbours) and its populations "
-            "vary in age."
-        ),
-        (
-            "A reader of the country alone is at chance over the whole set; within a training half it isn't exactly, "
-            "and then it is below chance on the other half."
-        ),
-        (
-            "The label says whether city and country belong together: 'truth' and 'belongs together' part only under "
-            "negation."
-        ),
+        "GeoNames counts some districts as cities (Brooklyn, Soweto, Petaling Jaya) and its populations vary in age.",
+        "design='shuffled' is balanced over the whole set but not within a split: a bag of words then scores far below "
+        "chance on held-out cities (lesson 03 measures it). The default, swapped partners, is balanced in every split.",
+        "The label says whether city and country belong together; only negation tells that from 'true'.",
     ),
 )
 
@@ -76,12 +68,15 @@ def cities(
     n: int = 300,
     templates: tuple[str, ...] = ("is in",),
     split_by: str = "city",
+    design: str = "swapped",
     seed: int = 0,
 ) -> Labelled:
     """Statements on the `n` largest cities: for each template, one true and one false a city.
 
-    split_by: "city" makes the city the group. "country" deals the countries into 10 blocks, takes each false country
-    from the city's own block, and makes the block the group: then a split holds out cities *and* countries.
+    split_by: "city" makes two partnered cities the group. "country" deals the countries into 10 blocks, partners cities
+    within a block, and makes the block the group: then a split holds out cities *and* countries.
+    design: "swapped" lets partners swap countries (see `utils.datasets.labelled.swap`). "shuffled" shuffles countries
+    over the whole set and makes the city the group: the obvious design, kept because it is instructively wrong.
     Notes: city, country (the true one), said (the one named), negated.
     Raises ValueError for an unknown template or split, or an `n` the table can't give.
     """
@@ -90,20 +85,26 @@ def cities(
         raise ValueError(f"n is {n}; expected 4 to {len(table)} cities")
     if split_by not in {"city", "country"}:
         raise ValueError(f"split_by is {split_by!r}; expected 'city' or 'country'")
+    if design not in {"swapped", "shuffled"} or (design == "shuffled" and split_by == "country"):
+        raise ValueError(f"design is {design!r}; expected 'swapped', or 'shuffled' with split_by='city'")
     unknown = [t for t in templates if t not in TEMPLATES]
     if unknown or not templates:
         raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
     chosen = table[:n]
-    if split_by == "city":
+    countries = [city.country for city in chosen]
+    if design == "shuffled":
         groups = [city.name for city in chosen]
-        said = derange([city.country for city in chosen], seed=seed)
+        said = derange(countries, seed=seed)
+    elif split_by == "city":
+        said, block = swap(countries, seed=seed)
+        groups = partner_names([city.name for city in chosen], block)
     else:
         block_of = _country_blocks(chosen, seed)
         groups = [f"block {block_of[city.country]}" for city in chosen]
         said = [""] * n
         for block in sorted(set(groups)):
             rows = [i for i, group in enumerate(groups) if group == block]
-            for i, country in zip(rows, derange([chosen[i].country for i in rows], seed=seed), strict=True):
+            for i, country in zip(rows, swap([countries[i] for i in rows], seed=seed)[0], strict=True):
                 said[i] = country
     rows = []
     for t, template in enumerate(templates):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, derange, true_false
+from utils.datasets.labelled import Labelled, derange, partner_names, swap, true_false
 
 TEMPLATES = {
     "are": "{thing} {verb} {colour}.",
@@ -78,6 +78,7 @@ class Thing:
     verb: str  # "are", or "is" for a mass noun
     typical: str
     atypical: tuple[str, str, str]
+    partner: str  # the partnership whose colours were swapped for atypical[0]; a split must not part it
 
     @property
     def sentence_name(self) -> str:
@@ -89,10 +90,9 @@ CARD = Card(
     name="colours",
     what="Is this the colour of this thing? Typical and atypical colours, affirmative and negated.",
     how_made=(
-        "Written for this course: things with one typical colour, and for each the colours that would also pass "
-        "(green bananas). The three atypical colours are the typical ones of the whole list in three other orders, "
-        "never one that would pass, so each colour is said as often truly as falsely (for the first atypical "
-        "colour, which the statements use)."
+        "Written for this course: things with one typical colour, and for each the colours that would also pass (green "
+        "bananas). Things are partnered and partners swap colours: that is the first atypical colour, the one the "
+        "statements use. The other two are the list's typical colours in other orders. None is one that would pass."
     ),
     n=197,  # things; each gives two statements a template
     licence="CC BY 4.0",
@@ -116,19 +116,23 @@ def colour_things(seed: int = 0) -> list[Thing]:
             typical.append(colour)
             also.append(set(passing.split(",")) - {""})
     taken = [set(extra) for extra in also]
-    columns = []
-    for k in range(3):
+    first, block = swap(typical, taken, seed=seed)
+    taken = [extra | {colour} for extra, colour in zip(taken, first, strict=True)]
+    columns = [first]
+    for k in range(2):
         column = derange(typical, taken, seed=seed + k)
         taken = [extra | {colour} for extra, colour in zip(taken, column, strict=True)]
         columns.append(column)
     return [
-        Thing(name, verb, colour, other)
-        for name, verb, colour, other in zip(names, verbs, typical, zip(*columns, strict=True), strict=True)
+        Thing(name, verb, colour, other, partner)
+        for name, verb, colour, other, partner in zip(
+            names, verbs, typical, zip(*columns, strict=True), partner_names(names, block), strict=True
+        )
     ]
 
 
 def colours(templates: tuple[str, ...] = ("are",), seed: int = 0) -> Labelled:
-    """For each template and thing one true statement and one false one. The thing is the group.
+    """For each template and thing one true statement and one false one. Two partnered things are the group.
 
     Notes: thing, typical, said, named (the name holds its colour), negated. Raises ValueError for an unknown template.
     """
@@ -146,7 +150,7 @@ def colours(templates: tuple[str, ...] = ("are",), seed: int = 0) -> Labelled:
                             thing=thing.sentence_name, thing_inside=thing.name, verb=thing.verb, colour=colour
                         ),
                         "label": (colour == thing.typical) != (template in NEGATED),
-                        "group": thing.name,
+                        "group": thing.partner,
                         "template": template,
                         "pair": t * len(things) + i,
                         "thing": thing.name,

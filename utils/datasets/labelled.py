@@ -148,6 +148,65 @@ def derange(values: Sequence[str], forbidden: Sequence[set[str]] | None = None, 
     raise ValueError(f"values can't be deranged: {worst[0]!r} fills {worst[1]} of {len(values)} places")
 
 
+def swap(
+    values: Sequence[str], forbidden: Sequence[set[str]] | None = None, seed: int = 0
+) -> tuple[list[str], list[int]]:
+    """Partner the positions off and let partners swap values: (what each gets, the number of its partnership).
+
+    Paris gets Peru and Lima gets France. The four sentences of a partnership then hold each city once truly and once
+    falsely, and each country too, so whatever is learnt about single words from other partnerships is worth nothing
+    here: a reader of words is at chance in every split that keeps partners together. (A plain shuffle, `derange`, is
+    balanced over the whole set only. In a split, a country said more often truly on one side is said more often falsely
+    on the other, and a reader of words falls far *below* chance.)
+    With an odd number of positions one partnership has three. Raises ValueError when none can be found.
+    """
+    forbidden = forbidden or [set() for _ in values]
+    banned = [{value} | set(extra) for value, extra in zip(values, forbidden, strict=True)]
+    rng = random.Random(seed)
+    common = Counter(values)
+    for _ in range(200):
+        free = list(range(len(values)))
+        rng.shuffle(free)
+        free.sort(key=lambda i: -common[values[i]] - len(banned[i]))  # the hardest to place go first
+        block, number = [-1] * len(values), 0
+        said = [""] * len(values)
+        left = []
+        while free:
+            i = free.pop(0)
+            able = [j for j in free if values[j] not in banned[i] and values[i] not in banned[j]]
+            if not able:
+                left.append(i)
+                continue
+            j = rng.choice(able)
+            free.remove(j)
+            said[i], said[j] = values[j], values[i]
+            block[i] = block[j] = number
+            number += 1
+        if len(left) == 1 and number:
+            (i,) = left
+            for j in rng.sample(range(len(values)), len(values)):
+                if j == i:
+                    continue
+                k = next(m for m in range(len(values)) if m != j and block[m] == block[j])
+                if all(values[b] not in banned[a] for a, b in ((i, j), (j, k), (k, i))):
+                    said[i], said[j], said[k] = values[j], values[k], values[i]
+                    block[i] = block[j]
+                    left = []
+                    break
+        if not left:
+            return said, block
+    worst = common.most_common(1)[0]
+    raise ValueError(f"values can't be partnered: {worst[0]!r} fills {worst[1]} of {len(values)} places")
+
+
+def partner_names(names: Sequence[str], block: Sequence[int]) -> list[str]:
+    """A readable name for each position's partnership: "Lima + Paris"."""
+    members: dict[int, list[str]] = defaultdict(list)
+    for name, number in zip(names, block, strict=True):
+        members[number].append(name)
+    return [" + ".join(sorted(members[number])) for number in block]
+
+
 def true_false(rows: Sequence[dict], name: str, card: Card) -> Labelled:
     """Pack rows (dicts with text, label, group, template, pair and any notes) into a Labelled set."""
     core = {"text", "label", "group", "template", "pair"}

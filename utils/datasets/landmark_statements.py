@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, derange, true_false
+from utils.datasets.labelled import Labelled, partner_names, swap, true_false
 from utils.datasets.landmarks import Landmark, landmarks
 
 TEMPLATES = {
@@ -16,8 +16,8 @@ CARD = Card(
     name="landmark_statements",
     what="Does this landmark stand in this city?",
     how_made=(
-        "The landmarks of utils/datasets/landmarks.py that do not hold their city's name. False cities are the true "
-        "ones in another order, so every city is said as often truly as falsely."
+        "The landmarks of utils/datasets/landmarks.py that do not hold their city's name. Landmarks are partnered and "
+        "partners swap cities, so every city is said as often truly as falsely, in every split."
     ),
     n=81,  # landmarks; each gives two statements a template
     licence="CC BY 4.0",
@@ -33,7 +33,7 @@ def _places() -> list[Landmark]:
 
 
 def landmark_statements(templates: tuple[str, ...] = ("is located in",), seed: int = 0) -> Labelled:
-    """For each template and landmark one true statement and one false one. The landmark is the group.
+    """For each template and landmark one true statement and one false one. Two partnered landmarks are the group.
 
     Notes: landmark, city (the true one), said, negated. Raises ValueError for an unknown template.
     """
@@ -41,7 +41,8 @@ def landmark_statements(templates: tuple[str, ...] = ("is located in",), seed: i
     if unknown or not templates:
         raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
     places = _places()
-    said = derange([place.city for place in places], seed=seed)
+    said, block = swap([place.city for place in places], seed=seed)
+    groups = partner_names([place.name for place in places], block)
     rows = []
     for t, template in enumerate(templates):
         for i, place in enumerate(places):
@@ -50,7 +51,7 @@ def landmark_statements(templates: tuple[str, ...] = ("is located in",), seed: i
                     {
                         "text": TEMPLATES[template].format(landmark=place.name, city=city),
                         "label": (city == place.city) != (template in NEGATED),
-                        "group": place.name,
+                        "group": groups[i],
                         "template": template,
                         "pair": t * len(places) + i,
                         "landmark": place.name,

@@ -1,5 +1,6 @@
 """Is this token inside quotation marks? An easy question about form, asked of every token rather than of a sentence."""
 
+# ruff: noqa: SIM905  (word lists read better as one string)
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import numpy as np
 
 from utils.datasets.card import Card
 
-_SPEAKERS = "Anna Peter Maria Joseph Helen Thomas Laura Simon Clara Martin Julia Victor Rosa Albert Emma Daniel".split()  # noqa: SIM905
+_SPEAKERS = "Anna Peter Maria Joseph Helen Thomas Laura Simon Clara Martin Julia Victor Rosa Albert Emma Daniel".split()
 _SAID = (
     "the boat left early; my brother paints old doors; nobody saw the train; the soup needs more salt; winter came "
     "too soon; we lost the map again; her garden is full of bees; this bridge was built by hand; the doctor will "
@@ -19,11 +20,11 @@ _SAID = (
     "short poems; the road ends at the mill; their team plays on Sunday; the moon looks small tonight; a stranger "
     "asked for bread; the clock runs ten minutes late; the children built a kite; this coat was my father's; the "
     "library closes at noon; the old king had no heir"
-).split(";")  # noqa: SIM905
+).split(";")
 _TAIL = (
     "walked home along the river; waited outside the house; closed the heavy door; lit the lamps one by one; "
     "turned the corner slowly; put the letter away"
-).split(";")  # noqa: SIM905
+).split(";")
 
 TEMPLATES = {
     "quoted first": '"{said}," said {who}, and {tail}.',

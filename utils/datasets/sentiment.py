@@ -1,5 +1,6 @@
 """One-line reviews, glad or disappointed, plain and negated."""
 
+# ruff: noqa: SIM905  (word lists read better as one string)
 from __future__ import annotations
 
 from utils.datasets.card import Card
@@ -16,12 +17,12 @@ GLAD = (
     "wonderful excellent delightful superb brilliant charming lovely fantastic marvellous splendid enjoyable "
     "impressive beautiful outstanding terrific perfect pleasant magnificent remarkable refreshing gorgeous "
     "captivating satisfying exquisite amazing heartwarming inspiring fabulous stunning memorable"
-).split()  # noqa: SIM905
+).split()
 SORRY = (
     "awful dreadful terrible boring horrible disappointing dull lousy mediocre tedious unpleasant atrocious "
     "pathetic appalling miserable disgusting annoying depressing tasteless rubbish ugly shoddy frustrating abysmal "
     "poor bland insulting unbearable hideous forgettable"
-).split()  # noqa: SIM905
+).split()
 
 CARD = Card(
     name="sentiment",
@@ -33,7 +34,7 @@ CARD = Card(
     n=120,
     licence="CC BY 4.0",
     leaks=(
-        "One word carries the label. A split by adjective hides the very words met in training, not their spelling: "
+        "One word carries the label. A split by adjectives hides the very words met in training, not their spelling: "
         "un-, dis- and -ful are left for character n-grams to find.",
         "Templates are short: this is sentiment of a word in a frame, not of real reviews.",
         "'Not awful' is faint praise: the negated labels are less certain than the plain ones.",
@@ -42,7 +43,8 @@ CARD = Card(
 
 
 def sentiment(templates: tuple[str, ...] = ("was",)) -> Labelled:
-    """120 sentences a template, label True when the tone is glad. The adjective is the group.
+    """120 sentences a template, label True when the tone is glad. The group is two adjectives of
+    opposite tone with the same subjects.
 
     Sentences of one `pair` share subject and place in the list; their adjectives differ in tone.
     Notes: subject, adjective, negated. Raises ValueError for an unknown template.
@@ -60,7 +62,7 @@ def sentiment(templates: tuple[str, ...] = ("was",)) -> Labelled:
                         {
                             "text": TEMPLATES[template].format(subject=subject, adjective=adjective),
                             "label": (adjective in GLAD) != (template in NEGATED),
-                            "group": adjective,
+                            "group": " or ".join(words),
                             "template": template,
                             "pair": (t * len(GLAD) + i) * 2 + k,
                             "subject": subject,

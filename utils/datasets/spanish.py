@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, derange, true_false
+from utils.datasets.labelled import Labelled, partner_names, swap, true_false
 
 TEMPLATES = {
     "means": "The Spanish word '{spanish}' means '{english}'.",
@@ -48,8 +48,8 @@ CARD = Card(
     name="spanish",
     what="Does this Spanish word mean this English word?",
     how_made=(
-        "Written for this course: common words with one plain meaning. False meanings are the true ones of the same "
-        "part of speech in another order, so every English word is said as often truly as falsely."
+        "Written for this course: common words with one plain meaning. Words of one part of speech are partnered and "
+        "partners swap meanings, so every word of either language is said as often truly as falsely, in every split."
     ),
     n=150,
     licence="CC BY 4.0",
@@ -61,7 +61,7 @@ CARD = Card(
 
 
 def spanish(templates: tuple[str, ...] = ("means",), seed: int = 0) -> Labelled:
-    """For each template and Spanish word one true statement and one false one. The word is the group.
+    """For each template and Spanish word one true statement and one false one. Two partnered words are the group.
 
     Notes: spanish, english (the true meaning), said, part_of_speech, negated.
     Raises ValueError for an unknown template.
@@ -74,14 +74,15 @@ def spanish(templates: tuple[str, ...] = ("means",), seed: int = 0) -> Labelled:
     for template in templates:
         for part, line in _TABLE.items():
             words = [tuple(entry.split()) for entry in line.split(";")]
-            said = derange([english for _, english in words], seed=seed)
-            for (word, english), wrong in zip(words, said, strict=True):
+            said, block = swap([english for _, english in words], seed=seed)
+            groups = partner_names([word for word, _ in words], block)
+            for (word, english), wrong, group in zip(words, said, groups, strict=True):
                 for meaning in (english, wrong):
                     rows.append(
                         {
                             "text": TEMPLATES[template].format(spanish=word, english=meaning),
                             "label": (meaning == english) != (template in NEGATED),
-                            "group": word,
+                            "group": group,
                             "template": template,
                             "pair": pair,
                             "spanish": word,
