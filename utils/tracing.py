@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -472,22 +473,25 @@ def knock_out_attention(
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window}")
     n_layers, half = model.cfg.n_layers, window // 2
-    rows = torch.arange(1, n_layers + 1)  # row 0 is the untouched run
+    first = [max(0, centre - half) for centre in range(n_layers)]  # where each window's copy branches off
 
-    def block(layer: int) -> Callable:
-        def hook_fn(scores: Tensor, hook) -> Tensor:
-            scores = scores.clone()
-            hit = rows[(rows - 1 - layer).abs() <= half]
-            cut = scores[hit, :, -1]
-            scores[hit, :, -1] = cut.masked_fill(positions, torch.finfo(scores.dtype).min)
-            return scores
+    def branch(x: Tensor, hook, layer: int) -> Tensor:
+        return torch.cat([x, x[:1].expand(first.count(layer), *x.shape[1:])])
 
-        return hook_fn
+    def block(scores: Tensor, hook, layer: int) -> Tensor:
+        scores = scores.clone()
+        rows = [1 + centre for centre in range(n_layers) if abs(centre - layer) <= half]
+        cut = scores[rows, :, -1]
+        scores[rows, :, -1] = cut.masked_fill(positions, torch.finfo(scores.dtype).min)
+        return scores
 
-    hooks = [(f"blocks.{layer}.attn.hook_attn_scores", block(layer)) for layer in range(n_layers)]
+    hooks = []
+    for layer in range(n_layers):
+        if layer in first:
+            hooks.append((f"blocks.{layer}.hook_resid_pre", partial(branch, layer=layer)))
+        hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(block, layer=layer)))
     with torch.no_grad():
-        logits = _run(model, tokens[None].expand(n_layers + 1, -1), hooks)
-    values = logit_difference(logits, answer, other)
+        values = logit_difference(_run(model, tokens[None], hooks), answer, other)
     return values[0] - values[1:]
 
 

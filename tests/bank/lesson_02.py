@@ -1,0 +1,313 @@
+"""The bank of lesson 02: wrong answers with the words they must be met with, and right ones written differently."""
+
+import numpy as np
+import torch
+
+# ------------------------------------------------------------------------------------------ 2.1 logit difference
+
+
+def _one_logit(logits, answer, other):
+    return logits[:, -1, answer]
+
+
+def _difference_of_probabilities(logits, answer, other):
+    probs = logits.softmax(-1)
+    return probs[:, -1, answer] - probs[:, -1, other]
+
+
+def _by_log_probabilities(logits, answer, other):
+    log_probs = logits[:, -1].log_softmax(-1)
+    return log_probs[:, answer] - log_probs[:, other]
+
+
+def _by_matrix_product(logits, answer, other):
+    pick = torch.zeros(logits.shape[-1])
+    pick[answer], pick[other] = 1, -1
+    return (logits @ pick)[:, -1]
+
+
+# ------------------------------------------------------------------------------------ 2.2 direct logit attribution
+
+
+def _own_scale(parts, scale, weight, readout):
+    return (parts / parts.pow(2).mean(-1, keepdim=True).sqrt() * weight) @ readout
+
+
+def _fractions(parts, scale, weight, readout):
+    shares = (parts / scale * weight) @ readout
+    return shares / shares.sum()
+
+
+# ----------------------------------------------------------------------------------------------------- 2.3 patch hook
+
+
+def _in_place(resid, hook, clean, positions):
+    resid[:, positions] = clean[positions]
+    return resid
+
+
+def _first_row_only(resid, hook, clean, positions):
+    resid = resid.clone()
+    resid[0, positions] = clean[positions]
+    return resid
+
+
+def _returns_nothing(resid, hook, clean, positions):
+    resid = resid.clone()
+    resid[:, positions] = clean[positions]
+
+
+def _wrong_index(resid, hook, clean, positions):
+    resid = resid.clone()
+    resid[positions] = clean[positions]
+    return resid
+
+
+def _by_clone(resid, hook, clean, positions):
+    resid = resid.clone()
+    resid[:, positions] = clean[positions]
+    return resid
+
+
+def _by_arithmetic(resid, hook, clean, positions):
+    mark = positions.float()[None, :, None]
+    return resid * (1 - mark) + clean[None] * mark
+
+
+def _by_loop(resid, hook, clean, positions):
+    columns = [clean[i].expand(len(resid), -1) if positions[i] else resid[:, i] for i in range(resid.shape[1])]
+    return torch.stack(columns, dim=1)
+
+
+# ----------------------------------------------------------------------------------------------- 2.5 beyond the control
+
+
+def _interval(draws, centre):
+    return centre, np.percentile(draws, 2.5), np.percentile(draws, 97.5)
+
+
+def _unpaired(recovered, control, n_resamples=2000, seed=0):
+    rng, n = np.random.default_rng(seed), len(recovered)
+    draws = [
+        recovered[rng.integers(n, size=n)].mean() - control[rng.integers(n, size=n)].mean() for _ in range(n_resamples)
+    ]
+    return _interval(draws, (recovered - control).mean())
+
+
+def _without_replacement(recovered, control, n_resamples=2000, seed=0):
+    rng, d = np.random.default_rng(seed), recovered - control
+    return _interval([rng.permutation(d).mean() for _ in range(n_resamples)], d.mean())
+
+
+def _spread_of_pairs(recovered, control, n_resamples=2000, seed=0):
+    return _interval(recovered - control, (recovered - control).mean())
+
+
+def _low_first(recovered, control, n_resamples=2000, seed=0):
+    mean, low, high = _by_loop_of_means(recovered, control, n_resamples, seed)
+    return mean, high, low
+
+
+def _ninety_nine(recovered, control, n_resamples=2000, seed=0):
+    rng, d = np.random.default_rng(seed), recovered - control
+    draws = [rng.choice(d, len(d)).mean() for _ in range(n_resamples)]
+    return d.mean(), np.percentile(draws, 0.05), np.percentile(draws, 99.95)
+
+
+def _the_recovery_itself(recovered, control, n_resamples=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    return _interval([rng.choice(recovered, len(recovered)).mean() for _ in range(200)], recovered.mean())
+
+
+def _the_wrong_way_round(recovered, control, n_resamples=2000, seed=0):
+    return _by_loop_of_means(control, recovered, n_resamples, seed)
+
+
+def _by_loop_of_means(recovered, control, n_resamples=2000, seed=0):
+    rng, d = np.random.default_rng(seed), recovered - control
+    return _interval([rng.choice(d, len(d)).mean() for _ in range(n_resamples)], d.mean())
+
+
+def _by_torch(recovered, control, n_resamples=2000, seed=0):
+    d = torch.as_tensor(recovered - control)
+    rows = torch.randint(len(d), (n_resamples, len(d)), generator=torch.Generator().manual_seed(seed))
+    low, high = d[rows].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=d.dtype))
+    return [float(d.mean()), float(low), float(high)]
+
+
+# --------------------------------------------------------------------------------------------- 2.7 integrated gradients
+
+
+def _points(inputs, baseline, alphas):
+    return [baseline + a * (inputs - baseline) for a in alphas]
+
+
+def _mean_gradient(gradient_at, points):
+    return sum(gradient_at(p) for p in points) / len(points)
+
+
+def _alphas(steps):
+    return [(k + 0.5) / steps for k in range(steps)]
+
+
+def _only_the_input(gradient_at, inputs, baseline, steps=50):
+    return ((inputs - baseline) * gradient_at(inputs)).sum(-1)
+
+
+def _halfway(gradient_at, inputs, baseline, steps=50):
+    return ((inputs - baseline) * gradient_at((inputs + baseline) / 2)).sum(-1)
+
+
+def _times_inputs(gradient_at, inputs, baseline, steps=50):
+    return (inputs * _mean_gradient(gradient_at, _points(inputs, baseline, _alphas(steps)))).sum(-1)
+
+
+def _mean_gradient_alone(gradient_at, inputs, baseline, steps=50):
+    return _mean_gradient(gradient_at, _points(inputs, baseline, _alphas(steps))).sum(-1)
+
+
+def _from_zero(gradient_at, inputs, baseline, steps=50):
+    return ((inputs - baseline) * _mean_gradient(gradient_at, [a * inputs for a in _alphas(steps)])).sum(-1)
+
+
+def _not_averaged(gradient_at, inputs, baseline, steps=50):
+    points = _points(inputs, baseline, _alphas(steps))
+    return ((inputs - baseline) * sum(gradient_at(p) for p in points)).sum(-1)
+
+
+def _not_summed(gradient_at, inputs, baseline, steps=50):
+    return (inputs - baseline) * _mean_gradient(gradient_at, _points(inputs, baseline, _alphas(steps)))
+
+
+def _the_other_way(gradient_at, inputs, baseline, steps=50):
+    return -_by_trapezoid(gradient_at, inputs, baseline, steps)
+
+
+def _all_at_once(gradient_at, inputs, baseline, steps=50):
+    alphas = torch.linspace(0, 1, steps)[:, None, None]
+    return ((inputs - baseline) * gradient_at(baseline + alphas * (inputs - baseline)).mean(0)).sum(-1)
+
+
+def _by_right_ends(gradient_at, inputs, baseline, steps=50):
+    total = torch.zeros_like(inputs)
+    for k in range(1, steps + 1):
+        total = total + gradient_at(baseline + k / steps * (inputs - baseline))
+    return (total / steps * (inputs - baseline)).sum(dim=1)
+
+
+def _by_trapezoid(gradient_at, inputs, baseline, steps=50):
+    gradients = torch.stack([gradient_at(p) for p in _points(inputs, baseline, torch.linspace(0, 1, steps))])
+    return torch.einsum("pd,pd->p", torch.trapezoid(gradients, dx=1 / (steps - 1), dim=0), inputs - baseline)
+
+
+WRONG = {
+    "2.1": [
+        ("all positions", lambda x, a, b: x[..., a] - x[..., b], "a number for every position"),
+        ("other minus answer", lambda x, a, b: x[:, -1, b] - x[:, -1, a], "wrong way round"),
+        ("first position", lambda x, a, b: x[:, 0, a] - x[:, 0, b], "reads the first position"),
+        ("mean over positions", lambda x, a, b: (x[..., a] - x[..., b]).mean(1), "averaged over positions"),
+        ("one logit", _one_logit, "This is one logit"),
+        ("probabilities", _difference_of_probabilities, "difference of probabilities"),
+        ("indexes the batch", lambda x, a, b: x[-1, :, a] - x[-1, :, b], "Your result has shape (5,)"),
+        ("zeros", lambda x, a, b: torch.zeros(len(x)), "The shape is right, the numbers are not"),
+        ("a float", lambda x, a, b: float(x[0, -1, a] - x[0, -1, b]), "Your result is a float"),
+    ],
+    "2.2": [
+        ("the total", lambda p, s, w, r: ((p / s * w) @ r).sum(), "You have the total"),
+        ("no scale", lambda p, s, w, r: (p * w) @ r, "norm's scale is missing"),
+        ("no weight", lambda p, s, w, r: (p / s) @ r, "learned `weight` is missing"),
+        ("each part its own scale", _own_scale, "by its own size"),
+        ("multiplies by the scale", lambda p, s, w, r: (p * s * w) @ r, "the norm divides by it"),
+        ("sign", lambda p, s, w, r: -(p / s * w) @ r, "All signs are turned round"),
+        ("absolute values", lambda p, s, w, r: ((p / s * w) @ r).abs(), "absolute values"),
+        ("fractions", _fractions, "fractions of the total"),
+        ("by dimension", lambda p, s, w, r: p / s * w * r, "Your result has shape (4, 6)"),
+        ("noise", lambda p, s, w, r: torch.randn(len(p)), "The shares are off"),
+    ],
+    "2.3": [
+        ("in place", _in_place, "changed its input"),
+        ("nothing patched", lambda x, h, c, p: x.clone(), "Nothing was patched"),
+        ("the complement", lambda x, h, c, p: torch.where(p[:, None], x, c), "that are *not* marked"),
+        ("everything", lambda x, h, c, p: c.expand_as(x), "You replaced every position"),
+        ("adds", lambda x, h, c, p: x + p[:, None] * c, "added the clean activation"),
+        ("first row only", _first_row_only, "Only the first row"),
+        ("no return", _returns_nothing, "returned None"),
+        ("masks the batch axis", _wrong_index, "stopped with IndexError"),
+        ("loses the batch", lambda x, h, c, p: torch.where(p[:, None], c, x[0]), "lost its batch axis"),
+        ("patched positions alone", lambda x, h, c, p: c[p].expand(2, 2, 3), "patched positions alone"),
+        ("zeroes", lambda x, h, c, p: x * ~p[:, None], "Some entries are off"),
+    ],
+    "2.4": [
+        ("share of clean", lambda p, c, k: p / c, "share of the clean value"),
+        ("nats gained", lambda p, c, k: p - k, "nats gained, not a share"),
+        ("0 and 1 swapped", lambda p, c, k: (c - p) / (c - k), "0 and 1 are swapped"),
+        ("divides by clean", lambda p, c, k: (p - k) / c, "You divided by `clean`"),
+        ("clipped", lambda p, c, k: ((p - k) / (c - k)).clamp(0, 1), "You clipped"),
+        ("absolute", lambda p, c, k: ((p - k) / (c - k)).abs(), "keep the sign"),
+        ("absolute distance", lambda p, c, k: (p - k) / abs(c - k), "fails when clean lies below corrupt"),
+        ("mean", lambda p, c, k: ((p - k) / (c - k)).mean(), "the shape stays"),
+        ("constant", lambda p, c, k: torch.full_like(p, 0.5), "`corrupt` itself gives 0"),
+    ],
+    "2.5": [
+        ("unpaired", _unpaired, "far too wide"),
+        ("without replacement", _without_replacement, "no width"),
+        ("spread of single pairs", _spread_of_pairs, "spread of single pairs"),
+        ("ends swapped", _low_first, "does not hold the mean"),
+        ("99.9 percent", _ninety_nine, "width is off"),
+        ("no control", _the_recovery_itself, "This is the recovery itself"),
+        ("control minus recovered", _the_wrong_way_round, "recovered minus control"),
+        ("one number", lambda r, c, n=2000, seed=0: (r - c).mean(), "Return three numbers"),
+        ("mean of one half", lambda r, c, n=2000, seed=0: ((r - c)[:9].mean(), -9.0, 9.0), "from all the pairs"),
+    ],
+    "2.6": [
+        ("not summed", lambda c, k, g: (c - k) * g, "add up over d_model"),
+        ("wrong axis", lambda c, k, g: ((c - k) * g).sum(0), "Your result has shape (4, 6)"),
+        ("wrong way", lambda c, k, g: ((k - c) * g).sum(-1), "wrong way round"),
+        ("gradient times clean", lambda c, k, g: (c * g).sum(-1), "gradient × clean"),
+        ("averaged", lambda c, k, g: ((c - k) * g).mean(-1), "averaged over d_model"),
+        ("absolute", lambda c, k, g: ((c - k) * g).sum(-1).abs(), "absolute values"),
+        ("lengths", lambda c, k, g: (c - k).norm(dim=-1) * g.norm(dim=-1), "multiplies lengths"),
+        ("noise", lambda c, k, g: torch.randn(c.shape[:-1]), "the dot product of the step"),
+    ],
+    "2.7": [
+        ("gradient at the input", _only_the_input, "gradient at the input only"),
+        ("halfway", _halfway, "gradient at one point, halfway"),
+        ("times inputs", _times_inputs, "You multiplied by `inputs`"),
+        ("mean gradient alone", _mean_gradient_alone, "mean gradient alone"),
+        ("from zero", _from_zero, "Your line starts at zero"),
+        ("not averaged", _not_averaged, "added up, not averaged"),
+        ("not summed", _not_summed, "add up over d_model"),
+        ("other way", _the_other_way, "All signs are turned round"),
+        ("all points at once", _all_at_once, "stopped with ValueError"),
+        ("noise", lambda g, x, b, steps=50: torch.randn(len(x)), "don't add up to f(inputs)"),
+    ],
+}
+
+RIGHT = {
+    "2.1": [
+        ("difference of log-probabilities", _by_log_probabilities),
+        ("matrix product", _by_matrix_product),
+        ("select, then index", lambda x, a, b: x.select(1, -1)[:, a].sub(x.select(1, -1)[:, b])),
+    ],
+    "2.2": [
+        ("fold the norm into the direction", lambda p, s, w, r: p @ (w * r / s)),
+        ("sum of products", lambda p, s, w, r: (p * w * r).sum(dim=1) / s),
+        ("einsum", lambda p, s, w, r: torch.einsum("nd,d,d->n", p, w / s, r)),
+    ],
+    "2.3": [("clone and index", _by_clone), ("arithmetic", _by_arithmetic), ("stack columns", _by_loop)],
+    "2.4": [
+        ("one minus the rest", lambda p, c, k: 1 - (c - p) / (c - k)),
+        ("two terms", lambda p, c, k: p / (c - k) - k / (c - k)),
+    ],
+    "2.5": [
+        ("loop over resamples", _by_loop_of_means),
+        ("torch, returned as a list", _by_torch),
+        ("another seed", lambda r, c, n=2000, seed=0: _by_loop_of_means(r, c, 4000, 77)),
+    ],
+    "2.6": [
+        ("einsum", lambda c, k, g: torch.einsum("lpd,lpd->lp", c - k, g)),
+        ("two dot products", lambda c, k, g: (c * g).sum(-1) - (k * g).sum(-1)),
+        ("matrix product", lambda c, k, g: ((c - k)[..., None, :] @ g[..., None]).squeeze(-1).squeeze(-1)),
+    ],
+    "2.7": [("right end points", _by_right_ends), ("trapezoid rule", _by_trapezoid)],
+}

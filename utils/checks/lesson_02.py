@@ -1,0 +1,393 @@
+"""Lesson 02, tracing: exercises, their checks and the quiz.
+
+Each check uses inputs made so that every named mistake gives another number than the right answer: several
+prompts, positions that differ, a norm scale other than 1, a baseline other than 0, effects outside 0 to 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from utils.checks import (
+    Exercise,
+    Mistake,
+    Option,
+    Question,
+    call,
+    expect_close,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+)
+
+
+def _random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ------------------------------------------------------------------------------------------ 2.1 logit difference
+
+
+def _logit_difference(logits, answer, other):
+    return logits[:, -1, answer] - logits[:, -1, other]
+
+
+def _check_logit_difference(fn):
+    logits = 3 * _random(3, 5, 8)
+    right = _logit_difference(logits, 6, 1)
+    got = call(fn, logits, 6, 1)
+    expect_type(got, torch.Tensor)
+    if is_close(got, logits[..., 6] - logits[..., 1]):
+        raise Mistake(
+            "You have a number for every position. The next token is predicted at the last one: keep only that."
+        )
+    expect_shape(got, (3,), "One number a prompt: take the last position, then the two tokens.")
+    if is_close(got, -right):
+        raise Mistake("The sign is the wrong way round: it should be positive when the model prefers `answer`.")
+    if is_close(got, logits[:, 0, 6] - logits[:, 0, 1]):
+        raise Mistake("This reads the first position, where the model has seen nothing yet. Read the last one, -1.")
+    if is_close(got, (logits[..., 6] - logits[..., 1]).mean(1)):
+        raise Mistake("You averaged over positions. Only the last position predicts the next token.")
+    probs = logits.softmax(-1)
+    if is_close(got, probs[:, -1, 6] - probs[:, -1, 1]):
+        raise Mistake("This is a difference of probabilities. They saturate near 0 and 1; use the logits as they are.")
+    if is_close(got, logits[:, -1, 6]):
+        raise Mistake("This is one logit. Alone it moves with everything; subtract the other answer's logit.")
+    expect_close(
+        got, right, "The shape is right, the numbers are not: logit of `answer` minus logit of `other`, last position."
+    )
+
+
+# ------------------------------------------------------------------------------------ 2.2 direct logit attribution
+
+
+def _frozen_shares(parts, scale, weight, readout):
+    return (parts / scale * weight) @ readout
+
+
+def _check_frozen_shares(fn):
+    parts, weight, readout = _random(4, 6, seed=1), 1 + _random(6, seed=2).abs(), _random(6, seed=3)
+    scale = 2.5
+    right = _frozen_shares(parts, scale, weight, readout)
+    got = call(fn, parts, scale, weight, readout)
+    expect_type(got, torch.Tensor)
+    if is_close(got, right.sum()):
+        raise Mistake("You have the total. Don't add the parts up: one share for each of them is wanted.")
+    expect_shape(got, (4,), "One share a part: the sum runs over d_model.")
+    if is_close(got, parts * 0 @ readout):
+        raise Mistake("Every share is 0. Return the dot products themselves, not what is left after subtracting.")
+    if is_close(got, (parts * weight) @ readout):
+        raise Mistake(
+            "The norm's scale is missing: divide by `scale`, or the shares won't add up to the logit difference."
+        )
+    if is_close(got, (parts / scale) @ readout):
+        raise Mistake("The norm's learned `weight` is missing: it multiplies each dimension before the unembedding.")
+    own = parts.pow(2).mean(-1, keepdim=True).sqrt()
+    if is_close(got, (parts / own * weight) @ readout):
+        raise Mistake(
+            "You normalised each part by its own size. Freeze the scale: all parts share the one of the whole stream."
+        )
+    if is_close(got, (parts * scale * weight) @ readout):
+        raise Mistake("You multiplied by `scale`; the norm divides by it.")
+    if is_close(got, -right):
+        raise Mistake("All signs are turned round. A part that points along `readout` raises the logit difference.")
+    if is_close(got, right.abs()):
+        raise Mistake("You took absolute values. A negative share is a finding: that part speaks for the other answer.")
+    if is_close(got, right / right.sum()):
+        raise Mistake("These are fractions of the total. Keep nats: fractions explode when the total is near 0.")
+    expect_close(got, right, "The shares are off: divide by `scale`, multiply by `weight`, then dot with `readout`.")
+
+
+# ----------------------------------------------------------------------------------------------------- 2.3 patch hook
+
+
+def _patch_hook(resid, hook, clean, positions):
+    return torch.where(positions[:, None], clean, resid)
+
+
+def _check_patch_hook(fn):
+    resid, clean = _random(2, 5, 3, seed=4), _random(5, 3, seed=5)
+    positions = torch.tensor([False, True, False, False, True])
+    right = _patch_hook(resid, None, clean, positions)
+    got = call(fn, resid, None, clean, positions)
+    expect_type(got, torch.Tensor)
+    if isinstance(got, torch.Tensor) and got.shape == clean.shape:
+        raise Mistake("Your result has lost its batch axis: expected (2, 5, 3). Start from a copy of `resid`.")
+    if got.ndim == 3 and got.shape[1] == 2:
+        raise Mistake("You returned the patched positions alone. The model needs the whole stream back, (2, 5, 3).")
+    expect_shape(got, (2, 5, 3), "The patched stream keeps the shape of `resid`.")
+    if is_close(got, resid):
+        raise Mistake("Nothing was patched. Write `clean` into the marked positions of a copy, and return the copy.")
+    if is_close(got, torch.where(positions[:, None], resid, clean)):
+        raise Mistake("You patched the positions that are *not* marked. True in `positions` means: take the clean one.")
+    if is_close(got, clean.expand(2, 5, 3)):
+        raise Mistake("You replaced every position. Only those marked True in `positions` should change.")
+    if is_close(got, resid + positions[:, None] * clean):
+        raise Mistake("You added the clean activation to the old one. Patching replaces: the old one must be gone.")
+    half = resid.clone()
+    half[0, positions] = clean[positions]
+    if is_close(got, half):
+        raise Mistake("Only the first row of the batch was patched. Index positions on axis 1: `[:, positions]`.")
+    expect_close(
+        got, right, "Some entries are off: marked positions hold `clean`, all others hold `resid`, in every row."
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- 2.4 recovery
+
+
+def _recovery(patched, clean, corrupt):
+    return (patched - corrupt) / (clean - corrupt)
+
+
+def _check_recovery(fn):
+    clean, corrupt = 5.0, -3.0
+    patched = torch.tensor([[-3.0, 5.0, 0.0], [7.0, -5.0, 1.0]])
+    right = _recovery(patched, clean, corrupt)
+    got = call(fn, patched, clean, corrupt)
+    expect_type(got, torch.Tensor)
+    expect_shape(got, (2, 3), "Recovery is worked out entry by entry: the shape stays.")
+    if is_close(got, patched / clean):
+        raise Mistake(
+            "This is a share of the clean value. An untouched corrupt run must give 0: subtract `corrupt` first."
+        )
+    if is_close(got, patched - corrupt):
+        raise Mistake("These are nats gained, not a share. Divide by the distance from `corrupt` to `clean`.")
+    if is_close(got, 1 - right):
+        raise Mistake("0 and 1 are swapped: the corrupt run is 0 and the clean run is 1.")
+    if is_close(got, (patched - corrupt) / clean):
+        raise Mistake("You divided by `clean`. A full recovery must give exactly 1: divide by `clean - corrupt`.")
+    if is_close(got, right.clamp(0, 1)):
+        raise Mistake("You clipped to 0 and 1. Values outside happen and mean something: keep them.")
+    if is_close(got, right.abs()):
+        raise Mistake(
+            "You took absolute values. Below 0 means the patch pushed towards the corrupt answer: keep the sign."
+        )
+    expect_close(got, right, "Not quite: check that `corrupt` itself gives 0 and `clean` itself gives 1.")
+    flipped = call(fn, patched, corrupt, clean)  # here clean is the smaller number
+    message = "It fails when clean lies below corrupt. Divide by the signed distance `clean - corrupt`."
+    expect_close(flipped, _recovery(patched, corrupt, clean), message)
+
+
+# ----------------------------------------------------------------------------------------------- 2.5 beyond the control
+
+
+def _beyond_control(recovered, control, n_resamples=2000, seed=0):
+    difference = np.asarray(recovered) - np.asarray(control)
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(len(difference), size=(n_resamples, len(difference)))
+    low, high = np.percentile(difference[rows].mean(1), [2.5, 97.5])
+    return difference.mean(), low, high
+
+
+def _check_beyond_control(fn):
+    rng = np.random.default_rng(1)
+    shared = rng.normal(0, 1.0, 24)  # what a pair does under any patch: large, and the same in both
+    recovered, control = shared + 0.8 + 0.2 * rng.normal(size=24), shared + 0.3 + 0.2 * rng.normal(size=24)
+    mean, low, high = _beyond_control(recovered, control)
+    got = call(fn, recovered, control, 2000, 0)
+    if not isinstance(got, (tuple, list)) or len(got) != 3:
+        raise Mistake(f"Return three numbers, (mean, low, high); yours is {type(got).__name__}.")
+    expect_shape(list(got), (3,), "Three plain numbers: mean, low, high.")
+    expect_finite(list(got))
+    centre, bottom, top = (float(x) for x in got)
+    if is_close(centre, -mean):
+        raise Mistake(
+            "The difference is the wrong way round: recovered minus control, so that positive means beyond it."
+        )
+    if is_close(centre, recovered.mean()):
+        raise Mistake("This is the recovery itself. Subtract the same pair's control first.")
+    if not is_close(centre, mean, 1e-6):
+        raise Mistake("The first number should be the mean over pairs of recovered minus control, from all the pairs.")
+    width, wanted = top - bottom, high - low
+    if bottom > centre or top < centre:
+        raise Mistake("The interval does not hold the mean. The order is (mean, low, high): check which end is which.")
+    if width < 1e-6:
+        raise Mistake("The interval has no width. Draw with replacement: a resample may hold a pair twice.")
+    single = np.percentile(recovered - control, [2.5, 97.5])
+    if abs(width - (single[1] - single[0])) < 0.1 * (single[1] - single[0]):
+        raise Mistake(
+            "This is the spread of single pairs. Average each resample first, then take percentiles of the means."
+        )
+    if width > 2 * wanted:
+        raise Mistake("The interval is far too wide: resample whole pairs, so that a pair's two numbers stay together.")
+    if not 0.75 < width / wanted < 1.33:
+        raise Mistake("The interval's width is off: take the 2.5th and 97.5th percentiles of the resampled means.")
+
+
+# --------------------------------------------------------------------------------------------- 2.6 attribution patching
+
+
+def _attribution(clean, corrupt, gradient):
+    return ((clean - corrupt) * gradient).sum(-1)
+
+
+def _check_attribution(fn):
+    clean, corrupt, gradient = _random(3, 4, 6, seed=6), _random(3, 4, 6, seed=7), _random(3, 4, 6, seed=8)
+    right = _attribution(clean, corrupt, gradient)
+    got = call(fn, clean, corrupt, gradient)
+    expect_type(got, torch.Tensor)
+    if is_close(got, (clean - corrupt) * gradient):
+        raise Mistake("One step is missing: add up over d_model, so that each layer and position has one number.")
+    expect_shape(got, (3, 4), "One number for each layer and position: the sum runs over d_model, the last axis.")
+    if is_close(got, -right):
+        raise Mistake("The step is the wrong way round. The patch moves the stream from corrupt to clean.")
+    if is_close(got, (clean * gradient).sum(-1)):
+        raise Mistake("This is gradient × clean. A patch only changes the difference: use `clean - corrupt`.")
+    if is_close(got, right / 6):
+        raise Mistake("You averaged over d_model. The first-order change is a sum, a dot product.")
+    if is_close(got, right.abs()):
+        raise Mistake("You took absolute values. The sign says towards which answer the patch would push.")
+    step, slope = (clean - corrupt).norm(dim=-1), gradient.norm(dim=-1)
+    if is_close(got, step * slope):
+        raise Mistake("This multiplies lengths. It ignores the angle: a step across the gradient changes nothing.")
+    expect_close(got, right, "Not quite: at each layer and position, the dot product of the step and the gradient.")
+
+
+# --------------------------------------------------------------------------------------------- 2.7 integrated gradients
+
+
+def _integrated_gradients(gradient_at, inputs, baseline, steps=50):
+    alphas = (torch.arange(steps) + 0.5) / steps
+    mean_gradient = sum(gradient_at(baseline + a * (inputs - baseline)) for a in alphas) / steps
+    return ((inputs - baseline) * mean_gradient).sum(-1)
+
+
+def _check_integrated_gradients(fn):
+    weights = _random(4, 3, seed=9)
+
+    def value(x):  # curved, and each position matters for itself: the exact shares are known
+        return (weights * x**3).sum(-1)
+
+    def gradient_at(x):
+        if tuple(x.shape) != (4, 3):
+            raise ValueError(f"gradient_at takes one point of shape (4, 3), got {tuple(x.shape)}")
+        return 3 * weights * x**2
+
+    inputs, baseline = 1 + _random(4, 3, seed=10), 0.5 * _random(4, 3, seed=11)
+    right = value(inputs) - value(baseline)
+    steps = 200
+    got = call(fn, gradient_at, inputs, baseline, steps)
+    expect_type(got, torch.Tensor)
+    grid = [(k + 0.5) / steps for k in range(steps)]
+    line = sum(gradient_at(baseline + a * (inputs - baseline)) for a in grid) / steps
+    if is_close(got, (inputs - baseline) * line, 0.02):
+        raise Mistake("One step is missing: add up over d_model, so that each position has one share.")
+    expect_shape(got, (4,), "One share a position: the sum runs over d_model, the last axis.")
+    step = inputs - baseline
+    if is_close(got, (step * gradient_at(inputs)).sum(-1)):
+        raise Mistake("This uses the gradient at the input only: gradient × input. Average it along the whole line.")
+    if is_close(got, (step * gradient_at((inputs + baseline) / 2)).sum(-1)):
+        raise Mistake("This uses the gradient at one point, halfway. Average it over `steps` points along the line.")
+    if is_close(got, line.sum(-1), 0.02):
+        raise Mistake("This is the mean gradient alone. Multiply it by `inputs - baseline` before you add up.")
+    if is_close(got, (inputs * line).sum(-1), 0.02):
+        raise Mistake("You multiplied by `inputs`. The line starts at the baseline: multiply by `inputs - baseline`.")
+    from_zero = sum(gradient_at(a * inputs) for a in grid) / steps
+    if is_close(got, (step * from_zero).sum(-1), 0.02) or is_close(got, (inputs * from_zero).sum(-1), 0.02):
+        raise Mistake("Your line starts at zero. It should start at `baseline`: baseline + a · (inputs - baseline).")
+    if is_close(got, right * steps, 0.02 * steps):
+        raise Mistake("The gradients were added up, not averaged: divide by the number of steps.")
+    if is_close(got, -right, 0.05):
+        raise Mistake("All signs are turned round: the line runs from the baseline to the input.")
+    message = (
+        "The shares don't add up to f(inputs) - f(baseline). Points: baseline + a · (inputs - baseline), a from 0 to 1."
+    )
+    tolerance = 0.02 * float(right.abs().max())  # any sensible rule for the points on the line will do
+    if not torch.allclose(got.to(right), right, atol=tolerance):
+        raise Mistake(message)
+
+
+# ----------------------------------------------------------------------------------------------------------- registry
+
+EXERCISES = [
+    Exercise("2.1", "How much more does it want to say San?", _logit_difference, _check_logit_difference),
+    Exercise("2.2", "Who wrote the answer?", _frozen_shares, _check_frozen_shares),
+    Exercise("2.3", "A transplant", _patch_hook, _check_patch_hook),
+    Exercise("2.4", "How far did it come back?", _recovery, _check_recovery),
+    Exercise("2.5", "Beyond the control", _beyond_control, _check_beyond_control),
+    Exercise("2.6", "Every patch from one gradient", _attribution, _check_attribution),
+    Exercise("2.7", "Attribution along a line", _integrated_gradients, _check_integrated_gradients),
+]
+
+QUIZ = [
+    Question(
+        "Direct logit attribution gives an early layer a share of almost 0. What follows?",
+        [
+            Option("The layer does nothing for this answer.", False,
+                   "It may feed later layers. Direct attribution sees only what goes straight to the logits."),
+            Option("Taking the layer out would leave the logits as they are.", False,
+                   "The norm's scale was frozen and later layers were kept as they are. Without the layer, both move."),
+            Option("What the layer wrote does not point along the readout at the end.", True,
+                   "And only that. Patching asks the other question: what changes if the layer changes?"),
+        ],
+    ),
+    Question(
+        "You patch the whole subject from an unrelated landmark, and recovery is 0.5. What has happened?",
+        [
+            Option("The corrupt answer lost its support, and the difference rose to about 0 nats.", True,
+                   "With opposite starting points, 0 nats lies halfway. So 0.5 can be pure destruction."),
+            Option("Half of the clean answer's information came from the unrelated landmark.", False,
+                   "It holds nothing about the clean answer. Ask what happened to the other term of the difference."),
+            Option("The patch went wrong: an unrelated prompt must give 0.", False,
+                   "Nothing forces it to 0. That is why the control is run, and why recovery is read against it."),
+        ],
+    ),
+    Question(
+        "You take one head out and the answer hardly moves. Which conclusions are safe?",
+        [
+            Option("The head is not used for this task.", False,
+                   "Others may do the same work, or step in when it is gone. Redundancy hides a working part."),
+            Option("The model does not depend on this head alone, on these prompts.", True,
+                   "This is what a single knock-out can show. Take out sets of heads to look for backups."),
+            Option("The head would also get a small share from direct logit attribution.", False,
+                   "In this lesson's last block two heads have large shares and opposite signs."),
+        ],
+    ),
+    Question(
+        "On a pair of prompts that differ only in the landmark, which part can activation patching not show?",
+        [
+            Option("The part that moves the landmark's city to the last position.", False,
+                   "It carries different things on the two prompts, so a patch there shows."),
+            Option("Any part before the middle of the network.", False,
+                   "Early parts show too, wherever the two prompts differ: at the subject's positions."),
+            Option("The part that recognises that a city is being asked for.", True,
+                   "Both prompts ask for a city. What they share is equal in both runs, so patching it changes nothing."),
+        ],
+    ),
+    Question(
+        "Attribution patching agrees with exact patching for heads and much less for the early residual stream. Why?",
+        [
+            Option("The gradient is only computed for heads.", False,
+                   "One backward pass gives the gradient everywhere."),
+            Option("A patch of the early stream is a large step through everything above it, and the line bends.", True,
+                   "A first-order guess is good for small steps. One head's output is small beside the stream."),
+            Option("Heads have fewer dimensions, so their gradients are exact.", False,
+                   "A gradient is exact for tiny steps, in any number of dimensions. The size of the step is what matters."),
+        ],
+    ),
+    Question(
+        "Integrated gradients from some baseline miss completeness by more than the effect itself. What do you do?",
+        [
+            Option("Report no shares from this line; try more steps or a baseline nearer to real prompts.", True,
+                   "A failed check is a result: between these two points the model is too rough for this many steps."),
+            Option("Rescale the shares so that they add up.", False,
+                   "That hides the error. Nothing says the missing part is spread like the rest."),
+            Option("Read the ranking of the tokens, which needs no completeness.", False,
+                   "If the sum is off by more than the effect, the order can be off as well."),
+        ],
+    ),
+    Question(
+        "Noising writes the corrupt run into the clean one, denoising the clean into the corrupt one. On our pairs?",
+        [
+            Option("They answer different questions, so both must be run on each pair.", False,
+                   "For pairs of two real prompts, noising one direction is denoising the other: swap the names."),
+            Option("They always give recoveries that add up to 1 at each site.", False,
+                   "Only if effects added up. With redundancy, either site may be enough and neither be needed."),
+            Option("Noising a pair is the same experiment as denoising the swapped pair.", True,
+                   "With Gaussian noise instead of a second prompt this symmetry is gone, and the two differ."),
+        ],
+    ),
+]  # fmt: skip
