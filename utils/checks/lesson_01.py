@@ -386,7 +386,7 @@ def check_nearest_mean(attempt: Callable) -> None:
     # the median mislead. Labels have gaps, classes differ in size.
     train = torch.tensor([[-4.0, 2.0], [4.0, 2.0], [2.0, 0.0], [10.0, 9.0], [10.0, 10.0], [4.0, 20.0]])
     labels = torch.tensor([2, 2, 3, 5, 5, 5])
-    test = torch.tensor([[0.2, 1.9], [1.9, 0.3], [9.0, 9.0], [1.0, 2.0], [7.5, 8.0]])
+    test = torch.tensor([[0.2, 1.9], [1.9, 0.3], [9.0, 9.0], [1.2, 4.0], [7.5, 8.0]])
     result = call(attempt, train, labels, test)
     expect_type(result, torch.Tensor, "One label a row of `test`, in a tensor.")
     if result.shape == (5, 3):
@@ -509,7 +509,7 @@ QUIZ = [
             Option(
                 "The model's logits for the next token.",
                 False,
-                "One step short: the sum is the final residual vector. The last norm and the unembedding make it logits.",
+                "One step short: the sum is the final residual vector. Last norm and unembedding make it logits.",
             ),
             Option(
                 "The final residual vector, exactly.",
