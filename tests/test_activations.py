@@ -92,12 +92,8 @@ def llama():
 
 
 @pytest.fixture(autouse=True)
-def own_cache(request, tmp_path, monkeypatch):
+def own_cache(tmp_path, monkeypatch):
     """No test reads or fills the user's cache, and each may warn once."""
-    if request.node.get_closest_marker("specimen"):
-        from utils.models import specimen_folder
-
-        monkeypatch.setenv("LAB_MODEL_DIR", str(specimen_folder()))
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(store, "_warned", False)
 
@@ -520,10 +516,8 @@ def test_massive_tokens_refuses_bad_input(acts, factor, error):
 
 
 @pytest.mark.specimen
-def test_on_the_specimen():
-    from utils.models import load_model
-
-    model = load_model()
+def test_on_the_specimen(specimen):
+    model = specimen
     texts = ["The Golden Gate Bridge is located in the city of", "Bananas are", "Two and two make four, as a rule."]
     hooks = ["blocks.5.hook_resid_post", "blocks.11.attn.hook_z"]
     lists = [model.to_tokens(text)[0].tolist() for text in texts]

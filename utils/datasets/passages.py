@@ -1,104 +1,126 @@
-"""Short passages of three kinds, and forty openings to be continued: text for anatomy, not for training."""
+"""Twelve short passages of plain English, for measuring how surprising text is to a model.
+
+Written for this course, so that no model can have read them before. Each is one paragraph of about sixty
+words; the registers differ on purpose.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from utils.datasets.card import Card
+
+__all__ = ["CARD", "Passage", "passages"]
+
+_PASSAGES: tuple[tuple[str, str], ...] = (
+    (
+        "story",
+        "Marta reached the last stop of the tram just before dark. The driver switched off the lights, picked up "
+        "his bag and nodded at her as if they had met before. Beyond the fence the allotments began, row after "
+        "row of small sheds. She had the key in her pocket, and the number her grandmother had written down, "
+        "but no idea which shed it belonged to.",
+    ),
+    (
+        "recipe",
+        "Peel the carrots and cut them into slices as thick as a coin. Melt the butter in a wide pan, add the "
+        "carrots with a pinch of salt and half a glass of water, and cover. After ten minutes take off the lid "
+        "and let the liquid boil away. Stir in the honey and the lemon juice at the very end, and serve them "
+        "while they are still hot.",
+    ),
+    (
+        "science",
+        "Moss has no roots. It drinks through its leaves, which are only one cell thick, and when the weather "
+        "turns dry it simply stops living for a while. A cushion of moss that has been brown and brittle for "
+        "months will turn green again within minutes of a shower. Botanists have revived samples that had "
+        "spent several years in a drawer.",
+    ),
+    (
+        "news",
+        "The town council voted on Tuesday to keep the old swimming pool open for another two years. Repairs to "
+        "the roof will cost about four hundred thousand, half of which will come from a regional fund. Several "
+        "members said they would have preferred to build a new pool near the station, but the owners of the "
+        "land have so far refused to sell it.",
+    ),
+    (
+        "letter",
+        "Thank you for the photographs, which arrived this morning. It was strange to see the garden without the "
+        "pear tree, although I know you had no choice after the storm. The children are well and ask about you "
+        "every week. Tom has learned to ride his bicycle and has already fallen into the pond. Please write "
+        "soon and tell us whether you can come in May.",
+    ),
+    (
+        "instructions",
+        "Before you change the battery, switch the lamp off and wait for a minute until it has cooled. Turn the "
+        "lamp over and press the two clips on the bottom at the same time. The cover will come off. Take out the "
+        "old battery and put in the new one so that the plus sign faces you. Never leave the battery where a "
+        "small child could find it.",
+    ),
+    (
+        "history",
+        "For almost two centuries the ferry was the only way across the estuary. It carried farmers and their "
+        "animals to the market in the morning and brought them home at night, and in hard winters it did not "
+        "run at all. When the bridge was finally opened, the last ferryman was the first person to be driven "
+        "over it. He is said to have kept his eyes closed all the way.",
+    ),
+    (
+        "explanation",
+        "A rainbow has no fixed place. What you see is light that has been bent and reflected inside millions of "
+        "drops, and only those drops that stand at the right angle to you and the sun send any of it to your "
+        "eyes. Take one step to the side and other drops do the work. Two people standing next to each other "
+        "never look at quite the same rainbow.",
+    ),
+    (
+        "dialogue",
+        '"You are late," said the watchmaker without looking up. "I was here at nine," the boy answered, "but the '
+        'door was locked." The old man put down his tweezers and looked at the wall, where eleven clocks showed '
+        'eleven different times. "Which one did you go by?" he asked. The boy pointed to the smallest. "Ah," said '
+        'the watchmaker. "That one has always been honest."',
+    ),
+    (
+        "opinion",
+        "People often complain that small shops are too expensive, and then wonder why their street is empty. A "
+        "shop is not only a place where things are sold. It is a light in the window in November and somebody "
+        "who notices when a neighbour has not been seen for a week. None of this appears on the price tag, and "
+        "that is exactly why it disappears without anyone deciding that it should.",
+    ),
+    (
+        "sport",
+        "With five minutes left the visitors were two goals behind and had nothing to lose. Their coach sent on a "
+        "seventeen-year-old who had never played at this level, and with his first touch he hit the post. His "
+        "second was better. By the time the referee blew the whistle the score was level, the goalkeeper was in "
+        "tears, and nobody in the stadium was still sitting down.",
+    ),
+    (
+        "travel",
+        "The path to the lighthouse is longer than it looks on the map. It follows the edge of the cliff for "
+        "three miles, then drops to a beach of round grey stones where walking is hard work. Take water with "
+        "you, because there is none on the way. If the tide is high you will have to wait, but there are worse "
+        "places to sit for an hour than a warm rock above the sea.",
+    ),
+)
 
 CARD = Card(
     name="passages",
-    what="How hard is each kind of text for the model (English prose, Spanish prose, Python code)? What comes next?",
-    how_made=(
-        "Written for this course: eight passages of each kind, at least 18 tokens long in the specimen's tokenizer, "
-        "and forty openings (facts, idioms, lists, everyday sentences, code) that stop in mid-sentence."
-    ),
-    n="24 passages, 40 openings",
+    what="How surprising is plain English prose to a model?",
+    how_made="Written for this course by its authors, one paragraph a register. Nothing was copied or generated.",
+    n=len(_PASSAGES),
     licence="CC BY 4.0",
     leaks=(
-        "Four Spanish passages translate English ones of the same set, so the two kinds share topics, not words.",
-        "Spanish takes more tokens a word: 18 tokens of it say less than 18 tokens of English.",
-        "Many openings are set phrases the model has surely seen.",
+        "All were written by the same authors in the same weeks: twelve passages are fewer than twelve authors.",
+        "British spelling and tidy prose; text from the web is messier and more surprising.",
+        "Short: a model that could use a whole book as context would be less surprised.",
     ),
 )
 
-_PROSE = (
-    "The old house stood at the end of the street, and nobody had lived there for many years. Its windows",
-    "After breakfast the children walked down to the beach, where their father was already waiting with a bucket",
-    "Scientists believe that the climate of the planet has changed many times during its long history, and that",
-    "She put the kettle on the stove, sat down at the kitchen table and began to read the letter that",
-    "The company announced on Monday that it would open a new factory in the north of the country next year",
-    "When the rain finally stopped, the farmers went out into the fields to see how much of the harvest was left",
-    "He had always wanted to travel, but he never had enough money, so he read books about far away places",
-    "Plants need light, water and air to grow, and most of them take the water from the soil through their roots",
-)
-_SPANISH = (
-    "La casa vieja estaba al final de la calle y nadie había vivido allí desde hacía muchos años.",
-    "Después del desayuno los niños fueron a la playa, donde su padre ya los esperaba con un cubo",
-    "El agua es una sustancia muy importante para la vida de todos los seres vivos de este planeta",
-    "Mi hermana vive en una ciudad muy grande y trabaja en un hospital cerca del centro de la ciudad",
-    "El presidente del gobierno dijo el lunes que el nuevo plan económico será presentado la próxima semana",
-    "Cuando por fin dejó de llover, los hombres salieron al campo para ver cuánto trigo se había perdido",
-    "Siempre quiso viajar, pero nunca tuvo dinero, así que leía libros sobre países lejanos y soñaba",
-    "Las plantas necesitan luz, agua y aire para crecer, y la mayoría toma el agua del suelo por sus raíces",
-)
-_CODE = (
-    "def add(a, b):\n    return a + b\n\ndef multiply(a, b):\n    return a * b\n\ndef subtract(a, b):",
-    "for i in range(10):\n    if i % 2 == 0:\n        print(i)\n    else:\n        print(-i)\n",
-    "import os\nimport sys\n\ndef main():\n    path = sys.argv[1]\n    for name in os.listdir(path):",
-    "class Dog:\n    def __init__(self, name):\n        self.name = name\n\n    def bark(self):\n        print(",
-    "total = 0\nfor x in numbers:\n    total += x\nmean = total / len(numbers)\nprint(mean)\nif",
-    'try:\n    with open(filename) as f:\n        data = f.read()\nexcept FileNotFoundError:\n    print("File',
-    "x = [1, 2, 3]\ny = [a * 2 for a in x]\nprint(len(y))\nz = dict(zip(x, y))\nfor k, v in",
-    'while True:\n    line = input()\n    if line == "quit":\n        break\n    words = line.split()\n    print(',
-)
-_OPENINGS = (
-    "The Golden Gate Bridge is located in the city of",
-    "The Eiffel Tower is located in the city of",
-    "The capital of France is the city of",
-    "The capital of Japan is the city of",
-    "The opposite of hot is",
-    "Water is made of hydrogen and",
-    "The first president of the United States was George",
-    "One, two, three, four,",
-    "Monday, Tuesday, Wednesday,",
-    "January, February, March,",
-    "Roses are red, violets are",
-    "She opened the door and walked into the",
-    "The cat sat on the",
-    "Once upon a time, there was a little",
-    "import numpy as",
-    "def add(a, b): return a +",
-    "for (int i = 0; i < n;",
-    "The color of the sky is usually",
-    "He was born in London and died in",
-    "El perro corre por la",
-    "La capital de España es",
-    "Thank you very",
-    "I would like a cup of",
-    "The sun rises in the",
-    "Shakespeare wrote Romeo and",
-    "The largest planet in the solar system is",
-    "To be or not to",
-    "A group of wolves is called a",
-    "The chemical symbol for gold is",
-    "In 1492, Columbus sailed the ocean",
-    "The United States of",
-    "Photosynthesis takes place in the",
-    "The mitochondria is the powerhouse of the",
-    "A B C D E F",
-    "The teacher told the students to open their",
-    "The book was written by",
-    "Please let me know if you have any",
-    "It was raining, so she took her",
-    "The doctor said that the patient should",
-    "On the other hand, it is important to",
-)
+
+@dataclass(frozen=True)
+class Passage:
+    """One paragraph and the kind of text it is."""
+
+    register: str
+    text: str
 
 
-def passages() -> dict[str, tuple[str, ...]]:
-    """Eight passages of each kind, by kind: "prose" (English), "Spanish" and "code" (Python)."""
-    return {"prose": _PROSE, "Spanish": _SPANISH, "code": _CODE}
-
-
-def openings() -> tuple[str, ...]:
-    """Forty beginnings of sentences, lists and lines of code, to see what the model puts next."""
-    return _OPENINGS
+def passages() -> list[Passage]:
+    """The twelve passages, always in the same order. See `CARD`."""
+    return [Passage(register, text) for register, text in _PASSAGES]
