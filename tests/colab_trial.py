@@ -85,8 +85,7 @@ def make_environment(folder: Path, base: str) -> Path:
     shipped = freeze()
     constraints = folder / "colab-constraints.txt"
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in shipped.items()), encoding="utf-8")
-    wanted = [name for name in MET_IN_LESSONS if name in shipped]
-    subprocess.run([python, "-m", "pip", "install", "-c", constraints, *wanted, "nbclient"], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-c", constraints, *MET_IN_LESSONS], check=True)
     return python
 
 
