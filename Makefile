@@ -10,6 +10,8 @@ else
 PY := .venv/bin/python
 endif
 READY := .venv/.ready
+# JupyterLab's own news feed: it would ask the network, and the learner, on the first start.
+NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test check run build solutions report html bench preflight specimen colab-trial clean distclean
@@ -31,17 +33,18 @@ help:
 # .venv is made once. It is touched again only when requirements.txt has changed in content, not
 # merely in date, or when its Python no longer runs.
 $(READY): requirements.txt
-	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { \
-	  echo "The lab needs Python 3.10 to 3.13, and '$(PYTHON)' is not that:"; $(PYTHON) --version; \
-	  echo "Install one (python.org, your package manager or conda) and name it:  make lab PYTHON=python3.12"; \
-	  exit 1; }
 	@if $(PY) -c "" 2>/dev/null && cmp -s requirements.txt .venv/requirements.installed; then touch $@; else \
 	  set -e; \
-	  $(PY) -c "" 2>/dev/null || { rm -rf .venv; $(PYTHON) -m venv .venv || { \
-	    echo "'$(PYTHON) -m venv' did not work. On Debian and Ubuntu:  sudo apt install python3-venv"; exit 1; }; }; \
+	  $(PY) -c "" 2>/dev/null || { \
+	    $(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { \
+	      echo "The lab needs Python 3.10 to 3.13, and '$(PYTHON)' is not that:"; $(PYTHON) --version; \
+	      echo "Install one (python.org, your package manager or conda) and name it:  make lab PYTHON=python3.12"; \
+	      exit 1; }; \
+	    rm -rf .venv; $(PYTHON) -m venv .venv || { \
+	      echo "'$(PYTHON) -m venv' did not work. On Debian and Ubuntu:  sudo apt install python3-venv"; exit 1; }; }; \
 	  echo "Installing the lab's packages into .venv (once; a few minutes) ..."; \
 	  $(PY) -m pip install --disable-pip-version-check -r requirements.txt; \
-	  $(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"; \
+	  $(PY) -m jupyter labextension disable --level=sys_prefix $(NEWS) >/dev/null 2>&1 || true; \
 	  cp requirements.txt .venv/requirements.installed; touch $@; fi
 
 specimen: $(READY)
