@@ -1,0 +1,74 @@
+"""The report has the form that DESIGN section 6 gives, and its counts come from the notebooks."""
+
+import json
+
+import nbformat
+import pytest
+
+from utils.authoring import bank, benchmarks, notebooks, report
+
+LESSON_KEYS = [
+    "name",
+    "seconds",
+    "peak_mb",
+    "private_mb",
+    "code_cells",
+    "compared_cells",
+    "exercises",
+    "checks",
+    "hints",
+    "wrong_rejected",
+    "wrong_total",
+    "right_accepted",
+    "right_total",
+    "figures",
+    "figures_with_alt",
+    "quiz_questions",
+    "replication_cards",
+]
+
+
+@pytest.fixture
+def found(monkeypatch):
+    memory = report._Memory()
+    memory.peak, memory.private = 1_500_000_000, 700_000_000
+    monkeypatch.setattr(report, "_cold_run", lambda path: (12.34, memory))
+    figure = {"name": "x", "ours": 2.0, "peer": 1.0, "ratio": 2.0, "unit": "tokens/s", "n": 3, "note": "what was run"}
+    monkeypatch.setattr(benchmarks, "run", lambda names=None: {"activations_vs_bare_forward": figure})
+    return report.report(["00"])
+
+
+def test_the_form_is_the_designs(found):
+    assert list(found) == ["commit", "made", "machine", "lessons", "suite_seconds", "repository_mb", "benchmarks"]
+    (lesson,) = found["lessons"]
+    assert list(lesson) == LESSON_KEYS
+    assert (lesson["seconds"], lesson["peak_mb"], lesson["private_mb"]) == (12.3, 1500, 700)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_counts_are_the_notebooks(found):
+    (lesson,) = found["lessons"]
+    (path,) = notebooks.paths(notebooks.SOLUTIONS, ["00"])
+    assert lesson["code_cells"] == len(notebooks.code_cells(notebooks.read(path)))
+    assert lesson["exercises"] == lesson["checks"] > 0
+    assert lesson["hints"] == 3 * lesson["exercises"]
+    tally = bank.tally("00")
+    assert (lesson["wrong_rejected"], lesson["wrong_total"]) == (tally.wrong_rejected, tally.wrong_total)
+    assert lesson["wrong_rejected"] == lesson["wrong_total"] and lesson["right_accepted"] == lesson["right_total"]
+    assert lesson["figures"] == lesson["figures_with_alt"] > 0
+
+
+def test_the_table_names_every_lesson_and_benchmark(found):
+    text = report.table(found)
+    assert "00_orientation" in text and "activations_vs_bare_forward" in text and "2.00 times" in text
+
+
+def test_memory_is_really_measured(tmp_path):
+    from utils.authoring import execute
+
+    source = "block = bytearray(300_000_000)\nimport time\ntime.sleep(0.5)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    memory = report._Memory()
+    _, seconds = execute.run(notebook, tmp_path, watch=memory.watch)
+    memory.stop()
+    assert memory.peak > 300e6 and 0.5 <= seconds < 60
