@@ -315,7 +315,7 @@ def test_make_starts_again_after_an_interrupted_install(tmp_path):
         ("build", "utils.authoring.build"),
         ("solutions", "utils.authoring.execute 02"),
         ("run", "utils.authoring.page 02"),
-        ("html", "utils.authoring.html"),
+        ("html", "utils.authoring.page --solutions"),
         ("report", "utils.authoring.report"),
     ],
 )
