@@ -59,6 +59,18 @@ def test_running_twice_leaves_no_hook_behind(any_model, tokens):
     assert torch.equal(any_model(tokens), before)
 
 
+def test_the_lens_table_is_a_table_and_escapes_what_it_shows(tiny_model):
+    page = anatomy.lens_html(tiny_model, "the cat <b> sat", every=2)
+    assert page.count('scope="row"') == 2 and "&lt;" in page and "<b>" not in page
+    top = int(anatomy.logit_lens(tiny_model, tiny_model.to_tokens("the cat"))[-1, 0].argmax())
+    last = anatomy.lens_html(tiny_model, "the cat").split("<tr>")[-1].split("<td")[-1]
+    assert anatomy._visible(tiny_model.tokenizer.decode([top])) in last
+    assert "Only the first 3 tokens" in anatomy.lens_html(tiny_model, "the cat sat on the mat", most=3)
+    for bad in ({"text": " "}, {"text": "the", "every": 0}):
+        with pytest.raises(ValueError, match="text: type|every: expected"):
+            anatomy.lens_html(tiny_model, **bad)
+
+
 def test_lens_scores_on_a_case_worked_by_hand():
     final = torch.tensor([[2.0, 1.0, 0.0]])
     lens = torch.stack([torch.tensor([[0.0, 1.0, 2.0]]), final + 5.0])
@@ -185,6 +197,26 @@ def test_ablate_outputs_spares_the_start_token(any_model, tokens):
         anatomy.ablate_outputs([name], {})
     with pytest.raises(ValueError, match="names: expected"):
         anatomy.ablate_outputs([])
+
+
+def test_a_push_is_as_long_as_what_the_lesion_takes(any_model, tokens):
+    name = "blocks.1.hook_attn_out"
+    means = anatomy.output_means(any_model, [name], [tokens, tokens[:1, :4]])
+    original = anatomy._record(any_model, tokens, [name])[name]
+    short = anatomy._record(any_model, tokens[:1, :4], [name])[name]
+    expected = torch.cat([original[:, 1:].flatten(0, 1), short[:, 1:].flatten(0, 1)]).mean(0)
+    assert torch.allclose(means[name], expected, atol=1e-6)
+    pushed = anatomy._record(any_model, tokens, [name], anatomy.push_outputs([name], means, seed=1))[name]
+    assert torch.equal(pushed[:, 0], original[:, 0])
+    away, added = original[:, 1:] - means[name], pushed[:, 1:] - original[:, 1:]
+    assert torch.allclose(added.norm(dim=-1), away.norm(dim=-1), rtol=1e-3)
+    again = anatomy._record(any_model, tokens, [name], anatomy.push_outputs([name], means, seed=1))[name]
+    other = anatomy._record(any_model, tokens, [name], anatomy.push_outputs([name], means, seed=2))[name]
+    assert torch.equal(pushed, again) and not torch.allclose(pushed, other)
+    with pytest.raises(ValueError, match="names: expected"):
+        anatomy.push_outputs([name], {})
+    with pytest.raises(ValueError, match="batches: expected"):
+        anatomy.output_means(any_model, [name], [])
 
 
 def test_token_losses_are_the_cross_entropy(any_model, tokens):

@@ -4,10 +4,10 @@ A transformer keeps one vector a token, the **residual stream**, and every block
 attention, then its MLP. The functions here take that sum apart and look at the pieces:
 
 - `residual_components`, `residual_stream`: the summands, and the running sum after each block;
-- `read_out`, `logit_lens`, `lens_scores`: what the model would say if it stopped early;
+- `read_out`, `logit_lens`, `lens_scores`, `lens_html`: what the model would say if it stopped early;
 - `fit_affine_lens`: the same with a small translator a layer, because early layers write in another basis;
 - `head_scores`, `offset_score`: where all heads look on repeated random tokens;
-- `ablate_heads`, `ablate_outputs`, `token_losses`: take a part out and see what breaks;
+- `ablate_heads`, `ablate_outputs`, `push_outputs`, `token_losses`: take a part out and see what breaks;
 - `repeated_words`, `read_labels`, `region_map`: a map of which information can be read where.
 
 What these methods cannot show, in one place. A lens shows what the *output layer* can read; information in
@@ -21,6 +21,7 @@ GPT-NeoX (parallel attention and MLP), Qwen2 and Gemma-2 (norms after the sublay
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -168,6 +169,49 @@ def lens_scores(
         rank.append((logits > logits.gather(-1, answers[:, None])).sum(-1))
         top.append(logits.argmax(-1))
     return LensScores(torch.stack(kl), torch.stack(rank), torch.stack(top))
+
+
+def lens_html(model: Any, text: str, every: int = 2, most: int = 16) -> str:
+    """A table of the lens's first choice, depth by position, as HTML for a notebook or a widget.
+
+    text: what the model reads; at most `most` tokens of it are shown. every: show each n-th depth, and always the last.
+    A bold cell means the lens gives its choice at least half of the probability, a grey one less than a tenth.
+    Raises ValueError for an empty text or `every` below 1.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("text: type a few words")
+    if every < 1:
+        raise ValueError(f"every: expected at least 1, got {every}")
+    tokens = model.to_tokens(text)
+    shown = tokens[:, : most + 1]
+    stream = residual_stream(model, shown)[:, 0]
+    depths = sorted({*range(0, len(stream), every), len(stream) - 1})
+    rows = []
+    for depth in depths:
+        top = read_out(model, stream[depth]).softmax(-1).max(-1)
+        cells = [_lens_cell(model.tokenizer.decode([int(i)]), float(p)) for i, p in zip(top.indices, top.values)]
+        rows.append(f'<tr><th scope="row">{depth}</th>{"".join(cells[1:])}</tr>')
+    heads = "".join(f'<th scope="col"><code>{_visible(t)}</code></th>' for t in model.to_str_tokens(shown)[1:])
+    cut = f" Only the first {most} tokens are shown." if tokens.shape[1] > most + 1 else ""
+    return (
+        '<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:0.85em"><caption '
+        'style="text-align:left">Under each token: what the output layer would say comes next, after so many blocks. '
+        f"Bold on blue: at least half of the probability. Grey: less than a tenth.{cut}</caption>"
+        f'<thead><tr><th scope="col">blocks</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def _lens_cell(token: str, probability: float) -> str:
+    word = f"<code>{_visible(token)}</code>"
+    if probability >= 0.5:
+        return f'<td style="background:#9ecae1;color:#000;padding:1px 6px"><strong>{word}</strong></td>'
+    colour = "#595959" if probability < 0.1 else "#000;background:#e6f0f8"
+    return f'<td style="color:{colour};padding:1px 6px">{word}</td>'
+
+
+def _visible(token: str) -> str:
+    """A token with its spaces and line ends made visible, safe inside HTML."""
+    return html.escape(token.replace(" ", "·").replace("\n", "⏎") or "∅")
 
 
 @dataclass(frozen=True)
@@ -390,6 +434,45 @@ def ablate_outputs(names: Sequence[str], means: Mapping[str, Float[Tensor, " d_m
         return hook_function
 
     return [(name, replace(name)) for name in names]
+
+
+def push_outputs(names: Sequence[str], means: Mapping[str, Float[Tensor, " d_model"]], seed: int = 0) -> list[Hook]:
+    """Hooks that add to each output a random vector as long as what `ablate_outputs` would take away: its control.
+
+    For each token from position 1 on the length is that of the output minus its mean, and the direction is random. The
+    information stays in; only noise of the same size comes on top. Random directions leave the range a model has seen,
+    so this control is a strict one. Raises ValueError for no names or a missing mean.
+    """
+    missing = [name for name in names if name not in means]
+    if not names or missing:
+        raise ValueError(f"names: expected at least one, each with a mean; missing: {missing or 'all'}")
+
+    def push(name: str, number: int) -> Callable:
+        def hook_function(value: Tensor, hook: Any) -> Tensor:
+            random = torch.Generator().manual_seed(seed * 1000 + number)
+            away = value[:, 1:] - means[name].to(value)
+            noise = torch.randn(away.shape, generator=random).to(value)
+            noise = noise / noise.norm(dim=-1, keepdim=True) * away.norm(dim=-1, keepdim=True)
+            value = value.clone()
+            value[:, 1:] += noise
+            return value
+
+        return hook_function
+
+    return [(name, push(name, number)) for number, name in enumerate(names)]
+
+
+def output_means(
+    model: Any, names: Sequence[str], batches: Sequence[Int[Tensor, "batch pos"]]
+) -> dict[str, Float[Tensor, " d_model"]]:
+    """Mean of each named output over all positions but the first, over several batches (of any lengths).
+
+    Returns name -> (d_model,). Raises ValueError for no batches or a name the model doesn't have.
+    """
+    if not batches:
+        raise ValueError("batches: expected at least one batch of token ids")
+    kept = [_record(model, _check_tokens(model, batch), names) for batch in batches]
+    return {name: torch.cat([each[name][:, 1:].flatten(0, 1) for each in kept]).mean(0) for name in names}
 
 
 def token_losses(
