@@ -7,20 +7,20 @@ import torch
 
 from utils import anatomy, datasets, models
 from utils.checks import lesson_01
-from utils.datasets import passages
+from utils.datasets import registers
 
 
 def test_passages_and_openings_are_what_the_card_says():
-    kinds = passages.passages()
+    kinds = registers.registers()
     assert list(kinds) == ["prose", "Spanish", "code"]
     assert all(len(texts) == len(set(texts)) == 8 for texts in kinds.values())
-    assert len(passages.openings()) == len(set(passages.openings())) == 40
-    assert datasets.card("passages").n == "24 passages, 40 openings"
+    assert len(registers.openings()) == len(set(registers.openings())) == 40
+    assert datasets.card("registers").n == "24 passages, 40 openings"
 
 
 @pytest.mark.specimen
 def test_passages_are_long_enough_for_the_specimen(specimen):
-    for texts in passages.passages().values():
+    for texts in registers.registers().values():
         assert all(len(specimen.to_tokens(text)[0]) >= 19 for text in texts)
 
 
