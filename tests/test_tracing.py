@@ -84,6 +84,16 @@ def test_patching_heads_equals_one_at_a_time(model):
             assert float(got[layer, head]) == pytest.approx(expected, abs=1e-5)
 
 
+def test_trace_is_the_recovery_of_every_pair(llama, monkeypatch):
+    monkeypatch.setattr(tracing.recovery, "__defaults__", (1e-4,))  # a random model hardly prefers anything
+    got = tracing.trace(llama, [PAIR, PAIR.swapped()])
+    assert got.shape == (2, N_LAYERS, len(tracing.CLASSES) + 1)
+    clean, corrupt = difference(llama, CLEAN), difference(llama, CORRUPT)
+    expected = (tracing.patch_residual(llama, PAIR) - corrupt) / (clean - corrupt)
+    assert torch.allclose(got[0, :, :4], expected, atol=1e-3)
+    assert torch.allclose(got[:, 0, 4], torch.ones(2), atol=1e-3)
+
+
 def test_layers_may_be_chosen_in_any_order(llama):
     both = tracing.patch_residual(llama, PAIR)
     assert torch.allclose(tracing.patch_residual(llama, PAIR, layers=[1, 0]), both[[1, 0]], atol=1e-6)
@@ -350,6 +360,9 @@ def test_tokens_must_be_a_tensor():
         (lambda m: tracing.knock_out_attention(m, CLEAN, 1, 2, CLEAN > 60, window=2), "window must be odd"),
         (lambda m: tracing.knock_out_attention(m, CLEAN, 1, 2, CLEAN), "positions must be a bool mask"),
         (lambda m: tracing.make_pairs(m, []), "at least one landmark"),
+        (lambda m: tracing.trace(m, []), "at least one pair"),
+        (lambda m: tracing.input_gradient(m, CLEAN, torch.zeros(3, 32), 1, 2), "point must be"),
+        (lambda m: tracing.activation_gradient(m, PAIR, "neuron"), "component must be one of"),
         (lambda m: tracing.make_pairs(m, [Landmark("A", "B")], min_margin=-1), "min_margin must be 0 or more"),
         (lambda m: tracing.last_logits(m, torch.tensor([1.0, 2.0])), "tokens must be a 1-d tensor"),
     ],

@@ -48,12 +48,15 @@ __all__ = [
     "Attribution",
     "Pair",
     "PairSet",
+    "activation_gradient",
     "attribution_patching",
     "direct_logit_attribution",
     "gradient_times_input",
+    "input_gradient",
     "input_residual",
     "integrated_gradients",
     "knock_out_attention",
+    "last_logits",
     "logit_difference",
     "make_pairs",
     "matched_noise",
@@ -65,6 +68,7 @@ __all__ = [
     "position_classes",
     "record",
     "recovery",
+    "trace",
     "zero_attention",
 ]
 
@@ -376,6 +380,29 @@ def patch_residual(
     return patch(model, pair, source, position_classes(pair) if where is None else where, "resid", layers)
 
 
+def trace(
+    model: TransformerBridge,
+    pairs: Iterable[Pair],
+    layers: Iterable[int] | None = None,
+) -> Float[Tensor, "pair layer site"]:
+    """Recovery after patching the residual stream, for every pair: the map this module is named after.
+
+    Sites are `CLASSES` and, last, the whole subject. layers: default all. Raises ValueError for no pairs.
+    """
+    layers, maps = _layers(model, layers), []
+    for pair in pairs:
+        classes = position_classes(pair)
+        where = torch.cat([classes, classes[:2].any(0, keepdim=True)])
+        clean, corrupt = (
+            logit_difference(last_logits(model, tokens), pair.answer, pair.other)
+            for tokens in (pair.clean, pair.corrupt)
+        )
+        maps.append(recovery(patch_residual(model, pair, where, layers=layers), clean, corrupt))
+    if not maps:
+        raise ValueError("pairs must hold at least one pair, got none")
+    return torch.stack(maps)
+
+
 def patch_attention(
     model: TransformerBridge,
     pair: Pair,
@@ -610,7 +637,7 @@ def attribution_patching(
     _check_component(component)
     source = record(model, pair.clean, component) if source is None else source
     where = position_classes(pair) if where is None else where
-    base, gradient = _with_gradient(model, pair, component)
+    base, gradient = activation_gradient(model, pair, component)
     if source.shape != base.shape:
         raise ValueError(f"source must have shape {tuple(base.shape)}, got {tuple(source.shape)}")
     contribution = ((source - base) * gradient).sum(-1)  # (layer, pos) or (layer, pos, head)
@@ -622,8 +649,14 @@ def attribution_patching(
     return contribution.flatten(1) @ where.flatten(1).to(contribution).T
 
 
-def _with_gradient(model, pair: Pair, component: str) -> tuple[Tensor, Tensor]:
-    """One component's activations on the corrupt run and the logit difference's gradient at them."""
+def activation_gradient(
+    model: TransformerBridge, pair: Pair, component: str = "resid"
+) -> tuple[Float[Tensor, "layer pos *d"], Float[Tensor, "layer pos *d"]]:
+    """One component's activations on the corrupt run, and the logit difference's gradient at each of them.
+
+    Shapes as in `record`. One forward and one backward pass; no gradient is kept on the weights.
+    """
+    _check_component(component)
     kept: list[Tensor] = []
 
     def leaf(x: Tensor, hook) -> Tensor:  # cut the graph here: gradients stop, and no weight needs one
@@ -653,6 +686,20 @@ def input_residual(model: TransformerBridge, tokens: Int[Tensor, " pos"]) -> Flo
     with torch.no_grad():
         model.run_with_hooks(tokens[None], fwd_hooks=hooks, stop_at_layer=1, return_type=None)
     return kept[0]
+
+
+def input_gradient(
+    model: TransformerBridge,
+    tokens: Int[Tensor, " pos"],
+    point: Float[Tensor, "pos d_model"],
+    answer: int,
+    other: int,
+) -> Float[Tensor, "pos d_model"]:
+    """Gradient of the logit difference when the first block is given `point` in place of the embeddings."""
+    _check_ids("tokens", tokens)
+    if point.ndim != 2 or len(point) != len(tokens):
+        raise ValueError(f"point must be (pos, d_model) with pos = {len(tokens)}, got {tuple(point.shape)}")
+    return _input_gradients(model, tokens, point[None], answer, other)[0][0]
 
 
 def gradient_times_input(

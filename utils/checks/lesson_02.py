@@ -354,7 +354,7 @@ QUIZ = [
             Option("Any part before the middle of the network.", False,
                    "Early parts show too, wherever the two prompts differ: at the subject's positions."),
             Option("The part that recognises that a city is being asked for.", True,
-                   "Both prompts ask for a city. What they share is equal in both runs, so patching it changes nothing."),
+                   "Both prompts ask for a city. What they share is equal in both runs: patching it does nothing."),
         ],
     ),
     Question(
@@ -365,7 +365,7 @@ QUIZ = [
             Option("A patch of the early stream is a large step through everything above it, and the line bends.", True,
                    "A first-order guess is good for small steps. One head's output is small beside the stream."),
             Option("Heads have fewer dimensions, so their gradients are exact.", False,
-                   "A gradient is exact for tiny steps, in any number of dimensions. The size of the step is what matters."),
+                   "A gradient is exact for tiny steps, in any number of dimensions. The step's size matters."),
         ],
     ),
     Question(
