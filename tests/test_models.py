@@ -703,6 +703,7 @@ def test_specimen_is_what_its_card_says(specimen):
     assert (card.layers, card.d_model, card.heads, card.key_value_heads) == (30, 576, 9, 3)
     assert (cfg.d_mlp, cfg.d_vocab, card.d_mlp, card.vocabulary) == (1536, 49_152, 1536, 49_152)
     assert cfg.model_name == card.name == models.DEFAULT
+    assert card.weights_sha256 == models.sha256_of(models.specimen_folder() / "model.safetensors")
     assert card.licence == "Apache-2.0" and "2502.02737" in card.paper
 
 

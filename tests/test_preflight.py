@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -126,6 +127,15 @@ def test_damage_that_kept_size_and_time_is_found_and_mended(tmp_path, monkeypatc
     (result,) = preflight.check_specimen()
     assert "damaged copy was replaced" in result.found and not result.fix
     assert weights.read_bytes() == whole
+
+
+def test_a_folder_without_a_card_is_recognised_by_its_weights(tiny_folder, monkeypatch):
+    monkeypatch.setenv("LAB_MODEL_DIR", str(tiny_folder))
+    assert "other weights than the lab's" in show(preflight.check_specimen())
+    own = dataclasses.replace(models.SPECIMEN, weights_sha256=models.sha256_of(tiny_folder / "model.safetensors"))
+    monkeypatch.setattr(models, "SPECIMEN", own)
+    (result,) = preflight.check_specimen()
+    assert "weights as they should be" in result.found and not result.fix
 
 
 def test_readable_without_any_package():

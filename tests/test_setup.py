@@ -325,6 +325,13 @@ def test_make_targets_call_what_they_promise(tmp_path, target, command):
     assert done.returncode == 0 and any(line.endswith(command) for line in done.stdout.splitlines()), done.stdout
 
 
+def test_every_module_the_makefile_runs_exists():
+    called = re.findall(r"-m ((?:utils|tests)\.[\w.]+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert len(called) >= 9
+    for module in called:
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+
+
 def test_make_run_asks_for_a_lesson(tmp_path):
     folder = make_copy(tmp_path)
     done = make(folder, "run", f"PYTHON={fake_python(tmp_path, '3.12')}")
