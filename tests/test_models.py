@@ -516,6 +516,13 @@ def test_activations_take_gradients_though_weights_do_not(tiny_model):
     assert all(parameter.grad is None for parameter in tiny_model.parameters())
 
 
+def test_weights_that_cannot_be_read_are_named(tmp_path):
+    folder = conftest.save_tiny_model(tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"half a file")
+    with pytest.raises(models.SpecimenError, match="could not be loaded.*python -m utils.models"):
+        models.load_model(folder, device="cpu")
+
+
 def test_the_wrong_start_token_of_the_family_is_mended(tmp_path):
     folder = conftest.save_tiny_model(tmp_path / "family")
     config = json.loads((folder / "tokenizer_config.json").read_text())

