@@ -94,6 +94,15 @@ def test_trace_is_the_recovery_of_every_pair(llama, monkeypatch):
     assert torch.allclose(got[:, 0, 4], torch.ones(2), atol=1e-3)
 
 
+def test_endpoints_are_the_two_prompts_preferences(llama):
+    short = tracing.Pair(CLEAN[:5], CORRUPT[:5], 10, 200, (2, 4))  # another length: run in a batch of its own
+    got = tracing.endpoints(llama, [PAIR, short, PAIR.swapped()])
+    assert got.shape == (3, 2)
+    assert got[0].tolist() == pytest.approx([difference(llama, CLEAN), difference(llama, CORRUPT)], abs=1e-5)
+    assert got[1].tolist() == pytest.approx([difference(llama, CLEAN[:5]), difference(llama, CORRUPT[:5])], abs=1e-5)
+    assert torch.allclose(got[2], -got[0].flip(0), atol=1e-6)
+
+
 def test_layers_may_be_chosen_in_any_order(llama):
     both = tracing.patch_residual(llama, PAIR)
     assert torch.allclose(tracing.patch_residual(llama, PAIR, layers=[1, 0]), both[[1, 0]], atol=1e-6)
@@ -361,6 +370,7 @@ def test_tokens_must_be_a_tensor():
         (lambda m: tracing.knock_out_attention(m, CLEAN, 1, 2, CLEAN), "positions must be a bool mask"),
         (lambda m: tracing.make_pairs(m, []), "at least one landmark"),
         (lambda m: tracing.trace(m, []), "at least one pair"),
+        (lambda m: tracing.endpoints(m, []), "at least one pair"),
         (lambda m: tracing.input_gradient(m, CLEAN, torch.zeros(3, 32), 1, 2), "point must be"),
         (lambda m: tracing.activation_gradient(m, PAIR, "neuron"), "component must be one of"),
         (lambda m: tracing.make_pairs(m, [Landmark("A", "B")], min_margin=-1), "min_margin must be 0 or more"),

@@ -51,6 +51,7 @@ __all__ = [
     "activation_gradient",
     "attribution_patching",
     "direct_logit_attribution",
+    "endpoints",
     "gradient_times_input",
     "input_gradient",
     "input_residual",
@@ -389,18 +390,25 @@ def trace(
 
     Sites are `CLASSES` and, last, the whole subject. layers: default all. Raises ValueError for no pairs.
     """
-    layers, maps = _layers(model, layers), []
-    for pair in pairs:
+    from tqdm.auto import tqdm
+
+    pairs, layers, maps = list(pairs), _layers(model, layers), []
+    for pair, (clean, corrupt) in zip(tqdm(pairs, desc="tracing pairs"), endpoints(model, pairs)):
         classes = position_classes(pair)
         where = torch.cat([classes, classes[:2].any(0, keepdim=True)])
-        clean, corrupt = (
-            logit_difference(last_logits(model, tokens), pair.answer, pair.other)
-            for tokens in (pair.clean, pair.corrupt)
-        )
         maps.append(recovery(patch_residual(model, pair, where, layers=layers), clean, corrupt))
-    if not maps:
-        raise ValueError("pairs must hold at least one pair, got none")
     return torch.stack(maps)
+
+
+def endpoints(model: TransformerBridge, pairs: Iterable[Pair]) -> Float[Tensor, "pair 2"]:
+    """Logit difference (nats) of every pair's clean and corrupt prompt: what recoveries 1 and 0 stand for."""
+    pairs = list(pairs)
+    if not pairs:
+        raise ValueError("pairs must hold at least one pair, got none")
+    prompts = [tokens for pair in pairs for tokens in (pair.clean, pair.corrupt)]
+    logits = _batched_last_logits(model, prompts)
+    values = [logit_difference(row, pairs[i // 2].answer, pairs[i // 2].other) for i, row in enumerate(logits)]
+    return torch.stack(values).reshape(len(pairs), 2)
 
 
 def patch_attention(
