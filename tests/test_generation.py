@@ -65,8 +65,18 @@ def test_seeds_matter_and_the_end_token_ends(tiny_model):
 
 
 def test_next_token_logits(tiny_model):
-    logits = generation.next_token_logits(tiny_model, "the cat")
-    torch.testing.assert_close(logits, tiny_model(tiny_model.to_tokens("the cat"))[0, -1])
+    expected = [tiny_model(tiny_model.to_tokens(prompt))[0, -1] for prompt in PROMPTS]
+    torch.testing.assert_close(generation.next_token_logits(tiny_model, PROMPTS[0]), expected[0])
+    together = generation.next_token_logits(tiny_model, PROMPTS)
+    torch.testing.assert_close(together, torch.stack(expected), atol=1e-5, rtol=1e-5)
+    ids = [tiny_model.to_tokens(prompt)[0].tolist() for prompt in PROMPTS]
+    torch.testing.assert_close(generation.next_token_logits(tiny_model, ids), together)
+
+
+@pytest.mark.parametrize("prompts", ["", [], ["a", ""], ["a", 3], [[1, 2], []], [[1.5]], 7])
+def test_next_token_logits_refuses_bad_prompts(tiny_model, prompts):
+    with pytest.raises((TypeError, ValueError), match="prompts"):
+        generation.next_token_logits(tiny_model, prompts)
 
 
 def test_repeated_share():

@@ -101,7 +101,7 @@ def matmul_flops(architecture: Architecture, n_tokens: int) -> dict[str, int]:
 
 
 def rule_of_thumb(parameters: int, n_tokens: int) -> int:
-    """2 operations a parameter and token: each weight multiplies and adds once (Kaplan et al. 2020, arXiv 2001.08361)."""
+    """2 operations a parameter and token: each weight multiplies once and adds once (Kaplan 2020, arXiv 2001.08361)."""
     if parameters < 1 or n_tokens < 1:
         raise ValueError(f"parameters and n_tokens must be at least 1, got {parameters} and {n_tokens}")
     return 2 * parameters * n_tokens

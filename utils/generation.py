@@ -13,15 +13,36 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 
+from utils.activations import length_sorted_batches
 
-def next_token_logits(model: Any, prompt: str, *, prepend_bos: bool = True) -> Float[torch.Tensor, "d_vocab"]:
-    """Logits for the token that follows a prompt: one number a vocabulary entry, larger is likelier.
 
-    Returns (d_vocab,). Raises TypeError or ValueError for a prompt that isn't a non-empty string.
+def next_token_logits(
+    model: Any, prompts: str | Sequence[str] | Sequence[Sequence[int]], *, prepend_bos: bool = True
+) -> Float[torch.Tensor, "*n d_vocab"]:
+    """Logits for the token that follows each prompt: one number a vocabulary entry, larger is likelier.
+
+    prompts: a string, a list of strings, or a list of token-id lists (used exactly as they are). Prompts of
+    similar length run together. Returns (d_vocab,) for a single string, else (n, d_vocab), on the CPU.
+    Raises TypeError or ValueError for anything else and for empty prompts.
     """
-    _check_prompts([prompt])
-    with torch.no_grad():
-        return model(model.to_tokens(prompt, prepend_bos=prepend_bos))[0, -1].float().cpu()
+    if isinstance(prompts, str):
+        return next_token_logits(model, [prompts], prepend_bos=prepend_bos)[0]
+    if isinstance(prompts, Sequence) and prompts and not isinstance(prompts[0], str):
+        if not all(isinstance(row, Sequence) and row and all(isinstance(t, int) for t in row) for row in prompts):
+            raise TypeError("prompts must be strings, or non-empty lists of token ids (int)")
+        rows = [torch.tensor(list(row)) for row in prompts]
+    else:
+        _check_prompts(prompts)
+        rows = [model.to_tokens(prompt, prepend_bos=prepend_bos)[0].cpu() for prompt in prompts]
+    result = torch.empty(len(rows), model.cfg.d_vocab)
+    device = next(model.parameters()).device
+    for batch in length_sorted_batches([len(row) for row in rows], 512):
+        # Padding on the right: causal attention never looks at it, and its logits are never read.
+        ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in batch], batch_first=True)
+        last = torch.tensor([len(rows[i]) - 1 for i in batch])
+        with torch.no_grad():
+            result[batch] = model(ids.to(device))[torch.arange(len(batch)), last].float().cpu()
+    return result
 
 
 def probabilities(
