@@ -440,6 +440,13 @@ WRONG = {
             ],
             "You compared with medians",
         ),
+        (
+            "a range instead of the labels that occur",
+            lambda train, labels, test: torch.cdist(
+                test, torch.stack([train[labels == c].mean(0) for c in range(int(labels.max()) + 1)])
+            ).argmin(1),
+            "which no row of `train` has",
+        ),
         ("normalised", _nearest_after_normalising, "Some guesses are wrong"),
     ],
     "1.7": [
