@@ -19,6 +19,8 @@ from utils.authoring.notebooks import BUILD, LESSONS, SOLUTIONS
 
 _DISPLAY = re.compile(r"(?<!\\)\$\$(.+?)\$\$", re.DOTALL)
 _INLINE = re.compile(r"(?<![\\$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\d$])")
+_DETAILS = re.compile(r"<details>\s*<summary>(?P<summary>.*?)</summary>(?P<body>.*?)</details>", re.DOTALL)
+_REMOTE_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\(https?://[^)]*\)")
 _CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 _REMOTE = re.compile(
     r'<script\b[^>]*\bsrc="https?://[^>]*>\s*</script>|<link\b[^>]*\bhref="https?://[^>]*>|@import[^;]*https?://[^;]*;',
@@ -39,12 +41,28 @@ def page(notebook: NotebookNode, title: str) -> str:
     notebook = notebooks.copy_of(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _mathml(cell.source)
+            cell.source = _mathml(_unfoldable(_without_remote_images(cell.source)))
     exporter = HTMLExporter(template_name="lab", mathjax_url="", require_js_url="", jquery_url="", embed_images=True)
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     # nbconvert's template still writes loaders for MathJax and Mermaid; here they could only fail.
     return _LOADER.sub("", _REMOTE.sub("", body))
+
+
+def _without_remote_images(markdown: str) -> str:
+    """Markdown whose images from elsewhere (the Colab badge) are replaced by their alt text."""
+    return _REMOTE_IMAGE.sub(lambda m: m["alt"], markdown)
+
+
+def _unfoldable(markdown: str) -> str:
+    """Markdown whose `<details>` are HTML throughout: nbconvert closes a block of HTML at the first empty line."""
+    from nbconvert.filters import markdown2html
+
+    def whole(match: re.Match) -> str:
+        body = re.sub(r"\n\s*\n", "\n", markdown2html(_mathml(match["body"].strip())).strip())
+        return f"\n\n<details><summary>{match['summary']}</summary>{body}</details>\n\n"
+
+    return _DETAILS.sub(whole, markdown)
 
 
 def _mathml(markdown: str) -> str:

@@ -12,7 +12,7 @@ import sys
 from utils.authoring import notebooks
 from utils.authoring.manifest import DATA
 
-LESSON, CELL = "02", "map-figure"
+LESSON, CELL = "02", "patch-map"
 PICTURE = DATA / "picture.png"
 
 
