@@ -170,6 +170,10 @@ def test_knocked_out_attention_is_renormalised_over_the_rest(llama):
         assert float(got[layer]) == pytest.approx(expected, abs=1e-5)
     wide = tracing.knock_out_attention(llama, CLEAN, 10, 200, positions, window=5)
     assert torch.allclose(wide, wide[:1].expand(N_LAYERS))  # every window covers both layers
+    some = tracing.knock_out_attention(llama, CLEAN, 10, 200, positions, layers=[1])
+    assert torch.allclose(some, got[1:], atol=1e-6)
+    zeroed = tracing.zero_attention(llama, CLEAN, 10, 200)
+    assert torch.allclose(tracing.zero_attention(llama, CLEAN, 10, 200, layers=[1]), zeroed[1:], atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------- attribution
@@ -368,6 +372,7 @@ def test_tokens_must_be_a_tensor():
         (lambda m: tracing.knock_out_attention(m, CLEAN, 1, 2, torch.ones(7, dtype=torch.bool)), "leave out"),
         (lambda m: tracing.knock_out_attention(m, CLEAN, 1, 2, CLEAN > 60, window=2), "window must be odd"),
         (lambda m: tracing.knock_out_attention(m, CLEAN, 1, 2, CLEAN), "positions must be a bool mask"),
+        (lambda m: tracing.zero_attention(m, CLEAN, 1, 2, layers=[1, 0]), "ascending order"),
         (lambda m: tracing.make_pairs(m, []), "at least one landmark"),
         (lambda m: tracing.trace(m, []), "at least one pair"),
         (lambda m: tracing.endpoints(m, []), "at least one pair"),

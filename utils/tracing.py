@@ -469,21 +469,33 @@ def matched_noise(
 
 
 def zero_attention(
-    model: TransformerBridge, tokens: Int[Tensor, " pos"], answer: int, other: int
+    model: TransformerBridge,
+    tokens: Int[Tensor, " pos"],
+    answer: int,
+    other: int,
+    layers: Iterable[int] | None = None,
 ) -> Float[Tensor, " layer"]:
     """Nats of logit difference lost when one layer's attention writes nothing at the last position.
 
     Positive: the layer was helping. A zero is not an average: the stream may never look like that (see the module's
-    notes), and with redundancy the loss understates the part. Returns (n_layers,).
+    notes), and with redundancy the loss understates the part. layers: ascending, default all. Returns (len(layers),).
     """
-    hook = "hook_attn_out"
-    return _lost(model, tokens, answer, other, range(model.cfg.n_layers), hook, _zero_last)
+    _check_ids("tokens", tokens)
 
+    def branch(x: Tensor, hook) -> Tensor:
+        return torch.cat([x, x[:1]])
 
-def _zero_last(rows: Tensor) -> Tensor:
-    rows = rows.clone()
-    rows[:, -1] = 0
-    return rows
+    def silence(x: Tensor, hook) -> Tensor:
+        x = x.clone()
+        x[-1, -1] = 0  # the newest copy, at the last position
+        return x
+
+    hooks = []
+    for layer in _layers(model, layers, ascending=True):
+        hooks += [(f"blocks.{layer}.hook_resid_pre", branch), (f"blocks.{layer}.hook_attn_out", silence)]
+    with torch.no_grad():
+        values = logit_difference(_run(model, tokens[None], hooks), answer, other)
+    return values[0] - values[1:]
 
 
 def knock_out_attention(
@@ -493,12 +505,13 @@ def knock_out_attention(
     other: int,
     positions: Bool[Tensor, " pos"],
     window: int = 1,
+    layers: Iterable[int] | None = None,
 ) -> Float[Tensor, " layer"]:
-    """Nats lost when the last position can't look at `positions`, in `window` layers centred on each layer.
+    """Nats lost when the last position can't look at `positions`, in `window` layers centred on each of `layers`.
 
-    The attention scores are set to minus infinity before the softmax, so what is left still sums to one. Returns
-    (n_layers,). Raises ValueError for a mask that is empty, covers everything, or an even or negative window.
-    Source: "attention knockout", Geva et al. 2023 (2304.14767).
+    The attention scores are set to minus infinity before the softmax, so what is left still sums to one. layers:
+    ascending, default all. Returns (len(layers),). Raises ValueError for a mask that is empty or covers everything, and
+    for an even or negative window. Source: "attention knockout", Geva et al. 2023 (2304.14767).
     """
     _check_ids("tokens", tokens)
     if positions.dtype != torch.bool or positions.shape != tokens.shape:
@@ -507,42 +520,24 @@ def knock_out_attention(
         raise ValueError("positions must leave out at least one position and name at least one")
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window}")
-    n_layers, half = model.cfg.n_layers, window // 2
-    first = [max(0, centre - half) for centre in range(n_layers)]  # where each window's copy branches off
+    centres, half = _layers(model, layers, ascending=True), window // 2
+    first = [max(0, centre - half) for centre in centres]  # where each window's copy branches off
 
     def branch(x: Tensor, hook, layer: int) -> Tensor:
         return torch.cat([x, x[:1].expand(first.count(layer), *x.shape[1:])])
 
     def block(scores: Tensor, hook, layer: int) -> Tensor:
+        rows = [1 + i for i, centre in enumerate(centres) if abs(centre - layer) <= half]
         scores = scores.clone()
-        rows = [1 + centre for centre in range(n_layers) if abs(centre - layer) <= half]
-        cut = scores[rows, :, -1]
-        scores[rows, :, -1] = cut.masked_fill(positions, torch.finfo(scores.dtype).min)
+        scores[rows, :, -1] = scores[rows, :, -1].masked_fill(positions, torch.finfo(scores.dtype).min)
         return scores
 
     hooks = []
-    for layer in range(n_layers):
+    for layer in range(model.cfg.n_layers):
         if layer in first:
             hooks.append((f"blocks.{layer}.hook_resid_pre", partial(branch, layer=layer)))
-        hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(block, layer=layer)))
-    with torch.no_grad():
-        values = logit_difference(_run(model, tokens[None], hooks), answer, other)
-    return values[0] - values[1:]
-
-
-def _lost(model, tokens, answer, other, layers, hook_name: str, edit: Callable) -> Tensor:
-    """Branch one copy a layer, apply `edit` to it at that layer's hook, and return the nats lost."""
-    _check_ids("tokens", tokens)
-
-    def branch(x: Tensor, hook) -> Tensor:
-        return torch.cat([x, x[:1]])
-
-    def change(x: Tensor, hook) -> Tensor:
-        return torch.cat([x[:-1], edit(x[-1:])])
-
-    hooks = []
-    for layer in layers:
-        hooks += [(f"blocks.{layer}.hook_resid_pre", branch), (f"blocks.{layer}.{hook_name}", change)]
+        if any(abs(centre - layer) <= half for centre in centres):
+            hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(block, layer=layer)))
     with torch.no_grad():
         values = logit_difference(_run(model, tokens[None], hooks), answer, other)
     return values[0] - values[1:]
@@ -800,11 +795,13 @@ def _by_head(model: TransformerBridge, z: Tensor) -> Tensor:
     return z.reshape(*z.shape[:-1], heads, -1)
 
 
-def _layers(model: TransformerBridge, layers: Iterable[int] | None) -> list[int]:
+def _layers(model: TransformerBridge, layers: Iterable[int] | None, ascending: bool = False) -> list[int]:
     n_layers = model.cfg.n_layers
     chosen = list(range(n_layers)) if layers is None else [int(layer) for layer in layers]
     if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= layer < n_layers for layer in chosen):
         raise ValueError(f"layers must be different whole numbers from 0 to {n_layers - 1}, got {chosen}")
+    if ascending and chosen != sorted(chosen):
+        raise ValueError(f"layers must be in ascending order here, got {chosen}")
     return chosen
 
 
