@@ -187,7 +187,7 @@ def check_split_by_group(function):
     if shared:
         raise Mistake(
             f"{sorted(shared)[0]} is on both sides: the probe would be tested on an entity it has "
-            f"met. Decide by group,"
+            f"met. Decide by group, "
             "not by row."
         )
     if len(got_train) != len(set(got_train)) or len(got_test) != len(set(got_test)):
@@ -195,7 +195,7 @@ def check_split_by_group(function):
     if len(got_train) + len(got_test) < len(groups):
         raise Mistake(
             f"{len(groups) - len(got_train) - len(got_test)} of {len(groups)} rows are on neither "
-            f"side: every row of a"
+            f"side: every row of a "
             "group goes with its group, not the first one only."
         )
     if sorted(got_train) != train or sorted(got_test) != test:
@@ -372,7 +372,7 @@ def recall_at_fpr(scores, labels, fpr):
 
 def _alarms():
     generator = torch.Generator().manual_seed(11)
-    false, true = torch.randn(200, generator=generator), torch.randn(80, generator=generator) + 2
+    false, true = torch.randn(200, generator=generator), torch.randn(80, generator=generator) + 1.2
     scores, labels = torch.cat([false, true]), torch.arange(280) >= 200
     order = torch.randperm(280, generator=generator)
     return scores[order], labels[order]
@@ -400,7 +400,7 @@ def check_recall_at_fpr(function):
             (true > at_all).float().mean(),
             (
                 "The threshold was set on all rows. It is set on the *false* rows alone: they are "
-                "what false alarms are"
+                "what false alarms are "
                 "made of."
             ),
         ),
@@ -736,7 +736,7 @@ QUIZ = [
     Question(
         (
             "Pushing along the probe's direction moved the answer by 0.3 nats. 8 of 20 random "
-            "directions of that length"
+            "directions of that length "
             "moved it more. You write:"
         ),
         [
