@@ -170,6 +170,11 @@ def _from_zero(gradient_at, inputs, baseline, steps=50):
     return ((inputs - baseline) * _mean_gradient(gradient_at, [a * inputs for a in _alphas(steps)])).sum(-1)
 
 
+def _from_zero_with_ends(gradient_at, inputs, baseline, steps=50):
+    total = sum(gradient_at(inputs * alpha) for alpha in torch.linspace(0, 1, steps))
+    return ((inputs - baseline) * total / steps).sum(-1)
+
+
 def _not_averaged(gradient_at, inputs, baseline, steps=50):
     points = _points(inputs, baseline, _alphas(steps))
     return ((inputs - baseline) * sum(gradient_at(p) for p in points)).sum(-1)
@@ -275,6 +280,7 @@ WRONG = {
         ("times inputs", _times_inputs, "You multiplied by `inputs`"),
         ("mean gradient alone", _mean_gradient_alone, "mean gradient alone"),
         ("from zero", _from_zero, "Your line starts at zero"),
+        ("from zero, both ends", _from_zero_with_ends, "It should start at `baseline`"),
         ("not averaged", _not_averaged, "added up, not averaged"),
         ("not summed", _not_summed, "add up over d_model"),
         ("other way", _the_other_way, "All signs are turned round"),
