@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 
 from utils.activations import length_sorted_batches
 
+TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the specimen
+
 
 def next_token_logits(
     model: Any, prompts: str | Sequence[str] | Sequence[Sequence[int]], *, prepend_bos: bool = True
@@ -36,7 +38,7 @@ def next_token_logits(
         rows = [model.to_tokens(prompt, prepend_bos=prepend_bos)[0].cpu() for prompt in prompts]
     result = torch.empty(len(rows), model.cfg.d_vocab)
     device = next(model.parameters()).device
-    for batch in length_sorted_batches([len(row) for row in rows], 512):
+    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
         # Padding on the right: causal attention never looks at it, and its logits are never read.
         ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in batch], batch_first=True)
         last = torch.tensor([len(rows[i]) - 1 for i in batch])

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from utils.activations import length_sorted_batches
 
-TOKENS_PER_BATCH = 512  # logits of (512, d_vocab) in float32 take 100 MB for the specimen
+TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the specimen
 
 
 @dataclass(frozen=True)
