@@ -956,25 +956,26 @@ def causal_test(
 
 @dataclass(frozen=True)
 class Choice:
-    """Prompts and two continuations of each, tokenised and padded once, ready to be scored many times."""
+    """Prompts and two continuations of each, tokenised and padded once, ready to be scored many times.
+
+    tokens: (rows, pos), padded on the right. If all continuations are single tokens there is one row a prompt and
+    `ends`, (2, n), holds the two token ids; otherwise rows 0 … n-1 hold the first continuations, n … 2n-1 the second.
+    prompt_mask, last_prompt: (rows, pos), True on the prompt's own tokens (the document start left out), and on its
+    last token: use them as the `mask` of an intervention.
+    """
 
     tokens: torch.Tensor
-    target: torch.Tensor
-    weight: torch.Tensor
     prompt_mask: torch.Tensor
     last_prompt: torch.Tensor
-
-    @property
-    def n(self) -> int:
-        """Number of prompts. Rows 0 … n-1 hold the first continuations, n … 2n-1 the second."""
-        return len(self.tokens) // 2
+    n: int
+    weight: torch.Tensor
+    ends: torch.Tensor | None
 
 
 def choices(model: Any, prompts: Sequence[str], first: Sequence[str] | str, second: Sequence[str] | str) -> Choice:
     """Tokenise each prompt with its first and its second continuation (give the leading space yourself).
 
-    Masks in the result, (2n, pos): `prompt_mask` is True on the prompt's own tokens (the document start left out),
-    `last_prompt` on its last token: use them as the `mask` of an intervention.
+    Raises ValueError for lists of different lengths, or where a continuation changes the prompt's own tokens.
     """
     first = [first] * len(prompts) if isinstance(first, str) else list(first)
     second = [second] * len(prompts) if isinstance(second, str) else list(second)
@@ -989,6 +990,10 @@ def choices(model: Any, prompts: Sequence[str], first: Sequence[str] | str, seco
                 raise ValueError(f"tokens of {prompt!r} change, or nothing is added, when {end!r} follows")
             rows.append(whole)
             starts.append(len(head))
+    single = None
+    if all(len(whole) == start + 1 for whole, start in zip(rows, starts)):
+        single = torch.tensor([whole[-1] for whole in rows]).view(2, -1)
+        rows, starts = [whole[:-1] for whole in rows[: len(prompts)]], starts[: len(prompts)]
     longest = max(map(len, rows))
     tokens = torch.zeros(len(rows), longest, dtype=torch.long)
     weight = torch.zeros(len(rows), longest - 1)
@@ -998,7 +1003,7 @@ def choices(model: Any, prompts: Sequence[str], first: Sequence[str] | str, seco
         weight[i, start - 1 : len(ids) - 1] = 1
         prompt_mask[i, 1:start] = True
         last[i, start - 1] = True
-    return Choice(tokens, tokens[:, 1:].clone(), weight, prompt_mask, last)
+    return Choice(tokens, prompt_mask, last, len(prompts), weight, single)
 
 
 @torch.no_grad()
@@ -1008,18 +1013,77 @@ def completion_gap(
     """Log-likelihood of each prompt's first continuation minus that of its second, in nats.
 
     Padding is on the right, where a causal model can't see it. hook: a function such as `intervention` returns, run at
-    the hook point `at`. Pair it with `functools.partial` for `causal_test`:
-    ``causal_test(lambda hook: completion_gap(model, choice, hook, "blocks.14.hook_resid_post"), direction)``.
+    the hook point `at`. For `causal_test`:
+    ``causal_test(lambda hook: completion_gap(model, choice, hook, "blocks.13.hook_resid_post"), direction)``.
     """
     if hook is not None and at is None:
         raise ValueError("at is None; name the hook point where the hook function should run")
     device = next(model.parameters()).device
     hooks = [] if hook is None else [(at, hook)]
-    logits = model.run_with_hooks(choice.tokens.to(device), fwd_hooks=hooks)
-    logp = F.log_softmax(logits[:, :-1].float(), dim=-1)
-    picked = logp.gather(-1, choice.target.to(device).unsqueeze(-1)).squeeze(-1)
+    logits = model.run_with_hooks(choice.tokens.to(device), fwd_hooks=hooks).float()
+    if choice.ends is not None:
+        logp = logits[choice.last_prompt.to(device)].log_softmax(-1)  # (n, d_vocab)
+        picked = logp.gather(-1, choice.ends.T.to(device))
+        return (picked[:, 0] - picked[:, 1]).cpu()
+    logp = F.log_softmax(logits[:, :-1], dim=-1)
+    picked = logp.gather(-1, choice.tokens[:, 1:].to(device).unsqueeze(-1)).squeeze(-1)
     total = (picked * choice.weight.to(device)).sum(-1).cpu()
     return total[: choice.n] - total[choice.n :]
+
+
+@torch.no_grad()
+def gap_scorer(
+    model: Any, choice: Choice, block: int
+) -> Callable[[Callable[..., torch.Tensor] | None], Float[torch.Tensor, " n"]]:
+    """`completion_gap` with edits at the output of `block`, for many edits: the blocks up to there run once only.
+
+    Returns a function for `causal_test`: it takes a hook function (or None) and returns (n,) gaps in nats. Equal to
+    ``completion_gap(model, choice, hook, f"blocks.{block}.hook_resid_post")`` to rounding, in about half the time.
+    Raises ValueError for a block the model doesn't have, or the last one.
+    """
+    blocks = list(model.blocks)
+    if not 0 <= block < len(blocks) - 1:
+        raise ValueError(f"block is {block}; expected 0 to {len(blocks) - 2} (a block must follow it)")
+    tokens = choice.tokens.to(next(model.parameters()).device)
+    entry: dict[str, Any] = {}
+
+    def remember(_module: Any, args: tuple, kwargs: dict) -> None:
+        entry["args"], entry["kwargs"] = args, kwargs
+
+    handle = blocks[block + 1].register_forward_pre_hook(remember, with_kwargs=True)
+    try:
+        model.run_with_hooks(tokens, fwd_hooks=[], stop_at_layer=block + 2, return_type=None)
+    finally:
+        handle.remove()
+    args, kwargs = entry["args"], dict(entry["kwargs"])
+    for name in ("past_key_values", "past_key_value", "cache_position"):  # a cache would grow with every call
+        if name in kwargs:
+            kwargs[name] = None
+    if "use_cache" in kwargs:
+        kwargs["use_cache"] = False
+    start = args[0] if args else kwargs.pop("hidden_states")
+    if choice.ends is None:
+        wanted = choice.weight.to(tokens.device) > 0  # (rows, pos - 1): positions whose next token is scored
+        wanted = F.pad(wanted, (0, 1))
+        after = tokens[:, 1:][wanted[:, :-1]]
+    else:
+        wanted = choice.last_prompt.to(tokens.device)
+
+    @torch.no_grad()
+    def score(hook: Callable[..., torch.Tensor] | None) -> Float[torch.Tensor, " n"]:
+        value = start if hook is None else hook(start)
+        for later in blocks[block + 1 :]:
+            value = later(value, *args[1:], **kwargs)
+            value = value[0] if isinstance(value, tuple) else value
+        logp = model.unembed(model.ln_final(value[wanted].unsqueeze(0)))[0].float().log_softmax(-1)
+        if choice.ends is not None:
+            picked = logp.gather(-1, choice.ends.T.to(logp.device))
+            return (picked[:, 0] - picked[:, 1]).cpu()
+        total = torch.zeros(len(tokens), device=logp.device)
+        total.index_add_(0, wanted.nonzero()[:, 0], logp.gather(-1, after.unsqueeze(-1)).squeeze(-1))
+        return (total[: choice.n] - total[choice.n :]).cpu()
+
+    return score
 
 
 # ------------------------------------------------------------------------------------------------- checking the input

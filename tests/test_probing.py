@@ -1,0 +1,412 @@
+"""The probing library on data whose answer is known, and its errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from utils import probing
+
+
+def clouds(n=120, d=16, layers=None, gap=2.0, offset=20.0, seed=0, dtype=torch.float32):
+    """Two clouds that part along the first axis, far from the origin, two rows a group."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (n, d) if layers is None else (layers, n, d)
+    acts = torch.randn(shape, generator=generator, dtype=torch.float64) + offset
+    labels = torch.arange(n) % 2 == 0
+    acts[..., labels, 0] += gap
+    return acts.to(dtype), labels, [f"g{i // 2}" for i in range(n)]
+
+
+METHODS = ["means", "lda", "logistic"]
+
+
+# ----------------------------------------------------------------------------------------------------------- probes
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_finds_the_axis_that_separates(method):
+    acts, labels, _ = clouds(400)
+    probe = probing.fit(acts, labels, method)
+    assert probe.direction()[0] > 0.8
+    assert torch.isclose(probe.direction().norm(), torch.tensor(1.0))
+    new, truth, _ = clouds(400, seed=1)
+    assert probing.accuracy(probe.scores(new), truth) > 0.78
+    assert torch.equal(probe.predict(new), probe.scores(new) > 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stack_is_fitted_as_its_layers_are(method):
+    acts, labels, _ = clouds(layers=5)
+    options = {"tolerance": 1e-6} if method == "logistic" else {}
+    stack = probing.fit(acts, labels, method, **options)
+    for i in range(5):
+        alone = probing.fit(acts[i], labels, method, **options)
+        assert torch.allclose(stack.scores(acts)[i], alone.scores(acts[i]), atol=1e-3)
+        assert torch.allclose(stack.layer(i).scores(acts[i]), stack.scores(acts)[i], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtypes(method, dtype):
+    acts, labels, _ = clouds(dtype=dtype)
+    probe = probing.fit(acts, labels, method)
+    assert probe.weight.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert probing.auroc(probe.scores(acts), labels) > 0.8
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("method", METHODS)
+def test_on_a_gpu(method):
+    acts, labels, groups = clouds()
+    on_cpu = probing.cross_validate(acts, labels, groups, method)
+    on_gpu = probing.cross_validate(acts.cuda(), labels, groups, method)
+    assert torch.allclose(on_cpu, on_gpu.cpu(), atol=0.05)
+
+
+@pytest.mark.parametrize("l2", [0.3, 10.0, 300.0])
+@pytest.mark.parametrize("shape", [(200, 20), (60, 90)])
+def test_logistic_equals_scikit_learn(l2, shape):
+    acts, labels, _ = clouds(*shape, gap=1.0, dtype=torch.float64)
+    acts = acts * torch.logspace(-2, 3, shape[1], dtype=torch.float64)  # features of very different size
+    mine = probing.fit_logistic(acts, labels, l2=l2, tolerance=1e-8, max_iterations=2000)
+    scaler = StandardScaler().fit(acts.numpy())
+    peer = LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10000).fit(scaler.transform(acts.numpy()), labels.numpy())
+    theirs = torch.from_numpy(peer.decision_function(scaler.transform(acts.numpy())))
+    assert torch.allclose(mine.scores(acts), theirs, atol=1e-4)
+    assert torch.allclose(mine.probabilities(acts), torch.sigmoid(theirs), atol=1e-4)
+
+
+def test_centring_and_bias_are_explicit():
+    acts, labels, _ = clouds()
+    plain = probing.fit_mean_difference(acts, labels, centre=False, bias=False)
+    assert torch.allclose(plain.scores(acts), acts @ plain.weight)
+    assert 0.4 < probing.accuracy(plain.scores(acts), labels) < 0.6  # the artefact of lesson 03
+    for centre, bias in ((True, True), (True, False), (False, True)):
+        repaired = probing.fit_mean_difference(acts, labels, centre=centre, bias=bias)
+        assert probing.accuracy(repaired.scores(acts), labels) > 0.8
+        assert torch.isclose(probing.auroc(repaired.scores(acts), labels), probing.auroc(plain.scores(acts), labels))
+    a = probing.fit_logistic(acts, labels, centre=True).scores(acts)
+    b = probing.fit_logistic(acts, labels, centre=False).scores(acts)
+    assert torch.allclose(a, b, atol=0.01)
+    assert not probing.fit_logistic(acts, labels, centre=True, bias=False).bias.any()
+
+
+def test_one_constant_feature_is_no_trouble():
+    acts, labels, _ = clouds()
+    acts[:, 3] = 7.0
+    for method in METHODS:
+        assert torch.isfinite(probing.fit(acts, labels, method).scores(acts)).all()
+
+
+def test_massive_rows_drag_a_mean_difference_and_clipping_repairs_it():
+    acts, labels, _ = clouds(offset=0.0)
+    acts[1] = 0
+    acts[1, 5] = 5000.0
+    assert probing.fit_mean_difference(acts, labels).direction()[0].abs() < 0.1
+    assert probing.fit_mean_difference(probing.clip_norms(acts), labels).direction()[0] > 0.8
+
+
+def test_pooling_and_attention():
+    generator = torch.Generator().manual_seed(0)
+    n, pos, d = 80, 6, 12
+    acts, labels = torch.randn(n, pos, d, generator=generator), torch.arange(n) % 2 == 0
+    mask = torch.ones(n, pos, dtype=torch.bool)
+    mask[::3, 4:] = False
+    acts[:, 2, 1] += 6  # the token to look at
+    acts[labels, 2, 0] += 4
+    acts[~mask] = 1e6  # padding must never be read
+    pooled = probing.pool_mean(acts, mask)
+    assert torch.allclose(pooled[1], acts[1].mean(0), atol=1e-4)
+    assert torch.allclose(pooled[0], acts[0, :4].mean(0), atol=1e-4)
+    probe = probing.fit_attention(acts, mask, labels)
+    attention = probe.attention(acts, mask)
+    assert torch.allclose(attention.sum(-1), torch.ones(n), atol=1e-5) and not attention[~mask].any()
+    assert (attention.argmax(-1) == 2)[labels].float().mean() > 0.9
+    assert probing.accuracy(probe.scores(acts, mask), labels) > 0.95
+
+
+def test_a_wider_mlp_memorises():
+    generator = torch.Generator().manual_seed(0)
+    acts, coins = torch.randn(60, 8, generator=generator), torch.arange(60) % 2 == 0
+    narrow = probing.accuracy(probing.fit_mlp(acts, coins, width=1).scores(acts), coins)
+    wide = probing.accuracy(probing.fit_mlp(acts, coins, width=64).scores(acts), coins)
+    assert wide > 0.95 > narrow
+
+
+# ---------------------------------------------------------------------------------------------------------- metrics
+
+
+def test_auroc_equals_scikit_learn_with_ties_and_layers():
+    generator = torch.Generator().manual_seed(0)
+    scores, labels = torch.randint(0, 6, (4, 90), generator=generator).float(), torch.arange(90) % 3 == 0
+    peer = [roc_auc_score(labels.numpy(), row.numpy()) for row in scores]
+    assert np.allclose(probing.auroc(scores, labels), peer)
+
+
+def test_recall_at_a_fixed_rate():
+    scores = torch.tensor([9.0, 8, 7, 6, 5, 4, 3, 2, 1, 0])
+    labels = torch.tensor([True, False, True, True, False, True, False, False, False, True])
+    found = probing.recall_at_fpr(scores, labels, 0.2)  # one of five false rows may lie above
+    assert (found.recall, found.threshold, found.fpr, found.n_false) == (0.6, 5.0, 0.2, 5)
+    assert probing.recall_at_fpr(scores, labels, 0.01).recall == pytest.approx(0.2)
+    assert probing.recall_at_fpr(torch.zeros(10), labels, 0.2).recall == 0
+
+
+def test_calibration():
+    labels = torch.arange(1000) % 4 == 0
+    quarter = probing.calibration(torch.full((1000,), 0.25), labels)
+    assert quarter.ece == pytest.approx(0, abs=1e-6) and quarter.brier == pytest.approx(0.1875)
+    assert probing.calibration(torch.full((1000,), 0.95), labels).ece == pytest.approx(0.7)
+    said = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    assert probing.calibration(said, labels).brier == pytest.approx(brier_score_loss(labels.numpy(), said.numpy()))
+
+
+def test_intervals_resample_groups():
+    acts, labels, groups = clouds(200, gap=1.0)
+    scores = probing.cross_validate(acts, labels, groups)
+    found = probing.metrics(scores, labels, groups, n_resamples=300)
+    assert set(found) == {"accuracy", "auroc", "recall"}
+    for value in found.values():
+        assert value.low <= value.estimate <= value.high and value.n == 100
+    few = probing.interval(probing.accuracy, scores, labels, [f"g{i // 40}" for i in range(200)], n_resamples=300)
+    assert few.n == 5
+    stack = probing.interval(probing.auroc, torch.stack([scores, -scores]), labels, groups, n_resamples=100)
+    assert stack[0].estimate == pytest.approx(1 - stack[1].estimate)
+
+
+def test_paired_comparison_sees_what_separate_intervals_miss():
+    acts, labels, groups = clouds(300, gap=1.0)
+    good = probing.cross_validate(acts, labels, groups)
+    worse = good.clone()
+    worse[:12] = -worse[:12]
+    assert probing.compare(good, good, labels, groups, n_resamples=100).estimate == 0
+    difference = probing.compare(good, worse, labels, groups, metric=probing.auroc, n_resamples=300)
+    assert difference.estimate > 0 and difference.low <= difference.estimate <= difference.high
+
+
+# ----------------------------------------------------------------------------------------------- splits and controls
+
+
+def test_folds_keep_groups_together_and_test_each_row_once():
+    groups = [f"g{i % 13}" for i in range(60)]
+    tested = []
+    for train, test in probing.group_folds(groups, 4, seed=2):
+        assert not {groups[i] for i in train} & {groups[i] for i in test}
+        tested += test.tolist()
+    assert sorted(tested) == list(range(60))
+
+
+def test_cross_validation_finds_signal_and_no_signal():
+    acts, labels, groups = clouds(layers=3, n=200)
+    acts[0, :, 0] = torch.randn(200, generator=torch.Generator().manual_seed(1))  # the first layer holds nothing
+    found = probing.auroc(probing.cross_validate(acts, labels, groups, "logistic"), labels)
+    assert found[0] < 0.65 < 0.85 < found[1:].min()
+    shuffled = probing.shuffled_labels(labels, groups, seed=1)
+    assert (probing.auroc(probing.cross_validate(acts, shuffled, groups), shuffled) - 0.5).abs().max() < 0.2
+
+
+def test_cross_validation_takes_your_own_probe():
+    acts, labels, groups = clouds()
+    mine = probing.cross_validate(acts, labels, groups, lambda a, y: probing.fit_mean_difference(a, y))
+    assert torch.equal(mine, probing.cross_validate(acts, labels, groups, "means"))
+
+
+def test_nested_choice_picks_the_layer_that_holds_it():
+    acts, labels, groups = clouds(layers=4, gap=0.0)
+    acts[2, labels, 0] += 3.0
+    found = probing.nested(acts, labels, groups, penalties=(1.0, 100.0), n_folds=3)
+    assert found.layers == [2, 2, 2] and set(found.penalties) <= {1.0, 100.0}
+    assert probing.auroc(found.scores, labels) > 0.9
+    assert all(np.isnan(probing.nested(acts, labels, groups, "means", n_folds=3).penalties))
+
+
+def test_nested_choice_is_not_fooled_by_many_empty_layers():
+    acts, labels, groups = clouds(layers=12, n=80, gap=0.0)
+    curve = probing.auroc(probing.cross_validate(acts, labels, groups), labels)
+    honest = probing.auroc(probing.nested(acts, labels, groups, "means").scores, labels)
+    assert honest < curve.max() and abs(honest - 0.5) < 0.2
+
+
+def test_control_labels_are_a_coin_a_group():
+    groups = [f"g{i % 50}" for i in range(150)]
+    labels = probing.control_labels(groups, seed=1)
+    assert torch.equal(labels[:50], labels[50:100]) and labels[:50].sum() == 25
+    assert not torch.equal(labels, probing.control_labels(groups, seed=2))
+
+
+def test_selectivity_is_task_minus_control():
+    generator = torch.Generator().manual_seed(0)
+    identity = torch.randn(60, 200, generator=generator) * 3  # every group is recognisable
+    acts = identity.repeat_interleave(4, 0) + torch.randn(240, 200, generator=generator)
+    labels = torch.arange(240) % 2 == 0
+    acts[labels, 0] += 30
+    groups = [f"g{i // 4}" for i in range(240)]
+    able = probing.selectivity(acts, labels, groups, "logistic", l2=1.0)
+    assert able.task > 0.8 and able.control > 0.8
+    assert able.selectivity == pytest.approx(able.task - able.control)
+    wide = probing.selectivity(acts, labels, groups, probing.fit_mlp, width=8, steps=50)
+    assert wide.n_test == able.n_test == 120
+
+
+def test_shuffled_labels_keep_their_number():
+    labels = torch.arange(40) % 4 == 0
+    assert probing.shuffled_labels(labels).sum() == labels.sum()
+    groups = [i // 4 for i in range(40)]
+    traded = probing.shuffled_labels(labels, groups, seed=3)
+    assert traded.sum() == labels.sum() and not torch.equal(traded, labels)
+    assert (traded.view(10, 4).sum(1) == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_text_baseline(kind):
+    words = ["good fine", "bad poor"]
+    texts = [f"item {i // 2} was {words[i % 2]}" for i in range(80)]
+    labels, groups = torch.arange(80) % 2 == 0, [i // 2 for i in range(80)]
+    assert probing.auroc(probing.text_baseline(texts, labels, groups, kind=kind), labels) > 0.95
+    nothing = [f"item {i // 2}" for i in range(80)]
+    assert probing.auroc(probing.text_baseline(nothing, labels, groups, kind=kind), labels) == 0.5
+
+
+def test_random_directions_have_the_same_length():
+    like = torch.tensor([3.0, 4.0, 0.0])
+    drawn = probing.random_directions(like, 30, seed=1)
+    assert torch.allclose(drawn.norm(dim=-1), torch.full((30,), 5.0))
+    assert torch.equal(drawn, probing.random_directions(like, 30, seed=1))
+
+
+# ------------------------------------------------------------------------------------------------------ causal test
+
+
+def test_interventions():
+    value, direction = torch.randn(2, 3, 4), torch.tensor([0.0, 2.0, 0.0, 0.0])
+    mask = torch.tensor([[True, False, False], [True, True, False]])
+    up = probing.intervention(direction, "add", strength=0.5, mask=mask)(value)
+    assert torch.allclose(up[mask], value[mask] + torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    assert torch.equal(up[~mask], value[~mask])
+    down = probing.intervention(direction, "subtract")(value)
+    assert torch.allclose(down, value - direction)
+    flat = probing.intervention(direction, "project_out")(value)
+    assert flat[..., 1].abs().max() < 1e-6 and torch.allclose(flat[..., 0], value[..., 0])
+
+
+def test_causal_test_finds_the_direction_that_matters_and_no_other():
+    start, read = torch.randn(10, 5, 32), torch.zeros(32)
+    read[0] = 1.0
+
+    def score(hook):
+        return ((start if hook is None else hook(start)) @ read).mean(-1)
+
+    matters = probing.causal_test(score, read * 3)
+    assert matters.effect.mean() == pytest.approx(3, abs=1e-4) and matters.share_as_large == pytest.approx(1 / 21)
+    idle = torch.zeros(32)
+    idle[1] = 3.0
+    assert probing.causal_test(score, idle).share_as_large == 1.0
+    assert matters.random.shape == (20, 10)
+    assert matters.interval().n == 10
+
+
+def test_completion_gap_equals_a_plain_reading_of_the_logits(tiny_model):
+    prompts = ["the cat sat on", "a"]
+    first, second = [" the mat today", " dog"], [" a", " house and garden"]
+    choice = probing.choices(tiny_model, prompts, first, second)
+    found = probing.completion_gap(tiny_model, choice)
+    for i, prompt in enumerate(prompts):
+        total = []
+        for end in (first[i], second[i]):
+            head, ids = tiny_model.to_tokens(prompt)[0], tiny_model.to_tokens(prompt + end)
+            logp = tiny_model(ids)[0].log_softmax(-1)
+            total.append(sum(logp[p - 1, ids[0, p]] for p in range(len(head), ids.shape[1])))
+        assert found[i] == pytest.approx(float(total[0] - total[1]), abs=1e-3)
+
+
+@pytest.mark.parametrize("ends", [(" dog", " cat"), (" the old dog", " cat")])
+def test_gap_scorer_equals_completion_gap(tiny_model, ends):
+    choice = probing.choices(tiny_model, ["the cat sat on", "a house"], *ends)
+    direction = torch.randn(tiny_model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    score = probing.gap_scorer(tiny_model, choice, 0)
+    for hook in (
+        None,
+        probing.intervention(direction, mask=choice.last_prompt),
+        probing.intervention(direction, "project_out"),
+    ):
+        slow = probing.completion_gap(tiny_model, choice, hook, "blocks.0.hook_resid_post")
+        assert torch.allclose(score(hook), slow, atol=1e-4)
+        assert torch.allclose(score(hook), slow, atol=1e-4)  # nothing is remembered from call to call
+
+
+# ------------------------------------------------------------------------------------------------------- bad input
+
+A, Y, G = clouds()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "acts, labels, message",
+    [
+        (A, torch.ones(120, dtype=torch.bool), "120 True and 0 False"),
+        (A, Y[:50], "120 rows .* but labels has 50"),
+        (A * torch.tensor(float("nan")), Y, "NaN or infinity in 120 row"),
+        (torch.ones(120, 4), Y, "acts is constant"),
+        (torch.stack([A, torch.ones_like(A)]), Y, r"layer\(s\) \[1\] of the stack"),
+        (A[0], Y, "expected .n, d_model."),
+        (A, torch.arange(120), "something other than True and False"),
+        (A, Y.view(60, 2), "expected .n,."),
+    ],
+)
+def test_bad_activations_and_labels(method, acts, labels, message):
+    with pytest.raises(ValueError, match=message):
+        probing.fit(acts, labels, method)
+
+
+def test_wrong_types():
+    with pytest.raises(TypeError, match="dtype torch.int64"):
+        probing.fit(torch.ones(4, 4, dtype=torch.long), Y[:4])
+    with pytest.raises(TypeError, match="acts is a list"):
+        probing.fit([[1.0]], Y[:1])
+    assert probing.fit(A.numpy(), Y.numpy()).weight.shape == (16,)  # arrays are welcome
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda: probing.fit(A, Y, "svm"), "method is 'svm'"),
+        (lambda: probing.fit_logistic(A, Y, l2=0), "l2 is 0"),
+        (lambda: probing.fit_logistic(A, Y, scale="max"), "scale is 'max'"),
+        (lambda: probing.fit_lda(A, Y, shrinkage=0), "shrinkage is 0"),
+        (lambda: probing.fit_mlp(A, Y, width=0), "width is 0"),
+        (lambda: probing.fit_mlp(torch.stack([A, A]), Y), "one layer"),
+        (lambda: probing.fit(A, Y).scores(A[:, :3]), "expects"),
+        (lambda: probing.fit(A, Y).layer(0), "isn't a stack"),
+        (lambda: probing.fit(A, Y).probabilities(A), "has no probabilities"),
+        (lambda: list(probing.group_folds(["a", "b"], 3)), "2 distinct group"),
+        (lambda: list(probing.group_folds(G, 1)), "n_folds is 1"),
+        (lambda: probing.cross_validate(A, Y, G[:7]), "groups has 7 entries"),
+        (lambda: probing.cross_validate(A, Y, [bool(y) for y in Y], n_folds=2), "both classes are needed"),
+        (lambda: probing.nested(A, Y, G), "stack of layers"),
+        (lambda: probing.auroc(A[:, 0], Y[:9]), "lengths differ"),
+        (lambda: probing.auroc(A[:, 0] * float("nan"), Y), "NaN or infinity"),
+        (lambda: probing.recall_at_fpr(A[:, 0], Y, 1.0), "fpr is 1.0"),
+        (lambda: probing.calibration(A[:, 0], Y), "numbers from 0 to 1"),
+        (lambda: probing.interval(probing.auroc, A[:, 0], Y, ["a"] * 120), "1 distinct group"),
+        (lambda: probing.control_labels(["a", "a"]), "at least 2"),
+        (lambda: probing.selectivity(A, Y, range(120)), "too few groups"),
+        (lambda: probing.shuffled_labels(Y, ["a"] * 50 + ["b"] * 70), "differ in size"),
+        (lambda: probing.text_baseline(["x"], Y, G), "texts has 1 entries"),
+        (lambda: probing.text_baseline(["x"] * 120, Y, G, kind="bytes"), "kind is 'bytes'"),
+        (lambda: probing.random_directions(A), "expected one direction"),
+        (lambda: probing.clip_norms(A, 0), "factor is 0"),
+        (lambda: probing.pool_mean(A.view(12, 10, 16), torch.ones(3, 3)), "mask has shape"),
+        (lambda: probing.pool_mean(A.view(12, 10, 16), torch.zeros(12, 10)), "without any token"),
+        (lambda: probing.intervention(torch.zeros(4)), "aren't all zero"),
+        (lambda: probing.intervention(torch.ones(4), "erase"), "mode is 'erase'"),
+        (lambda: probing.causal_test(lambda h: A[:, 0], A[0], n_random=5), "n_random is 5"),
+    ],
+)
+def test_bad_input_is_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()
