@@ -1,0 +1,246 @@
+"""Three ways of asking one organism the same thing: by its likelihood, by its activations, in words.
+
+A claim is a stem and an ending ("The city of Paris is in" + " France" + "."). Read once, it answers twice: the tokens
+of the ending have a likelihood, and what stands in the residual stream at the full stop can be probed. A question put
+after it (" Is this true, yes or no? Answer:") lets the model say. Because the question comes last, everything before
+it is the same computation whatever is asked, so `ask` reads each claim once and keeps its keys and values.
+
+What to compare, and how. *Likelihood*: the true against the false ending of the same stem, never endings of different
+stems (a rare city makes any sentence unlikely). A country of four tokens is less likely than one of one token for no
+reason of truth, so the sum over tokens and the mean per token are both given; say which is used. *Words*: the log-odds
+of two answer tokens. A model that always says Yes has a bias, not an opinion: turn the order of the options round, and
+judge by ranks (AUROC) as well as by the sign. *Activations*: `utils.probing`, on entities that were not trained on.
+
+Sources: Kadavath et al. 2022 (arXiv 2207.05221), asking a model about a claim; Burns et al. 2022 (2212.03827), what a
+model represents against what it outputs; Zhao et al. 2021 (2102.09690), the bias of few-shot answers and their order.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from utils.tracing import Pair
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is put after a claim, and the first tokens of the affirmative and the negative answer."""
+
+    suffix: str
+    yes: str
+    no: str
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "yes or no": Question(" Is this true, yes or no? Answer:", " Yes", " No"),
+    "no or yes": Question(" Is this true, no or yes? Answer:", " Yes", " No"),
+    "true or false": Question(" True or false? Answer:", " True", " False"),
+    "false or true": Question(" False or true? Answer:", " True", " False"),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim in two parts: the stem, and the ending that makes it true or false (with its leading space)."""
+
+    stem: str
+    ending: str
+
+    @property
+    def text(self) -> str:
+        """The whole sentence, with its full stop."""
+        return f"{self.stem}{self.ending}."
+
+    @classmethod
+    def of(cls, text: str, ending: str) -> Claim:
+        """Split a sentence before its last words. Raises ValueError when it does not end with them and a full stop."""
+        tail = f" {ending}."
+        if not text.endswith(tail) or len(text) == len(tail):
+            raise ValueError(f"text must end with {tail!r} after some words, got {text!r}")
+        return cls(text[: -len(tail)], f" {ending}")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What `ask` found, one entry a claim.
+
+    log_likelihood: (n,) nats, of the ending's tokens together. length: (n,) how many tokens the ending has.
+    log_odds: question name -> (n,) nats, affirmative against negative answer. mass: question name -> (n,) probability
+    of the two answer tokens together: where it is small, the model would rather have said something else.
+    residual: (layer, n, d_model) stream entering each block at the claim's full stop, if it was asked for, else None.
+    """
+
+    log_likelihood: Float[Tensor, " n"]
+    length: Int[Tensor, " n"]
+    log_odds: dict[str, Float[Tensor, " n"]]
+    mass: dict[str, Float[Tensor, " n"]]
+    residual: Float[Tensor, "layer n d_model"] | None = None
+
+    @property
+    def per_token(self) -> Float[Tensor, " n"]:
+        """Mean log-likelihood of a token of the ending, nats."""
+        return self.log_likelihood / self.length
+
+
+@torch.no_grad()
+def ask(
+    model: TransformerBridge,
+    claims: Sequence[Claim],
+    questions: Mapping[str, Question] | None = None,
+    *,
+    shots: str = "",
+    residual: bool = False,
+    batch_size: int = 32,
+) -> Answers:
+    """Likelihood of each claim's ending, and the log-odds of the answer to each question about it.
+
+    questions: name -> Question, default `QUESTIONS`; {} measures likelihoods only. shots: text put before every
+    claim (worked examples, ending with a line break), read once for all. residual: also keep the stream at the full
+    stop, from the same pass. Claims of one length run together, so nothing is padded.
+    Raises ValueError for no claims, an answer that is not one token, or a text whose tokens run together.
+    """
+    if not len(claims):
+        raise ValueError("claims is empty; give at least one")
+    questions = QUESTIONS if questions is None else questions
+    tokenised = [_claim_ids(model, claim) for claim in claims]
+    suffixes = {name: _ids(model, question.suffix) for name, question in questions.items()}
+    choices = {name: (_one(model, q.yes), _one(model, q.no)) for name, q in questions.items()}
+
+    inner, device = model.original_model, next(model.parameters()).device
+    start = [model.tokenizer.bos_token_id, *_ids(model, shots)] if shots else [model.tokenizer.bos_token_id]
+    opening = inner(input_ids=torch.tensor([start], device=device), use_cache=True, logits_to_keep=1).past_key_values
+
+    n = len(claims)
+    total, odds, mass = torch.zeros(n), {q: torch.zeros(n) for q in questions}, {q: torch.zeros(n) for q in questions}
+    shape = (model.cfg.n_layers, n, model.cfg.d_model)
+    stream = torch.zeros(shape) if residual else None
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for i, (ids, _) in enumerate(tokenised):
+        by_length[len(ids)].append(i)
+    for length, members in by_length.items():
+        for rows in (members[k : k + batch_size] for k in range(0, len(members), batch_size)):
+            ids = torch.tensor([tokenised[i][0] for i in rows], device=device)
+            ends = [tokenised[i][1] for i in rows]
+            past = copy.deepcopy(opening)
+            past.batch_repeat_interleave(len(rows))
+            # The logits that predict the ending and the full stop stand one place to the left of them.
+            keep = max(ends) + 2
+            read = inner(
+                input_ids=ids,
+                past_key_values=past,
+                use_cache=True,
+                logits_to_keep=keep,
+                output_hidden_states=residual,
+            )
+            if stream is not None:  # entry i stands before block i; the last one is normalised, and left out
+                stream[:, rows] = torch.stack([h[:, -1].float().cpu() for h in read.hidden_states[:-1]])
+            logits = read.logits.float()
+            logp = logits.log_softmax(-1)[:, :-2].gather(-1, ids[:, -keep + 1 : -1, None])[..., 0]
+            for row, i, end in zip(logp, rows, ends):
+                total[i] = row[-end:].sum().cpu()
+            for name, suffix in suffixes.items():
+                asked = torch.tensor(suffix, device=device).expand(len(rows), -1)
+                said = inner(input_ids=asked, past_key_values=past, use_cache=True, logits_to_keep=1).logits[:, -1]
+                past.crop(len(start) + length)  # forget the question, keep the claim
+                said = said.float().log_softmax(-1).cpu()
+                yes, no = choices[name]
+                odds[name][rows] = said[:, yes] - said[:, no]
+                mass[name][rows] = said[:, yes].exp() + said[:, no].exp()
+    return Answers(total, torch.tensor([end for _, end in tokenised]), odds, mass, stream)
+
+
+def few_shots(claims: Sequence[Claim], labels: Sequence[bool], question: Question) -> str:
+    """Worked examples for `ask(shots=...)`: each claim with the question and its right answer, a line each."""
+    if len(claims) != len(labels) or not len(claims):
+        raise ValueError(f"claims and labels must have one length, at least 1, got {len(claims)} and {len(labels)}")
+    lines = [
+        f"{claim.text}{question.suffix}{question.yes if label else question.no}\n"
+        for claim, label in zip(claims, labels)
+    ]
+    return "".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------------- patching
+
+
+SITES = ("subject", "in between", "last")
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way of asking for a fact: a text with {subject} and, where it asks about a claim, {ending}."""
+
+    name: str
+    template: str
+    answers: tuple[str, str] | None = None  # None: completion, answered by the ending itself
+
+    @property
+    def judges(self) -> bool:
+        """Whether it asks about a claim (True) or asks for the ending (False)."""
+        return self.answers is not None
+
+
+def patching_pair(model: TransformerBridge, form: Form, subjects: tuple[str, str], endings: tuple[str, str]) -> Pair:
+    """The prompt about the first subject (clean) and the same about the second (corrupt), ready for `tracing.patch`.
+
+    Completion: answered by the first tokens of the two endings. Judgement: both prompts claim the *first* ending, so
+    clean is true, corrupt false, and the answers are the form's own. Raises ValueError when the two prompts have
+    different lengths or the endings begin with the same token.
+    """
+    first, second = (form.template.format(subject=subject, ending=endings[0].strip()) for subject in subjects)
+    clean, corrupt = (model.to_tokens(text)[0] for text in (first, second))
+    if len(clean) != len(corrupt):
+        raise ValueError(f"{subjects[0]!r} and {subjects[1]!r} take different numbers of tokens; pair equal ones")
+    differs = (clean != corrupt).nonzero().flatten()
+    if not len(differs):
+        raise ValueError(f"subjects are the same: {subjects}")
+    answers = form.answers or endings
+    answer, other = (int(model.to_tokens(text, prepend_bos=False)[0, 0]) for text in answers)
+    before = form.template.split("{subject}")[0].rstrip(" ")
+    start = model.to_tokens(before).shape[1] if before else 1
+    stop = model.to_tokens(first[: first.index(subjects[0]) + len(subjects[0])]).shape[1]
+    return Pair(clean, corrupt, answer, other, (start, stop), f"{form.name}: {' / '.join(subjects)}")
+
+
+def sites(pair: Pair) -> Tensor:
+    """(3, pos) mask of `SITES`: the subject's tokens, everything between them and the last token, the last token."""
+    start, stop = pair.subject
+    masks = torch.zeros(len(SITES), len(pair.clean), dtype=torch.bool)
+    masks[0, start:stop] = True
+    masks[1, stop:-1] = True
+    masks[2, -1] = True
+    return masks
+
+
+# -------------------------------------------------------------------------------------------------------- helpers
+
+
+def _ids(model: Any, text: str) -> list[int]:
+    return model.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _one(model: Any, answer: str) -> int:
+    ids = _ids(model, answer)
+    if len(ids) != 1:
+        raise ValueError(f"the answer {answer!r} is {len(ids)} tokens for this model; log-odds need one each")
+    return ids[0]
+
+
+def _claim_ids(model: Any, claim: Claim) -> tuple[list[int], int]:
+    """Token ids of a claim without a document start, and how many of them (before the full stop) are the ending's."""
+    stem, whole = _ids(model, claim.stem), _ids(model, claim.text)
+    n_end = len(whole) - len(stem) - 1
+    if whole[: len(stem)] != stem or n_end < 1 or whole[-1:] != _ids(model, "."):
+        raise ValueError(f"the tokens of {claim.text!r} do not part into stem, ending and full stop")
+    return whole, n_end
