@@ -676,12 +676,12 @@ QUIZ = [
         ],
     ),
     Question(
-        "Late MLP lesions hurt Spanish most. A random push of the same size there hurts Spanish even more. So:",
+        "A lesion of late MLPs singles out Spanish. A random push of the same size there hurts Spanish as much. So:",
         [
             Option(
                 "The late MLPs are the Spanish region.",
                 False,
-                "The control doesn't allow it: disturbing that place in *any* direction singles out Spanish.",
+                "The control doesn't allow it: disturbing that place in *any* direction hurts Spanish as much.",
             ),
             Option(
                 "Spanish is fragile here; the lesion alone doesn't show a region for it.",
