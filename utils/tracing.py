@@ -390,10 +390,10 @@ def trace(
 
     Sites are `CLASSES` and, last, the whole subject. layers: default all. Raises ValueError for no pairs.
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     pairs, layers, maps = list(pairs), _layers(model, layers), []
-    for pair, (clean, corrupt) in zip(tqdm(pairs, desc="tracing pairs"), endpoints(model, pairs)):
+    for pair, (clean, corrupt) in zip(tqdm(pairs, desc="tracing pairs", leave=False), endpoints(model, pairs)):
         classes = position_classes(pair)
         where = torch.cat([classes, classes[:2].any(0, keepdim=True)])
         maps.append(recovery(patch_residual(model, pair, where, layers=layers), clean, corrupt))
