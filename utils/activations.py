@@ -476,12 +476,12 @@ def _compute(
     path: Path | None = None,
 ) -> dict[str, torch.Tensor]:
     """Run everything once. Small results are built in memory, large ones in a file; `path`: save there."""
-    from tqdm.auto import tqdm
+    from utils.progress import tqdm
 
     starts = torch.tensor([0] + [len(row) for row in rows]).cumsum(0).tolist()
     sink: store.MemorySink | store.FileSink | None = None
     total = sum(len(ids[i]) for i in range(len(ids)) if len(rows[i]))
-    bar = tqdm(total=total, unit="tok", desc="reading", disable=not progress, delay=2, leave=False)
+    bar = tqdm(total=total, unit="tok", desc="reading", disable=not progress, delay=2)
     try:
         for batch, acts in _forward_batches(model, ids, rows, hooks, tokens_per_batch):
             if sink is None:

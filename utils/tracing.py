@@ -390,7 +390,7 @@ def trace(
 
     Sites are `CLASSES` and, last, the whole subject. layers: default all. Raises ValueError for no pairs.
     """
-    from tqdm import tqdm
+    from utils.progress import tqdm
 
     pairs, layers, maps = list(pairs), _layers(model, layers), []
     for pair, (clean, corrupt) in zip(tqdm(pairs, desc="tracing pairs", leave=False), endpoints(model, pairs)):
