@@ -79,3 +79,18 @@ def test_links_of_the_pages_lead_somewhere(page):
     for target in re.findall(r"(?:\]\(|src=\"|href=\")(?!https?://|#|mailto:)([^)\"#\s]+)", text):
         assert (ROOT / target).exists(), target
     assert not re.search(r"!\[\s*\]\(", text), "an image without alt text"
+
+
+def test_the_readme_lists_every_lesson_with_its_badge():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(lessons/(\w+)\.ipynb\)", text)
+    assert linked == [path.stem for path in notebooks.paths(LESSONS)]
+    assert re.findall(r"\((https://colab\.research\.google\.com/github/[^)]+)\)", text) == [
+        notebooks.colab_address(n) for n in linked
+    ]
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_the_badge_leads_to_the_lesson(path):
+    opening = notebooks.read(path).cells[0].source
+    assert f"]({notebooks.colab_address(path.stem)})" in opening

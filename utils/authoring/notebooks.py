@@ -63,6 +63,14 @@ def write(notebook: NotebookNode, path: Path) -> None:
     path.write_bytes(dumps(notebook).encode("utf-8"))
 
 
+def colab_address(name: str) -> str:
+    """Where Colab opens a lesson; the repository's slug comes from pyproject.toml, its one place."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    # A regular expression, because Python 3.10 has no TOML reader.
+    repository, branch = (re.search(rf'^{key} = "([^"]+)"', settings, re.M)[1] for key in ("repository", "branch"))
+    return f"https://colab.research.google.com/github/{repository}/blob/{branch}/lessons/{name}.ipynb"
+
+
 def copy_of(notebook: NotebookNode) -> NotebookNode:
     """A deep copy, so that a caller may change cells without touching the notebook it was given."""
     return copy.deepcopy(notebook)
