@@ -539,7 +539,7 @@ QUIZ = [
             Option(
                 "An approximation: the norms inside the blocks make the sum inexact.",
                 False,
-                "Each block norms a *copy* for its own reading. What it adds to the stream is added as it is.",
+                "Each block norms a copy for its own reading. What it adds to the stream is added as it is.",
             ),
             Option(
                 "The average opinion of the layers.",
@@ -681,7 +681,7 @@ QUIZ = [
             Option(
                 "The late MLPs are the Spanish region.",
                 False,
-                "The control doesn't allow it: disturbing that place in *any* direction hurts Spanish as much.",
+                "The control doesn't allow it: disturbing that place in any direction hurts Spanish as much.",
             ),
             Option(
                 "Spanish is fragile here; the lesion alone doesn't show a region for it.",
@@ -691,7 +691,7 @@ QUIZ = [
             Option(
                 "The late MLPs do nothing for Spanish.",
                 False,
-                "Taking them away costs a lot. What is missing is evidence that it is *special* to them.",
+                "Taking them away costs a lot. What is missing is evidence that it is special to them.",
             ),
             Option(
                 "The control was too strong, so it can be ignored.",
