@@ -203,6 +203,11 @@ WRONG = {
         ("false minus true", lambda *a: -margins(*a), "The sign is turned round"),
         ("sums, not means", margin_of_sums, "You compared sums"),
         ("claims matched by order", margins_in_order_of_claims, "in the order they come"),
+        (
+            "neither matched nor divided",
+            lambda ll, length, labels, pairs: ll[labels] - ll[~labels],
+            "Two things: the k-th",
+        ),
         ("one length for both", margin_common_length, "divided the difference by a common length"),
         ("pairs in another order", lambda *a: margins(*a, order=[7, 5, 4]), "in another order"),
         ("one number a claim", lambda ll, length, labels, pairs: ll / length, "not one for each claim"),

@@ -59,6 +59,11 @@ def check_paired_margin(function):
             "You subtracted the false claims from the true ones in the order they come, but the k-th true claim need "
             "not belong with the k-th false one. Match them by `pairs`."
         )
+    if is_close(result, log_likelihood[labels] - log_likelihood[~labels]):
+        raise Mistake(
+            "Two things: the k-th true claim need not belong with the k-th false one (match them by `pairs`), and a "
+            "sum over more tokens is lower for its length alone (divide by `length` first)."
+        )
     if is_close(result.sort().values, expected.sort().values):
         raise Mistake("The margins are right but in another order. Go through the pair numbers in rising order.")
     lengths = torch.stack([length[pairs == p].sum() for p in pairs.unique()])
@@ -485,7 +490,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "The probe is less accurate where the likelihood is wrong, but still above one half. Which reading is open?",
+        "On cities the probe is less accurate where the likelihood is wrong, yet above one half. What is open?",
         [
             Option(
                 "It reads truth itself, whatever the model knows.",
