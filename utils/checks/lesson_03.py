@@ -618,7 +618,7 @@ QUIZ = [
             Option(
                 "A linear function of layer 15 separates these labels on cities it hasn't seen.",
                 True,
-                "Yes, and only that.",
+                "Yes, and only that: readable by a line, on cities like these.",
             ),
         ],
     ),
