@@ -115,7 +115,9 @@ def test_noising_is_denoising_the_swapped_pair(llama):
     noised = tracing.patch(llama, PAIR.swapped(), tracing.record(llama, CORRUPT), where)
     denoised = tracing.patch_residual(llama, PAIR.swapped())
     assert torch.allclose(noised, denoised)
-    assert PAIR.swapped().swapped() == PAIR or PAIR.swapped().swapped().name == PAIR.name
+    twice = PAIR.swapped().swapped()
+    assert torch.equal(twice.clean, PAIR.clean) and torch.equal(twice.corrupt, PAIR.corrupt)
+    assert (twice.answer, twice.other, twice.name) == (PAIR.answer, PAIR.other, PAIR.name)
 
 
 def test_start_replaces_the_embeddings_of_the_base_run(llama):

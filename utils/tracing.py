@@ -80,7 +80,7 @@ _HOOKS = {"resid": "hook_resid_pre", "attn": "hook_attn_out", "mlp": "hook_mlp_o
 # ------------------------------------------------------------------------------------------------------ pairs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class Pair:
     """Two prompts that differ in one subject only, and the first token of each one's answer.
 
