@@ -22,8 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {}
-# Modules that register further benchmarks when imported; one that doesn't exist yet is passed over.
-MORE = ("utils.authoring.bench_probing", "utils.authoring.bench_sae", "utils.authoring.bench_steering")
+# Modules that register further benchmarks when imported.
+MORE = ("utils.authoring.bench_probing",)
 
 
 def benchmark(name: str) -> Callable:
@@ -187,11 +187,7 @@ def activations_vs_run_with_cache() -> dict[str, Any]:
 def load_registry() -> dict[str, Callable[[], dict[str, Any]]]:
     """Every registered benchmark, those of the modules in MORE included."""
     for module in MORE:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
+        importlib.import_module(module)
     return BENCHMARKS
 
 
