@@ -73,7 +73,10 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             if "execution_count" in output:
                 output.execution_count = count
             output.pop("transient", None)
-            kept.append(output)
+            if kept and output.output_type == "stream" and kept[-1].get("name") == output.name:
+                kept[-1].text += output.text  # a stream arrives in chunks that depend on timing
+            else:
+                kept.append(output)
         cell.outputs = kept
     return notebook
 
