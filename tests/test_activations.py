@@ -525,7 +525,9 @@ def test_on_the_specimen(specimen):
     result = collect(model, texts, hooks, "all", cache=False, progress=False)
     assert result.token.tolist() == sum(lists, [])  # the same tokens as model.to_tokens, document start included
     for hook in hooks:
-        # the residual of the document start is thousands long, hence the relative part
-        torch.testing.assert_close(result[hook], torch.cat(expected[hook]), atol=1e-5, rtol=1e-5)
+        # Vectors here are 10 to 10,000 long, and a batch adds up in another order: 1e-5 of each vector's length.
+        right = torch.cat(expected[hook]).flatten(1)
+        error = (result[hook].flatten(1) - right).norm(dim=1) / right.norm(dim=1)
+        assert error.max() < 1e-5
     norms = residual_norms(result[hooks[0]])
     assert massive_tokens(result[hooks[0]])[0] and norms[0] > 4 * norms.median()
