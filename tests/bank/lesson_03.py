@@ -275,6 +275,11 @@ def _share_by_numpy(effect, others):
 WRONG = {
     "3.1": [
         ("averages over the wrong axis", lambda a, y: a.mean(1), "You averaged over dimensions"),
+        (
+            "each class over the wrong axis",
+            lambda a, y: a[y].mean(1) - a[~y].mean(1),
+            "The two means don't fit together",
+        ),
         ("false minus true", lambda a, y: a[~y].mean(0) - a[y].mean(0), "The arrow points the other way"),
         ("only the true mean", lambda a, y: a[y].mean(0), "This is the mean of the true cloud, not a difference"),
         ("centres, then returns zeros", _centred_zeros, "Every entry is 0"),

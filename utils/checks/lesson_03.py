@@ -47,6 +47,11 @@ def check_mean_difference(function):
     except Mistake as mistake:
         if "IndexError" in str(mistake):
             raise Mistake(f"{mistake}. `labels` is a boolean tensor of shape (n,): acts[labels] picks rows.") from None
+        if "must match the size of tensor" in str(mistake):
+            raise Mistake(
+                f"The two means don't fit together: there are {int(labels.sum())} true rows and {int((~labels).sum())} "
+                "false ones, and you kept one number a row. Average over examples (axis 0), not over dimensions."
+            ) from None
         raise
     expect_type(result, torch.Tensor, "Return the direction as a tensor of shape (d_model,).")
     n, d_model = acts.shape
