@@ -84,6 +84,37 @@ def test_patching_heads_equals_one_at_a_time(model):
             assert float(got[layer, head]) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_cache_that_forgets_is_not_used(tmp_path):
+    """A sliding window shorter than the prompt: everything is computed again, and the numbers are the same."""
+    import transformers
+
+    from utils import models
+
+    folder = save_tiny_model(tmp_path, "gemma2")
+    config = transformers.AutoConfig.from_pretrained(folder)
+    config.sliding_window = 3
+    config.save_pretrained(folder)
+    forgetful = models.load_model(folder, device="cpu")
+    assert tracing._base_run(forgetful, CORRUPT, [0]).start(4) == 0
+    where, source = tracing.position_classes(PAIR), tracing.record(forgetful, CLEAN)
+    got = tracing.patch(forgetful, PAIR, source, where)
+    for layer in range(N_LAYERS):
+        for site, mask in enumerate(where):
+
+            def overwrite(x, hook, layer=layer, mask=mask):
+                return torch.where(mask[:, None], source[layer], x)
+
+            expected = difference(forgetful, CORRUPT, [(f"blocks.{layer}.hook_resid_pre", overwrite)])
+            assert float(got[layer, site]) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("cost", [0, 1000])
+def test_it_does_not_matter_which_patches_share_a_pass(model, cost, monkeypatch):
+    together = tracing.patch_residual(model, PAIR, layers=[1, 0])
+    monkeypatch.setattr(tracing, "_PASS_TOKENS", cost)  # a pass for each first position, or one for all
+    assert torch.allclose(tracing.patch_residual(model, PAIR, layers=[1, 0]), together, atol=1e-5)
+
+
 def test_trace_is_the_recovery_of_every_pair(llama, monkeypatch):
     monkeypatch.setattr(tracing.recovery, "__defaults__", (1e-4,))  # a random model hardly prefers anything
     got = tracing.trace(llama, [PAIR, PAIR.swapped()])

@@ -2,8 +2,9 @@
 
 A claim is a stem and an ending ("The city of Paris is in" + " France" + "."). Read once, it answers twice: the tokens
 of the ending have a likelihood, and what stands in the residual stream at the full stop can be probed. A question put
-after it (" Is this true, yes or no? Answer:") lets the model say. Because the question comes last, everything before
-it is the same computation whatever is asked, so `ask` reads each claim once and keeps its keys and values.
+after it (" Is this true, yes or no? Answer:") lets the model say. A causal model computes a beginning in the same way
+whatever comes after it, so `ask` reads each beginning once: claims of one stem, and the questions about a claim, are
+branches of one tree, and a mask keeps them from seeing one another.
 
 What to compare, and how. *Likelihood*: the true against the false ending of the same stem, never endings of different
 stems (a rare city makes any sentence unlikely). A country of four tokens is less likely than one of one token for no
@@ -19,12 +20,12 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.tracing import Pair
@@ -107,7 +108,8 @@ def ask(
 
     questions: name -> Question, default `QUESTIONS`; {} measures likelihoods only. shots: text put before every
     claim (worked examples, ending with a line break), read once for all. residual: also keep the stream at the full
-    stop, from the same pass. Claims of one length run together, so nothing is padded.
+    stop, from the same pass. batch_size: about how many claims run together. A stem is read once for all its endings,
+    and a claim once for all questions; the numbers are those of separate passes, to rounding.
     Raises ValueError for no claims, an answer that is not one token, or a text whose tokens run together.
     """
     if not len(claims):
@@ -117,47 +119,121 @@ def ask(
     suffixes = {name: _ids(model, question.suffix) for name, question in questions.items()}
     choices = {name: (_one(model, q.yes), _one(model, q.no)) for name, q in questions.items()}
 
-    inner, device = model.original_model, next(model.parameters()).device
-    start = [model.tokenizer.bos_token_id, *_ids(model, shots)] if shots else [model.tokenizer.bos_token_id]
-    opening = inner(input_ids=torch.tensor([start], device=device), use_cache=True, logits_to_keep=1).past_key_values
+    start = [model.tokenizer.bos_token_id, *(_ids(model, shots) if shots else [])]
+    shared = _common([ids[: -end - 2] for ids, end in tokenised])  # a stem's last token stays: it predicts the ending
+    trees: dict[tuple[int, ...], _Tree] = defaultdict(_Tree)
+    for i, (ids, end) in enumerate(tokenised):
+        trees[tuple(ids[: -end - 1])].grow(i, ids[shared:], end, list(suffixes.values()))
+    opening = torch.tensor([start + tokenised[0][0][:shared]], device=next(model.parameters()).device)
+    opened = model.original_model(input_ids=opening, use_cache=True, logits_to_keep=1).past_key_values
 
     n = len(claims)
     total, odds, mass = torch.zeros(n), {q: torch.zeros(n) for q in questions}, {q: torch.zeros(n) for q in questions}
-    shape = (model.cfg.n_layers, n, model.cfg.d_model)
-    stream = torch.zeros(shape) if residual else None
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for i, (ids, _) in enumerate(tokenised):
-        by_length[len(ids)].append(i)
-    for length, members in by_length.items():
-        for rows in (members[k : k + batch_size] for k in range(0, len(members), batch_size)):
-            ids = torch.tensor([tokenised[i][0] for i in rows], device=device)
-            ends = [tokenised[i][1] for i in rows]
-            past = copy.deepcopy(opening)
-            past.batch_repeat_interleave(len(rows))
-            # The logits that predict the ending and the full stop stand one place to the left of them.
-            keep = max(ends) + 2
-            read = inner(
-                input_ids=ids,
-                past_key_values=past,
-                use_cache=True,
-                logits_to_keep=keep,
-                output_hidden_states=residual,
-            )
-            if stream is not None:  # entry i stands before block i; the last one is normalised, and left out
-                stream[:, rows] = torch.stack([h[:, -1].float().cpu() for h in read.hidden_states[:-1]])
-            logits = read.logits.float()
-            logp = logits.log_softmax(-1)[:, :-2].gather(-1, ids[:, -keep + 1 : -1, None])[..., 0]
-            for row, i, end in zip(logp, rows, ends):
-                total[i] = row[-end:].sum().cpu()
-            for name, suffix in suffixes.items():
-                asked = torch.tensor(suffix, device=device).expand(len(rows), -1)
-                said = inner(input_ids=asked, past_key_values=past, use_cache=True, logits_to_keep=1).logits[:, -1]
-                past.crop(len(start) + length)  # forget the question, keep the claim
-                said = said.float().log_softmax(-1).cpu()
-                yes, no = choices[name]
-                odds[name][rows] = said[:, yes] - said[:, no]
-                mass[name][rows] = said[:, yes].exp() + said[:, no].exp()
+    stream = torch.zeros(model.cfg.n_layers, n, model.cfg.d_model) if residual else None
+    for forest in _forests(list(trees.values()), batch_size):
+        logp, hidden = _read(model, forest, opened, opening.shape[1], residual)
+        lines = iter(logp)
+        for row, tree in enumerate(forest):
+            for branch in tree.branches:
+                total[branch.claim] = sum(next(lines)[token] for token in branch.ending)
+                for name, (yes, no) in choices.items():
+                    said = next(lines)
+                    odds[name][branch.claim] = said[yes] - said[no]
+                    mass[name][branch.claim] = said[yes].exp() + said[no].exp()
+                if stream is not None:  # entry i stands before block i; the last one is normalised, and left out
+                    stream[:, branch.claim] = torch.stack([h[row, branch.stop].float().cpu() for h in hidden[:-1]])
     return Answers(total, torch.tensor([end for _, end in tokenised]), odds, mass, stream)
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """One claim in a tree: its number, its ending's tokens, and the places whose next tokens are asked for."""
+
+    claim: int
+    ending: list[int]
+    stop: int  # place of the full stop
+    places: list[int]  # those before the ending's tokens, then the last one of each question
+
+
+class _Tree:
+    """Claims of one stem and the questions about them: a row of tokens in which every shared beginning stands once."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.parent: list[int] = []  # the place read before this one; -1 is what all trees have in common
+        self.branches: list[_Branch] = []
+        self._children: dict[tuple[int, int], int] = {}
+
+    def grow(self, claim: int, ids: list[int], n_end: int, suffixes: Sequence[list[int]]) -> None:
+        """Add a claim (its last n_end tokens before the full stop are the ending) and the questions after it."""
+        path = self._path(ids, -1)
+        asked = [self._path(suffix, path[-1])[-1] for suffix in suffixes]
+        self.branches.append(_Branch(claim, ids[-n_end - 1 : -1], path[-1], path[-n_end - 2 : -2] + asked))
+
+    def _path(self, ids: Sequence[int], at: int) -> list[int]:
+        path = []
+        for token in ids:
+            if (at, token) not in self._children:
+                self._children[at, token] = len(self.ids)
+                self.ids.append(token)
+                self.parent.append(at)
+            at = self._children[at, token]
+            path.append(at)
+        return path
+
+    def sees(self) -> Bool[Tensor, "place place"]:
+        """Each place sees itself and what was read before it, and no other branch."""
+        seen = torch.eye(len(self.ids), dtype=torch.bool)
+        for place, parent in enumerate(self.parent):
+            if parent >= 0:
+                seen[place] |= seen[parent]
+        return seen
+
+
+def _forests(trees: list[_Tree], batch_size: int) -> Iterator[list[_Tree]]:
+    """Trees of similar size together, about `batch_size` claims at a time, so that little is padded."""
+    forest: list[_Tree] = []
+    for tree in sorted(trees, key=lambda tree: len(tree.ids)):
+        if forest and sum(len(one.branches) for one in [*forest, tree]) > batch_size:
+            yield forest
+            forest = []
+        forest.append(tree)
+    yield forest
+
+
+def _read(
+    model: TransformerBridge, forest: list[_Tree], opened: Any, n_opened: int, residual: bool
+) -> tuple[Float[Tensor, "asked d_vocab"], Sequence[Tensor]]:
+    """Log-probabilities of the next token at every place the trees ask about, in order, and the stream if wanted."""
+    device, dtype = next(model.parameters()).device, model.cfg.dtype
+    longest = max(len(tree.ids) for tree in forest)
+    ids, position = torch.zeros(2, len(forest), longest, dtype=torch.long)
+    seen = torch.eye(longest, dtype=torch.bool).repeat(len(forest), 1, 1)
+    for row, tree in enumerate(forest):
+        size = len(tree.ids)
+        ids[row, :size] = torch.tensor(tree.ids)
+        seen[row, :size, :size] = tree.sees()
+        position[row, :size] = seen[row, :size].sum(-1) - 1
+    mask = torch.zeros(len(forest), 1, longest, n_opened + longest, dtype=dtype)
+    mask[:, 0, :, n_opened:].masked_fill_(~seen, torch.finfo(dtype).min)
+    rows = torch.tensor([row for row, tree in enumerate(forest) for branch in tree.branches for _ in branch.places])
+    places = torch.tensor([place for tree in forest for branch in tree.branches for place in branch.places])
+
+    def pick(x: Tensor, hook: Any) -> Tensor:  # the unembedding is the dearest product: only where it is asked for
+        return x[rows.to(x.device), places.to(x.device)][None]
+
+    past = copy.deepcopy(opened)
+    past.batch_repeat_interleave(len(forest))
+    with model.hooks(fwd_hooks=[("unembed.hook_in", pick)]):
+        read = model.original_model(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=(position + n_opened).to(device),
+            past_key_values=past,
+            use_cache=True,
+            output_hidden_states=residual,
+        )
+    return read.logits[0].float().log_softmax(-1).cpu(), read.hidden_states if residual else ()
 
 
 def few_shots(claims: Sequence[Claim], labels: Sequence[bool], question: Question) -> str:
@@ -244,3 +320,9 @@ def _claim_ids(model: Any, claim: Claim) -> tuple[list[int], int]:
     if whole[: len(stem)] != stem or n_end < 1 or whole[-1:] != _ids(model, "."):
         raise ValueError(f"the tokens of {claim.text!r} do not part into stem, ending and full stop")
     return whole, n_end
+
+
+def _common(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens all sequences begin with together."""
+    shortest, longest = min(sequences), max(sequences)
+    return next((k for k, (a, b) in enumerate(zip(shortest, longest)) if a != b), min(len(shortest), len(longest)))

@@ -29,10 +29,11 @@ gradients); Elhage et al. 2021 (transformer-circuits.pub, the residual stream as
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -319,10 +320,11 @@ def patch(
     these (pos, d_model) into the first block instead of the corrupt prompt's own embeddings. Returns nats, one
     row a layer in the order given.
 
-    How it is made fast and stays exact: below the patched layer a patched run *is* the corrupt run. So the batch
-    starts with that one run, and at the door of each block gains one copy a site, which is patched there. One
-    forward pass gives the whole layer x site map at half the cost of running every patch from the bottom.
-    Raises ValueError for shapes that don't fit. Sources: Meng et al. 2022 (2202.05262), Wang et al. 2022 (2211.00593).
+    How it is made fast and stays exact: below the patched layer, and before the first patched position, a patched run
+    *is* the corrupt run. So that run is made once and kept; each patch sets out from it at its layer's door and reads
+    on from its first patched position, with the corrupt run's keys and values for what lies before. All layers go in
+    one pass. Raises ValueError for shapes that don't fit. Sources: Meng et al. 2022 (2202.05262), Wang et al. 2022
+    (2211.00593).
     """
     _check_component(component)
     layers = _layers(model, layers)
@@ -338,32 +340,26 @@ def patch(
             f"source must begin with (n_layers, pos) = ({model.cfg.n_layers}, {n_pos}), got {tuple(source.shape)}: "
             "it has to come from a prompt of the same length"
         )
-    n_sites = len(where)
-    chosen = where[..., None]  # one more axis: d_model or d_head
+    base = _base_run(model, pair.corrupt, layers, start)
+    ascending = sorted(layers)
+    values = torch.zeros(len(layers), len(where), dtype=base.logits.dtype)
+    for first, group in _by_first_position(where, ascending, model.cfg.n_layers):
+        first = base.start(first)
+        chosen = where[group, first:, ..., None]  # one more axis: d_model or d_head
 
-    def branch(x: Tensor, hook) -> Tensor:  # a copy of the untouched run for each site
-        return torch.cat([x, x[:1].expand(n_sites, *x.shape[1:])])
+        def overwrite(layer: int, n: int = len(group), first: int = first, chosen: Tensor = chosen) -> Callable:
+            def hook_fn(x: Tensor, hook) -> Tensor:
+                new = _by_head(model, x[-n:]) if component == "head" else x[-n:]
+                new = torch.where(chosen, source[layer, first:], new)
+                return torch.cat([x[:-n], new.reshape(x[-n:].shape)])
 
-    def overwrite(layer: int) -> Callable:
-        def hook_fn(x: Tensor, hook) -> Tensor:
-            new = _by_head(model, x[-n_sites:]) if component == "head" else x[-n_sites:]
-            new = torch.where(chosen, source[layer], new)
-            return torch.cat([x[:-n_sites], new.reshape(x[-n_sites:].shape)])
+            return hook_fn
 
-        return hook_fn
-
-    hooks = []
-    if start is not None:
-        hooks.append(("blocks.0.hook_resid_pre", lambda x, hook: start[None].expand_as(x)))
-    for layer in layers:
-        hooks.append((f"blocks.{layer}.hook_resid_pre", branch))
-        hooks.append((f"blocks.{layer}.{_HOOKS[component]}", overwrite(layer)))
-    with torch.no_grad():
-        logits = _run(model, pair.corrupt[None], hooks)
-    # Branches stand in the batch in the order in which the blocks ran.
-    values = logit_difference(logits, pair.answer, pair.other)[1:].reshape(len(layers), n_sites)
-    order = {layer: i for i, layer in enumerate(sorted(layers))}
-    return values[[order[layer] for layer in layers]]
+        hooks = [(f"blocks.{layer}.{_HOOKS[component]}", overwrite(layer)) for layer in ascending]
+        logits = _branch(model, pair.corrupt, base, first, dict.fromkeys(ascending, len(group)), hooks)
+        found = logit_difference(logits, pair.answer, pair.other).reshape(len(layers), len(group))
+        values[:, group] = found[[ascending.index(layer) for layer in layers]].to(values.device)
+    return values
 
 
 def patch_residual(
@@ -481,21 +477,17 @@ def zero_attention(
     notes), and with redundancy the loss understates the part. layers: ascending, default all. Returns (len(layers),).
     """
     _check_ids("tokens", tokens)
-
-    def branch(x: Tensor, hook) -> Tensor:
-        return torch.cat([x, x[:1]])
+    layers = _layers(model, layers, ascending=True)
 
     def silence(x: Tensor, hook) -> Tensor:
         x = x.clone()
         x[-1, -1] = 0  # the newest copy, at the last position
         return x
 
-    hooks = []
-    for layer in _layers(model, layers, ascending=True):
-        hooks += [(f"blocks.{layer}.hook_resid_pre", branch), (f"blocks.{layer}.hook_attn_out", silence)]
-    with torch.no_grad():
-        values = logit_difference(_run(model, tokens[None], hooks), answer, other)
-    return values[0] - values[1:]
+    base = _base_run(model, tokens, layers)
+    hooks = [(f"blocks.{layer}.hook_attn_out", silence) for layer in layers]
+    logits = _branch(model, tokens, base, base.start(len(tokens) - 1), dict.fromkeys(layers, 1), hooks)
+    return logit_difference(base.logits, answer, other) - logit_difference(logits, answer, other)
 
 
 def knock_out_attention(
@@ -523,24 +515,21 @@ def knock_out_attention(
     centres, half = _layers(model, layers, ascending=True), window // 2
     first = [max(0, centre - half) for centre in centres]  # where each window's copy branches off
 
-    def branch(x: Tensor, hook, layer: int) -> Tensor:
-        return torch.cat([x, x[:1].expand(first.count(layer), *x.shape[1:])])
-
     def block(scores: Tensor, hook, layer: int) -> Tensor:
-        rows = [1 + i for i, centre in enumerate(centres) if abs(centre - layer) <= half]
+        rows = [i for i, centre in enumerate(centres) if abs(centre - layer) <= half]
         scores = scores.clone()
         scores[rows, :, -1] = scores[rows, :, -1].masked_fill(positions, torch.finfo(scores.dtype).min)
         return scores
 
-    hooks = []
-    for layer in range(model.cfg.n_layers):
-        if layer in first:
-            hooks.append((f"blocks.{layer}.hook_resid_pre", partial(branch, layer=layer)))
-        if any(abs(centre - layer) <= half for centre in centres):
-            hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(block, layer=layer)))
-    with torch.no_grad():
-        values = logit_difference(_run(model, tokens[None], hooks), answer, other)
-    return values[0] - values[1:]
+    base = _base_run(model, tokens, first)
+    hooks = [
+        (f"blocks.{layer}.attn.hook_attn_scores", partial(block, layer=layer))
+        for layer in range(model.cfg.n_layers)
+        if any(abs(centre - layer) <= half for centre in centres)
+    ]
+    copies = {layer: first.count(layer) for layer in first}
+    logits = _branch(model, tokens, base, base.start(len(tokens) - 1), copies, hooks)
+    return logit_difference(base.logits, answer, other) - logit_difference(logits, answer, other)
 
 
 # ------------------------------------------------------------------------------------ direct logit attribution
@@ -777,10 +766,100 @@ def _from_embeddings(model, tokens, points: Tensor, answer: int, other: int) -> 
 # ------------------------------------------------------------------------------------------------------ helpers
 
 
-def _run(model: TransformerBridge, tokens: Tensor, hooks: list) -> Float[Tensor, "batch d_vocab"]:
-    """Next-token logits (batch, d_vocab) of a hooked run. Only the last position is unembedded."""
-    cut = ("unembed.hook_in", lambda x, hook: x[:, -1:])  # the dearest matrix product, needed once a row
-    return model.run_with_hooks(tokens, fwd_hooks=[*hooks, cut], return_type="logits")[:, -1]
+@dataclass(frozen=True)
+class _Base:
+    """One run of one prompt, kept: its next-token logits, the stream entering some blocks, its keys and values."""
+
+    logits: Float[Tensor, " d_vocab"]
+    stream: dict[int, Float[Tensor, "pos d_model"]]
+    cache: Any  # None where it doesn't hold every position: a sliding window shorter than the prompt
+
+    def start(self, position: int) -> int:
+        """Where to begin reading when nothing before `position` changes: there, or at 0 without a cache."""
+        return 0 if self.cache is None else position
+
+
+@torch.no_grad()
+def _base_run(
+    model: TransformerBridge, tokens: Tensor, layers: Iterable[int], start: Float[Tensor, "pos d_model"] | None = None
+) -> _Base:
+    """Run a prompt once and keep what `_branch` sets out from: the stream at the doors of `layers`."""
+    stream: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> Callable:
+        return lambda x, hook: stream.update({layer: x[0].detach().clone()})
+
+    hooks = [] if start is None else [("blocks.0.hook_resid_pre", lambda x, hook: start[None].expand_as(x))]
+    hooks += [(f"blocks.{layer}.hook_resid_pre", keep(layer)) for layer in sorted(set(layers))]
+    logits, cache = _run(model, tokens[None], hooks, return_type="logits_and_cache", use_cache=True)
+    kept = [getattr(layer, "keys", None) for layer in getattr(cache, "layers", ())]
+    whole = len(kept) == model.cfg.n_layers and all(k is not None and k.shape[-2] == len(tokens) for k in kept)
+    return _Base(logits[0], stream, cache if whole else None)
+
+
+@torch.no_grad()
+def _branch(
+    model: TransformerBridge, tokens: Tensor, base: _Base, first: int, copies: dict[int, int], hooks: list
+) -> Float[Tensor, "copy d_vocab"]:
+    """Next-token logits of copies of the base run, `copies[layer]` of which set out at the door of each layer.
+
+    They are computed from position `first` on (use `base.start`), so `hooks` may change nothing before it, and see
+    positions counted from there. Copies stand in the batch in the order in which they set out; the newest come last.
+    """
+    options = {}
+    if first:
+        before = [max(1, sum(n for door, n in copies.items() if door <= layer)) for layer in range(model.cfg.n_layers)]
+        options = {"past_key_values": _cut_cache(base.cache, first, before), "use_cache": True}
+
+    def set_out(layer: int) -> Callable:
+        def hook_fn(x: Tensor, hook) -> Tensor:
+            new = base.stream[layer][first:].expand(copies[layer], -1, -1)
+            return new if layer == min(copies) else torch.cat([x, new])
+
+        return hook_fn
+
+    doors = [(f"blocks.{layer}.hook_resid_pre", set_out(layer)) for layer in copies]
+    return _run(model, tokens[None, first:], doors + hooks, **options)
+
+
+def _cut_cache(cache: Any, first: int, rows: Sequence[int]) -> Any:
+    """The cache of one row up to position `first`, as many times in each layer as that layer will have rows."""
+    cut = copy.copy(cache)
+    cut.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer, n in zip(cut.layers, rows):
+        layer.keys = layer.keys[..., :first, :].expand(n, -1, -1, -1)
+        layer.values = layer.values[..., :first, :].expand(n, -1, -1, -1)
+        if hasattr(layer, "cumulative_length"):  # kept by layers with a sliding window
+            layer.cumulative_length = first
+    return cut
+
+
+_PASS_TOKENS = 40  # what a further pass costs besides its own tokens, measured in tokens
+
+
+def _by_first_position(
+    where: Bool[Tensor, "site pos *head"], layers: Sequence[int], n_layers: int
+) -> list[tuple[int, list[int]]]:
+    """Sites to run together: (first patched position, site numbers). Near neighbours share a pass."""
+    touched = where.flatten(2).any(-1) if where.ndim > 2 else where
+    n_pos = touched.shape[1]
+    starts = [int(row.nonzero()[0]) if bool(row.any()) else n_pos - 1 for row in touched]
+    depth = sum(n_layers - layer for layer in layers) / n_layers  # whole passes that one site costs
+    groups: list[tuple[int, list[int]]] = []
+    for site in sorted(range(len(starts)), key=starts.__getitem__):
+        if groups and (starts[site] - groups[-1][0]) * depth <= _PASS_TOKENS:
+            groups[-1][1].append(site)
+        else:
+            groups.append((starts[site], [site]))
+    return groups
+
+
+def _run(model: TransformerBridge, tokens: Tensor, hooks: list, return_type: str = "logits", **options: Any) -> Any:
+    """Next-token logits (batch, d_vocab) of a hooked run, with the cache if asked. One position a row is unembedded."""
+    # The dearest matrix product is needed once a row. As a strided view it would be made row by row, 6 times slower.
+    cut = ("unembed.hook_in", lambda x, hook: x[:, -1:].contiguous())
+    found = model.run_with_hooks(tokens, fwd_hooks=[*hooks, cut], return_type=return_type, **options)
+    return (found[0][:, -1], found[1]) if isinstance(found, tuple) else found[:, -1]
 
 
 def _names(model: TransformerBridge, component: str) -> list[str]:
