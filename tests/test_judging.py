@@ -102,3 +102,30 @@ def test_patching_pairs(tiny_model):
         patching_pair(tiny_model, judge, ("cat", "San Francisco"), (" mat", " log"))
     with pytest.raises(ValueError, match="subjects are the same"):
         patching_pair(tiny_model, judge, ("cat", "cat"), (" mat", " log"))
+
+
+def test_matched_pairs_are_those_that_every_form_moves(tiny_model):
+    """The rule of the search, spelt out with a plain forward pass for each prompt."""
+    forms = [
+        Form("complete", "the {subject} sat on the"),
+        Form("judge", "the {subject} sat on the {ending} . is it ,", ("a", "t")),
+    ]
+    entities = [("cat", "mat"), ("dog", "log"), ("uvx", "red"), ("city", "San"), ("rxy", "blue"), ("zyx", "one")]
+    kept, shown = judging.matched_pairs(tiny_model, forms, entities, 3, min_span=-9.0)
+    for one in kept:  # no couple is too weak for -9 nats, so the first that align are kept
+        for pair, (clean, corrupt) in zip(one.pairs, one.ends):
+            with torch.no_grad():
+                logits = tiny_model(torch.stack([pair.clean, pair.corrupt]))[:, -1]
+            spans = logits[:, pair.answer] - logits[:, pair.other]
+            torch.testing.assert_close(torch.tensor([clean, corrupt]), spans, atol=2e-5, rtol=1e-4)
+    assert len(kept) and shown == len(kept)
+    names = [name for one in kept for name in (one.first, one.second)]
+    assert len(set(names)) == len(names)  # each entity once
+    weakest = min(clean - corrupt for one in kept for clean, corrupt in one.ends)
+    stricter, tried = judging.matched_pairs(tiny_model, forms, entities, 3, min_span=weakest + 1e-3)
+    assert all(clean - corrupt > weakest for one in stricter for clean, corrupt in one.ends)
+    assert tried >= len(stricter)
+    assert judging.matched_pairs(tiny_model, forms, entities, 3, min_span=99.0)[0] == []
+    assert judging.matched_pairs(tiny_model, forms, [], 3, min_span=0.0) == ([], 0)
+    with pytest.raises(ValueError, match="forms is empty"):
+        judging.matched_pairs(tiny_model, [], entities, 3, min_span=0.0)

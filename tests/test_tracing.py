@@ -13,6 +13,7 @@ CLEAN = torch.tensor([0, 40, 51, 62, 73, 84, 95])
 CORRUPT = torch.tensor([0, 40, 52, 60, 73, 84, 95])
 PAIR = tracing.Pair(CLEAN, CORRUPT, answer=10, other=200, subject=(2, 4), name="a / b")
 N_LAYERS, N_HEADS = 2, 4
+EVERY = torch.eye(7, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -95,7 +96,7 @@ def test_a_cache_that_forgets_is_not_used(tmp_path):
     config.sliding_window = 3
     config.save_pretrained(folder)
     forgetful = models.load_model(folder, device="cpu")
-    assert tracing._base_run(forgetful, CORRUPT, [0]).start(4) == 0
+    assert tracing._base_run(forgetful, CORRUPT[None], [0]).start(4) == 0
     where, source = tracing.position_classes(PAIR), tracing.record(forgetful, CLEAN)
     got = tracing.patch(forgetful, PAIR, source, where)
     for layer in range(N_LAYERS):
@@ -113,6 +114,27 @@ def test_it_does_not_matter_which_patches_share_a_pass(model, cost, monkeypatch)
     together = tracing.patch_residual(model, PAIR, layers=[1, 0])
     monkeypatch.setattr(tracing, "_PASS_TOKENS", cost)  # a pass for each first position, or one for all
     assert torch.allclose(tracing.patch_residual(model, PAIR, layers=[1, 0]), together, atol=1e-5)
+
+
+@pytest.mark.parametrize("component", ["resid", "head"])
+def test_many_pairs_at_once_are_as_one_at_a_time(model, component):
+    short = tracing.Pair(CLEAN[:6], CORRUPT[:6], 10, 200, (2, 4))  # another length
+    early = tracing.Pair(CLEAN, torch.tensor([0, 41, 51, 62, 73, 84, 95]), 10, 200, (1, 3))  # another subject
+    pairs = [PAIR, short, early, PAIR.swapped()]
+
+    def where(pair):
+        mask = tracing.position_classes(pair)
+        return mask[..., None].expand(-1, -1, N_HEADS) if component == "head" else mask
+
+    got = tracing.patch_pairs(model, pairs, where, component, layers=[1, 0], batch_size=2)
+    own = [tracing.record(model, pair.corrupt, component) for pair in pairs]
+    stranger = tracing.patch_pairs(model, pairs, where, component, source=own)
+    for i, pair in enumerate(pairs):
+        source = tracing.record(model, pair.clean, component)
+        alone = tracing.patch(model, pair, source, where(pair), component, layers=[1, 0])
+        assert torch.allclose(got[i], alone, atol=1e-5)
+        ends = tracing.endpoints(model, [pair])[0]
+        assert torch.allclose(stranger[i], ends[1].expand_as(stranger[i]), atol=1e-5)  # itself, written into itself
 
 
 def test_trace_is_the_recovery_of_every_pair(llama, monkeypatch):
@@ -239,6 +261,16 @@ def test_attribution_patching_is_the_slope_of_patching(model, component):
     assert torch.allclose(estimate, exact, atol=2e-2 * float(exact.abs().max()) + 1e-6)
 
 
+def test_parts_of_many_pairs_are_those_of_each(model):
+    pairs = [PAIR, PAIR.swapped(), tracing.Pair(CLEAN[:6], CORRUPT[:6], 10, 200, (2, 4))]
+    parts = tracing.patching_parts(model, pairs, ("resid", "head"), batch_size=2)
+    for pair, part in zip(pairs, parts):
+        for component, (clean, base, gradient) in part.items():
+            corrupt, slope = tracing.activation_gradient(model, pair, component)
+            assert torch.allclose(clean, tracing.record(model, pair.clean, component), atol=1e-5)
+            assert torch.allclose(base, corrupt, atol=1e-5) and torch.allclose(gradient, slope, atol=1e-5)
+
+
 def test_attribution_patching_leaves_no_gradients_on_the_weights(llama):
     tracing.attribution_patching(llama, PAIR)
     assert all(parameter.grad is None for parameter in llama.parameters())
@@ -314,7 +346,7 @@ def fake_answers(monkeypatch, llama, answers):
             out.append(row)
         return out
 
-    monkeypatch.setattr(tracing, "_batched_last_logits", logits)
+    monkeypatch.setattr(tracing, "next_logits", logits)
 
 
 def test_make_pairs_keeps_what_is_known_and_pairs_equal_lengths(llama, monkeypatch):
@@ -396,6 +428,13 @@ def test_tokens_must_be_a_tensor():
         (lambda m: tracing.patch_residual(m, PAIR, layers=[2]), "layers must be different whole numbers"),
         (lambda m: tracing.patch_residual(m, PAIR, layers=[]), "layers must be different whole numbers"),
         (lambda m: tracing.patch_residual(m, PAIR, source=torch.zeros(2, 6, 32)), "same length"),
+        (lambda m: tracing.patch_pairs(m, []), "at least one pair"),
+        (lambda m: tracing.patch_pairs(m, [PAIR], source=[]), "one tensor a pair, got 0 for 1"),
+        (lambda m: tracing.patch_pairs(m, [PAIR], source=[torch.zeros(2, 6, 32)]), "same length"),
+        (lambda m: tracing.patch_pairs(m, [PAIR], lambda p: torch.ones(1, 6, dtype=torch.bool)), "where must be a"),
+        (lambda m: tracing.patch_pairs(m, [PAIR, PAIR.swapped()], lambda p: EVERY[p.answer > 50 :]), "as many sites"),
+        (lambda m: tracing.patching_parts(m, [PAIR], ["neuron"]), "component must be one of"),
+        (lambda m: tracing.next_logits(m, [torch.tensor([1.0, 2.0])]), "prompts must be a 1-d tensor"),
         (lambda m: tracing.matched_noise(torch.zeros(1, 2, 3), torch.zeros(1, 2, 4)), "one shape"),
         (lambda m: tracing.attribution_patching(m, PAIR, torch.ones(1, 6, dtype=torch.bool)), "where must be"),
         (lambda m: tracing.attribution_patching(m, PAIR, source=torch.zeros(2, 6, 32)), "source must have"),

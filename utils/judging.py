@@ -20,15 +20,15 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.tracing import Pair
+from utils.tracing import Pair, next_logits
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -287,6 +287,69 @@ def patching_pair(model: TransformerBridge, form: Form, subjects: tuple[str, str
     start = model.to_tokens(before).shape[1] if before else 1
     stop = model.to_tokens(first[: first.index(subjects[0]) + len(subjects[0])]).shape[1]
     return Pair(clean, corrupt, answer, other, (start, stop), f"{form.name}: {' / '.join(subjects)}")
+
+
+class Matched(NamedTuple):
+    """Two subjects, the pair each form makes of them, and each pair's (clean, corrupt) logit difference in nats."""
+
+    first: str
+    second: str
+    pairs: list[Pair]
+    ends: list[list[float]]
+
+
+def matched_pairs(
+    model: TransformerBridge, forms: Sequence[Form], entities: Sequence[tuple[str, str]], n_pairs: int, min_span: float
+) -> tuple[list[Matched], int]:
+    """The first `n_pairs` couples of entities that every form can be patched with, and how many couples were tried.
+
+    entities: (subject, ending), in order of preference; each is used once. A couple is tried when `patching_pair` can
+    align it in all forms, and kept when in all of them the swap moves the answer by at least `min_span` nats the right
+    way. Each prompt is read once, however many couples it stands in. Raises ValueError for no forms.
+    """
+    if not forms:
+        raise ValueError("forms is empty; give at least one")
+    read: dict[tuple[int, ...], dict[int, float]] = {}
+    wanted = sorted(
+        {int(model.to_tokens(" " + ending, prepend_bos=False)[0, 0]) for _, ending in entities}
+        | {int(model.to_tokens(word, prepend_bos=False)[0, 0]) for form in forms for word in form.answers or ()}
+    )
+
+    def read_now(prompts: Iterable[Tensor]) -> None:
+        new = {tuple(ids.tolist()): ids for ids in prompts}
+        new = {key: ids for key, ids in new.items() if key not in read}
+        for key, logits in zip(new, next_logits(model, list(new.values()))):
+            read[key] = dict(zip(wanted, logits[wanted].tolist()))
+
+    def ends(pair: Pair) -> list[float]:
+        read_now([pair.clean, pair.corrupt])
+        found = [read[tuple(ids.tolist())] for ids in (pair.clean, pair.corrupt)]
+        return [one[pair.answer] - one[pair.other] for one in found]
+
+    if len(entities):  # completions name one entity only, so they are read together
+        texts = [form.template.format(subject=name) for form in forms if not form.judges for name, _ in entities]
+        read_now([model.to_tokens(text)[0] for text in texts])
+    kept: list[Matched] = []
+    tried, free = 0, list(entities)
+    while free and len(kept) < n_pairs:
+        one = free.pop(0)
+        for other in free:
+            try:
+                pairs = [
+                    patching_pair(model, form, (one[0], other[0]), (" " + one[1], " " + other[1])) for form in forms
+                ]
+            except ValueError:  # lengths or first tokens don't allow it
+                continue
+            tried, found = tried + 1, []
+            for pair in pairs:
+                found.append(ends(pair))
+                if found[-1][0] - found[-1][1] < min_span:
+                    break  # fails one form, fails all
+            else:
+                kept.append(Matched(one[0], other[0], pairs, found))
+                free.remove(other)
+                break
+    return kept, tried
 
 
 def sites(pair: Pair) -> Tensor:

@@ -62,10 +62,13 @@ __all__ = [
     "logit_difference",
     "make_pairs",
     "matched_noise",
+    "next_logits",
     "patch",
     "patch_attention",
     "patch_heads",
     "patch_mlp",
+    "patch_pairs",
+    "patching_parts",
     "patch_residual",
     "position_classes",
     "record",
@@ -180,7 +183,7 @@ def make_pairs(
             answer = int(model.to_tokens(" " + place.city, prepend_bos=False)[0, 0])
             asked.append((place, tokens, answer, _subject_span(model, prompt, place.name)))
     known = []
-    for item, logits in zip(asked, _batched_last_logits(model, [tokens for _, tokens, _, _ in asked])):
+    for item, logits in zip(asked, next_logits(model, [tokens for _, tokens, _, _ in asked])):
         top = logits.topk(2)
         if int(top.indices[0]) == item[2] and float(top.values[0] - top.values[1]) >= min_margin:
             known.append(item)
@@ -211,18 +214,26 @@ def _subject_span(model: TransformerBridge, prompt: str, subject: str) -> tuple[
     return model.to_tokens(before).shape[1], model.to_tokens(prompt[: at + len(subject)]).shape[1]
 
 
-def _batched_last_logits(model: TransformerBridge, prompts: list[Tensor], batch_size: int = 16) -> list[Tensor]:
+def next_logits(
+    model: TransformerBridge, prompts: Sequence[Int[Tensor, " pos"]], batch_size: int = 16
+) -> list[Float[Tensor, " d_vocab"]]:
     """Next-token logits of many prompts, in their order. Equal lengths run together, so nothing is padded."""
+    for tokens in prompts:
+        _check_ids("prompts", tokens)
+    out: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for rows in _same_length(prompts, batch_size):
+            out.update(zip(rows, _run(model, torch.stack([prompts[i] for i in rows]), [])))
+    return [out[i] for i in range(len(prompts))]
+
+
+def _same_length(prompts: Sequence[Tensor], batch_size: int) -> Iterator[list[int]]:
+    """Numbers of the prompts, those of one length together, at most `batch_size` at a time."""
     by_length: dict[int, list[int]] = {}
     for i, tokens in enumerate(prompts):
         by_length.setdefault(len(tokens), []).append(i)
-    out: dict[int, Tensor] = {}
-    with torch.no_grad():
-        for rows in by_length.values():
-            for chunk in (rows[k : k + batch_size] for k in range(0, len(rows), batch_size)):
-                logits = _run(model, torch.stack([prompts[i] for i in chunk]), [])
-                out.update(zip(chunk, logits))
-    return [out[i] for i in range(len(prompts))]
+    for rows in by_length.values():
+        yield from (rows[k : k + batch_size] for k in range(0, len(rows), batch_size))
 
 
 def position_classes(pair: Pair) -> Bool[Tensor, "site pos"]:
@@ -289,11 +300,26 @@ def record(
     """
     _check_component(component)
     _check_ids("tokens", tokens)
-    kept: list[Tensor] = []
-    hooks = [(name, lambda act, hook: kept.append(act[0].detach().clone())) for name in _names(model, component)]
-    with torch.no_grad():
-        _run(model, tokens[None], hooks)
-    stack = torch.stack(kept)
+    return _record(model, tokens[None], [component])[component][0]
+
+
+@torch.no_grad()
+def _record(
+    model: TransformerBridge, tokens: Int[Tensor, "batch pos"], components: Iterable[str]
+) -> dict[str, Float[Tensor, "batch layer pos *d"]]:
+    """Several components' activations in every layer, from one run of prompts of one length."""
+    kept: dict[str, list[Tensor]] = {component: [] for component in components}
+    hooks = [
+        (name, lambda act, hook, key=component: kept[key].append(act.detach().clone()))
+        for component in kept
+        for name in _names(model, component)
+    ]
+    _run(model, tokens, hooks)
+    return {key: _stack(model, key, values) for key, values in kept.items()}
+
+
+def _stack(model: TransformerBridge, component: str, layers: Sequence[Tensor]) -> Float[Tensor, "batch layer pos *d"]:
+    stack = torch.stack(list(layers), dim=1)
     return _by_head(model, stack) if component == "head" else stack
 
 
@@ -328,37 +354,84 @@ def patch(
     """
     _check_component(component)
     layers = _layers(model, layers)
-    n_pos, n_heads = len(pair.corrupt), model.cfg.n_heads
-    expected = (n_pos, n_heads) if component == "head" else (n_pos,)
-    if where.dtype != torch.bool or where.ndim != 1 + len(expected) or tuple(where.shape[1:]) != expected:
-        raise ValueError(
-            f"where must be a bool mask of shape (site, {', '.join(map(str, expected))}), "
-            f"got {where.dtype} {tuple(where.shape)}"
-        )
-    if tuple(source.shape[:2]) != (model.cfg.n_layers, n_pos):
-        raise ValueError(
-            f"source must begin with (n_layers, pos) = ({model.cfg.n_layers}, {n_pos}), got {tuple(source.shape)}: "
-            "it has to come from a prompt of the same length"
-        )
-    base = _base_run(model, pair.corrupt, layers, start)
-    ascending = sorted(layers)
-    values = torch.zeros(len(layers), len(where), dtype=base.logits.dtype)
+    _check_where(model, where, len(pair.corrupt), component)
+    _check_source(model, source, len(pair.corrupt))
+    return _patch(model, [pair], source[None], where[None], component, layers, start)[0]
+
+
+def patch_pairs(
+    model: TransformerBridge,
+    pairs: Iterable[Pair],
+    where: Callable[[Pair], Bool[Tensor, "site pos *head"]] | None = None,
+    component: str = "resid",
+    layers: Iterable[int] | None = None,
+    source: Sequence[Float[Tensor, "layer pos *d"]] | None = None,
+    batch_size: int = 4,
+) -> Float[Tensor, "pair layer site"]:
+    """`patch` for many pairs, those of one length together: the same numbers in less time.
+
+    where: a function that gives a pair's mask, default `position_classes`; as many sites for each pair. source: what to
+    write, one tensor a pair, default the clean runs' own activations. batch_size: how many pairs run together.
+    Returns logit differences in nats. Raises ValueError for no pairs, and for shapes that don't fit, as `patch` does.
+    """
+    _check_component(component)
+    pairs, layers = list(pairs), _layers(model, layers)
+    if not pairs:
+        raise ValueError("pairs must hold at least one pair, got none")
+    if source is not None and len(source) != len(pairs):
+        raise ValueError(f"source must hold one tensor a pair, got {len(source)} for {len(pairs)} pairs")
+    masks = [(where or position_classes)(pair) for pair in pairs]
+    for i, (pair, mask) in enumerate(zip(pairs, masks)):
+        _check_where(model, mask, len(pair.corrupt), component)
+        if source is not None:
+            _check_source(model, source[i], len(pair.corrupt))
+    if len({len(mask) for mask in masks}) > 1:
+        raise ValueError(f"where must give every pair as many sites, got {sorted({len(mask) for mask in masks})}")
+    values = torch.zeros(len(pairs), len(layers), len(masks[0]))
+    for rows in _same_length([pair.corrupt for pair in pairs], batch_size):
+        chosen = [pairs[i] for i in rows]
+        if source is None:
+            written = _record(model, torch.stack([pair.clean for pair in chosen]), [component])[component]
+        else:
+            written = torch.stack([source[i] for i in rows])
+        values[rows] = _patch(model, chosen, written, torch.stack([masks[i] for i in rows]), component, layers)
+    return values
+
+
+def _patch(
+    model: TransformerBridge,
+    pairs: Sequence[Pair],
+    source: Float[Tensor, "pair layer pos *d"],
+    where: Bool[Tensor, "pair site pos *head"],
+    component: str,
+    layers: Sequence[int],
+    start: Float[Tensor, "pos d_model"] | None = None,
+) -> Float[Tensor, "pair layer site"]:
+    """What `patch` and `patch_pairs` do, for pairs of one length."""
+    ascending, tokens = sorted(layers), torch.stack([pair.corrupt for pair in pairs])
+    base = _base_run(model, tokens, layers, start)
+    values = torch.zeros(len(pairs), len(layers), where.shape[1])
     for first, group in _by_first_position(where, ascending, model.cfg.n_layers):
         first = base.start(first)
-        chosen = where[group, first:, ..., None]  # one more axis: d_model or d_head
+        shape = (len(pairs), len(group))
+        chosen = where[:, group, first:, ..., None]  # one more axis: d_model or d_head
 
-        def overwrite(layer: int, n: int = len(group), first: int = first, chosen: Tensor = chosen) -> Callable:
+        def overwrite(layer: int, first: int = first, chosen: Tensor = chosen, shape: tuple = shape) -> Callable:
             def hook_fn(x: Tensor, hook) -> Tensor:
-                new = _by_head(model, x[-n:]) if component == "head" else x[-n:]
-                new = torch.where(chosen, source[layer, first:], new)
-                return torch.cat([x[:-n], new.reshape(x[-n:].shape)])
+                new = x[-shape[0] * shape[1] :]
+                split = _by_head(model, new) if component == "head" else new
+                split = split.reshape(*shape, *split.shape[1:])
+                patched = torch.where(chosen, source[:, layer, None, first:], split)
+                return torch.cat([x[: -len(new)], patched.reshape(new.shape)])
 
             return hook_fn
 
         hooks = [(f"blocks.{layer}.{_HOOKS[component]}", overwrite(layer)) for layer in ascending]
-        logits = _branch(model, pair.corrupt, base, first, dict.fromkeys(ascending, len(group)), hooks)
-        found = logit_difference(logits, pair.answer, pair.other).reshape(len(layers), len(group))
-        values[:, group] = found[[ascending.index(layer) for layer in layers]].to(values.device)
+        logits = _branch(model, tokens, base, first, dict.fromkeys(ascending, len(group)), hooks)
+        logits = logits.reshape(len(layers), *shape, -1)
+        for i, pair in enumerate(pairs):
+            found = logit_difference(logits[:, i], pair.answer, pair.other)  # (layer, site), lowest layer first
+            values[i][:, group] = found[[ascending.index(layer) for layer in layers]].to(values)
     return values
 
 
@@ -386,14 +459,14 @@ def trace(
 
     Sites are `CLASSES` and, last, the whole subject. layers: default all. Raises ValueError for no pairs.
     """
-    from utils.progress import tqdm
 
-    pairs, layers, maps = list(pairs), _layers(model, layers), []
-    for pair, (clean, corrupt) in zip(tqdm(pairs, desc="tracing pairs", leave=False), endpoints(model, pairs)):
+    def where(pair: Pair) -> Tensor:
         classes = position_classes(pair)
-        where = torch.cat([classes, classes[:2].any(0, keepdim=True)])
-        maps.append(recovery(patch_residual(model, pair, where, layers=layers), clean, corrupt))
-    return torch.stack(maps)
+        return torch.cat([classes, classes[:2].any(0, keepdim=True)])
+
+    pairs = list(pairs)
+    ends = endpoints(model, pairs)
+    return torch.stack([recovery(one, *end) for one, end in zip(patch_pairs(model, pairs, where, layers=layers), ends)])
 
 
 def endpoints(model: TransformerBridge, pairs: Iterable[Pair]) -> Float[Tensor, "pair 2"]:
@@ -402,7 +475,7 @@ def endpoints(model: TransformerBridge, pairs: Iterable[Pair]) -> Float[Tensor, 
     if not pairs:
         raise ValueError("pairs must hold at least one pair, got none")
     prompts = [tokens for pair in pairs for tokens in (pair.clean, pair.corrupt)]
-    logits = _batched_last_logits(model, prompts)
+    logits = next_logits(model, prompts)
     values = [logit_difference(row, pairs[i // 2].answer, pairs[i // 2].other) for i, row in enumerate(logits)]
     return torch.stack(values).reshape(len(pairs), 2)
 
@@ -484,9 +557,9 @@ def zero_attention(
         x[-1, -1] = 0  # the newest copy, at the last position
         return x
 
-    base = _base_run(model, tokens, layers)
+    base = _base_run(model, tokens[None], layers)
     hooks = [(f"blocks.{layer}.hook_attn_out", silence) for layer in layers]
-    logits = _branch(model, tokens, base, base.start(len(tokens) - 1), dict.fromkeys(layers, 1), hooks)
+    logits = _branch(model, tokens[None], base, base.start(len(tokens) - 1), dict.fromkeys(layers, 1), hooks)
     return logit_difference(base.logits, answer, other) - logit_difference(logits, answer, other)
 
 
@@ -521,14 +594,14 @@ def knock_out_attention(
         scores[rows, :, -1] = scores[rows, :, -1].masked_fill(positions, torch.finfo(scores.dtype).min)
         return scores
 
-    base = _base_run(model, tokens, first)
+    base = _base_run(model, tokens[None], first)
     hooks = [
         (f"blocks.{layer}.attn.hook_attn_scores", partial(block, layer=layer))
         for layer in range(model.cfg.n_layers)
         if any(abs(centre - layer) <= half for centre in centres)
     ]
     copies = {layer: first.count(layer) for layer in first}
-    logits = _branch(model, tokens, base, base.start(len(tokens) - 1), copies, hooks)
+    logits = _branch(model, tokens[None], base, base.start(len(tokens) - 1), copies, hooks)
     return logit_difference(base.logits, answer, other) - logit_difference(logits, answer, other)
 
 
@@ -649,25 +722,57 @@ def activation_gradient(
     Shapes as in `record`. One forward and one backward pass; no gradient is kept on the weights.
     """
     _check_component(component)
-    kept: list[Tensor] = []
+    base, gradient = _gradients(model, [pair], [component])[component]
+    return base[0], gradient[0]
+
+
+def patching_parts(
+    model: TransformerBridge, pairs: Iterable[Pair], components: Sequence[str] = ("resid",), batch_size: int = 4
+) -> list[dict[str, tuple[Tensor, Tensor, Tensor]]]:
+    """What attribution patching multiplies, for many pairs: (clean activations, corrupt ones, gradient at the corrupt).
+
+    One dict a pair, component -> three tensors shaped as in `record`. Two runs and one backward pass serve all
+    components and all pairs of one length, `batch_size` of them at a time. The first two are what `record` gives, the
+    last two what `activation_gradient` gives. Raises ValueError for an unknown component.
+    """
+    pairs = list(pairs)
+    for component in components:
+        _check_component(component)
+    parts: list[dict] = [{} for _ in pairs]
+    for rows in _same_length([pair.corrupt for pair in pairs], batch_size):
+        chosen = [pairs[i] for i in rows]
+        clean = _record(model, torch.stack([pair.clean for pair in chosen]), components)
+        for key, (base, gradient) in _gradients(model, chosen, components).items():
+            for i, three in zip(rows, zip(clean[key], base, gradient)):
+                parts[i][key] = three
+    return parts
+
+
+def _gradients(
+    model: TransformerBridge, pairs: Sequence[Pair], components: Sequence[str]
+) -> dict[str, tuple[Float[Tensor, "pair layer pos *d"], Float[Tensor, "pair layer pos *d"]]]:
+    """Activations on the corrupt runs and the gradient of each pair's logit difference, for pairs of one length."""
+    kept: dict[str, list[Tensor]] = {component: [] for component in components}
 
     def leaf(x: Tensor, hook) -> Tensor:  # cut the graph here: gradients stop, and no weight needs one
         return x.detach().requires_grad_()
 
-    def keep(x: Tensor, hook) -> Tensor:  # handed back, because what a hook sees may be a reshaped view
-        kept.append(x)
+    def keep(x: Tensor, hook, key: str) -> Tensor:  # handed back, because what a hook sees may be a reshaped view
+        kept[key].append(x)
         return x
 
-    hooks = [("blocks.0.hook_resid_pre", leaf)] + [(name, keep) for name in _names(model, component)]
+    hooks = [("blocks.0.hook_resid_pre", leaf)]
+    hooks += [(name, partial(keep, key=key)) for key in kept for name in _names(model, key)]
     with torch.enable_grad():
-        logits = _run(model, pair.corrupt[None], hooks)
-        difference = logit_difference(logits[0], pair.answer, pair.other)
-        gradients = torch.autograd.grad(difference, kept)
-    base = torch.stack([x[0].detach() for x in kept])
-    gradient = torch.stack([g[0] for g in gradients])
-    if component == "head":
-        return _by_head(model, base), _by_head(model, gradient)
-    return base, gradient
+        logits = _run(model, torch.stack([pair.corrupt for pair in pairs]), hooks)
+        # No prompt of the batch sees another, so the gradient of the sum is each pair's own.
+        total = sum(logit_difference(row, pair.answer, pair.other) for row, pair in zip(logits, pairs))
+        flat = iter(torch.autograd.grad(total, [x for layers in kept.values() for x in layers]))
+    found = {}
+    for key, layers in kept.items():
+        slopes = [next(flat) for _ in layers]
+        found[key] = (_stack(model, key, [x.detach() for x in layers]), _stack(model, key, slopes))
+    return found
 
 
 def input_residual(model: TransformerBridge, tokens: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
@@ -768,10 +873,10 @@ def _from_embeddings(model, tokens, points: Tensor, answer: int, other: int) -> 
 
 @dataclass(frozen=True)
 class _Base:
-    """One run of one prompt, kept: its next-token logits, the stream entering some blocks, its keys and values."""
+    """Prompts of one length, run once and kept: next-token logits, the stream entering some blocks, keys and values."""
 
-    logits: Float[Tensor, " d_vocab"]
-    stream: dict[int, Float[Tensor, "pos d_model"]]
+    logits: Float[Tensor, "batch d_vocab"]
+    stream: dict[int, Float[Tensor, "batch pos d_model"]]
     cache: Any  # None where it doesn't hold every position: a sliding window shorter than the prompt
 
     def start(self, position: int) -> int:
@@ -781,54 +886,63 @@ class _Base:
 
 @torch.no_grad()
 def _base_run(
-    model: TransformerBridge, tokens: Tensor, layers: Iterable[int], start: Float[Tensor, "pos d_model"] | None = None
+    model: TransformerBridge,
+    tokens: Int[Tensor, "batch pos"],
+    layers: Iterable[int],
+    start: Float[Tensor, "pos d_model"] | None = None,
 ) -> _Base:
-    """Run a prompt once and keep what `_branch` sets out from: the stream at the doors of `layers`."""
+    """Run prompts once and keep what `_branch` sets out from: the stream at the doors of `layers`."""
     stream: dict[int, Tensor] = {}
 
     def keep(layer: int) -> Callable:
-        return lambda x, hook: stream.update({layer: x[0].detach().clone()})
+        return lambda x, hook: stream.update({layer: x.detach().clone()})
 
-    hooks = [] if start is None else [("blocks.0.hook_resid_pre", lambda x, hook: start[None].expand_as(x))]
+    hooks = [] if start is None else [("blocks.0.hook_resid_pre", lambda x, hook: start.expand_as(x))]
     hooks += [(f"blocks.{layer}.hook_resid_pre", keep(layer)) for layer in sorted(set(layers))]
-    logits, cache = _run(model, tokens[None], hooks, return_type="logits_and_cache", use_cache=True)
+    logits, cache = _run(model, tokens, hooks, return_type="logits_and_cache", use_cache=True)
     kept = [getattr(layer, "keys", None) for layer in getattr(cache, "layers", ())]
-    whole = len(kept) == model.cfg.n_layers and all(k is not None and k.shape[-2] == len(tokens) for k in kept)
-    return _Base(logits[0], stream, cache if whole else None)
+    whole = len(kept) == model.cfg.n_layers and all(k is not None and k.shape[-2] == tokens.shape[1] for k in kept)
+    return _Base(logits, stream, cache if whole else None)
 
 
 @torch.no_grad()
 def _branch(
-    model: TransformerBridge, tokens: Tensor, base: _Base, first: int, copies: dict[int, int], hooks: list
+    model: TransformerBridge,
+    tokens: Int[Tensor, "batch pos"],
+    base: _Base,
+    first: int,
+    copies: dict[int, int],
+    hooks: list,
 ) -> Float[Tensor, "copy d_vocab"]:
-    """Next-token logits of copies of the base run, `copies[layer]` of which set out at the door of each layer.
+    """Next-token logits of copies of the base runs; `copies[layer]` of each prompt set out at the door of each layer.
 
     They are computed from position `first` on (use `base.start`), so `hooks` may change nothing before it, and see
-    positions counted from there. Copies stand in the batch in the order in which they set out; the newest come last.
+    positions counted from there. Copies stand in the batch in the order in which they set out, and within a layer
+    prompt by prompt; the newest come last.
     """
-    options = {}
-    if first:
-        before = [max(1, sum(n for door, n in copies.items() if door <= layer)) for layer in range(model.cfg.n_layers)]
-        options = {"past_key_values": _cut_cache(base.cache, first, before), "use_cache": True}
 
     def set_out(layer: int) -> Callable:
         def hook_fn(x: Tensor, hook) -> Tensor:
-            new = base.stream[layer][first:].expand(copies[layer], -1, -1)
-            return new if layer == min(copies) else torch.cat([x, new])
+            new = base.stream[layer][:, first:].repeat_interleave(copies[layer], 0)
+            return new if layer == min(copies) else torch.cat([x, new])  # below the first door runs one idle row
 
         return hook_fn
 
     doors = [(f"blocks.{layer}.hook_resid_pre", set_out(layer)) for layer in copies]
-    return _run(model, tokens[None, first:], doors + hooks, **options)
+    options = {"past_key_values": _cut_cache(base.cache, first, copies), "use_cache": True} if first else {}
+    return _run(model, tokens[:1, first:], doors + hooks, **options)
 
 
-def _cut_cache(cache: Any, first: int, rows: Sequence[int]) -> Any:
-    """The cache of one row up to position `first`, as many times in each layer as that layer will have rows."""
+def _cut_cache(cache: Any, first: int, copies: dict[int, int]) -> Any:
+    """The base runs' cache up to position `first`, each layer with a row for every copy that passes through it."""
     cut = copy.copy(cache)
     cut.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer, n in zip(cut.layers, rows):
-        layer.keys = layer.keys[..., :first, :].expand(n, -1, -1, -1)
-        layer.values = layer.values[..., :first, :].expand(n, -1, -1, -1)
+    for i, layer in enumerate(cut.layers):
+        passing = [n for door, n in sorted(copies.items()) if door <= i]
+        for name in ("keys", "values"):
+            before = getattr(layer, name)[..., :first, :]
+            rows = [before.repeat_interleave(n, 0) for n in passing] or [before[:1]]
+            setattr(layer, name, torch.cat(rows))
         if hasattr(layer, "cumulative_length"):  # kept by layers with a sliding window
             layer.cumulative_length = first
     return cut
@@ -838,13 +952,13 @@ _PASS_TOKENS = 40  # what a further pass costs besides its own tokens, measured 
 
 
 def _by_first_position(
-    where: Bool[Tensor, "site pos *head"], layers: Sequence[int], n_layers: int
+    where: Bool[Tensor, "pair site pos *head"], layers: Sequence[int], n_layers: int
 ) -> list[tuple[int, list[int]]]:
     """Sites to run together: (first patched position, site numbers). Near neighbours share a pass."""
-    touched = where.flatten(2).any(-1) if where.ndim > 2 else where
+    touched = where.flatten(3).any(-1).any(0) if where.ndim > 3 else where.any(0)
     n_pos = touched.shape[1]
     starts = [int(row.nonzero()[0]) if bool(row.any()) else n_pos - 1 for row in touched]
-    depth = sum(n_layers - layer for layer in layers) / n_layers  # whole passes that one site costs
+    depth = len(where) * sum(n_layers - layer for layer in layers) / n_layers  # whole passes that one site costs
     groups: list[tuple[int, list[int]]] = []
     for site in sorted(range(len(starts)), key=starts.__getitem__):
         if groups and (starts[site] - groups[-1][0]) * depth <= _PASS_TOKENS:
@@ -887,6 +1001,23 @@ def _layers(model: TransformerBridge, layers: Iterable[int] | None, ascending: b
 def _check_component(component: str) -> None:
     if component not in _HOOKS:
         raise ValueError(f"component must be one of {', '.join(_HOOKS)}, got {component!r}")
+
+
+def _check_where(model: TransformerBridge, where: Tensor, n_pos: int, component: str) -> None:
+    expected = (n_pos, model.cfg.n_heads) if component == "head" else (n_pos,)
+    if where.dtype != torch.bool or where.ndim != 1 + len(expected) or tuple(where.shape[1:]) != expected:
+        raise ValueError(
+            f"where must be a bool mask of shape (site, {', '.join(map(str, expected))}), "
+            f"got {where.dtype} {tuple(where.shape)}"
+        )
+
+
+def _check_source(model: TransformerBridge, source: Tensor, n_pos: int) -> None:
+    if tuple(source.shape[:2]) != (model.cfg.n_layers, n_pos):
+        raise ValueError(
+            f"source must begin with (n_layers, pos) = ({model.cfg.n_layers}, {n_pos}), got {tuple(source.shape)}: "
+            "it has to come from a prompt of the same length"
+        )
 
 
 def _check_ids(name: str, tokens: Tensor) -> None:
