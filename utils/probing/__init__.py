@@ -1,0 +1,88 @@
+"""Linear probes on activations, and the controls without which their accuracy means little.
+
+A probe asks one question: can a linear function of these activations separate these labels, on entities it has not
+met? A high score is easy to get and easy to misread, so three quarters of this module are controls:
+
+- *was it the entity?* splits by group (`group_folds`, used everywhere), never by row;
+- *was it the probe?* control tasks and `selectivity` (Hewitt & Liang 2019), `shuffled_labels`, an `MLP` of any width;
+- *was it the words?* `text_baseline`, which never sees an activation;
+- *was it the architecture?* the same sweep on `utils.models.random_like`;
+- *was the number lucky?* intervals that resample groups (`metrics`), and paired comparison (`compare`);
+- *does the model use it?* `intervention` and `causal_test`, against random directions of the same length.
+
+Shapes. Activations are floating tensors (n, d_model), or (layer, n, d_model) for a stack of layers; every `fit_*`
+takes either and fits the whole stack in one batched solve. Labels are booleans (n,). Groups are n names. Any device;
+float16 and bfloat16 are computed in float32, float64 stays float64.
+"""
+
+from __future__ import annotations
+
+from utils.probing.cause import CausalTest, Choice, causal_test, choices, completion_gap, gap_scorer, intervention
+from utils.probing.controls import (
+    Selectivity,
+    clip_norms,
+    control_labels,
+    random_directions,
+    selectivity,
+    shuffled_labels,
+    text_baseline,
+)
+from utils.probing.inputs import Acts, Groups, Labels
+from utils.probing.probes import LinearProbe, Method, fit, fit_lda, fit_logistic, fit_mean_difference
+from utils.probing.scores import (
+    Calibration,
+    Recall,
+    accuracy,
+    auroc,
+    calibration,
+    compare,
+    interval,
+    metrics,
+    recall_at_fpr,
+)
+from utils.probing.splits import Nested, cross_validate, group_folds, nested
+from utils.probing.tokens import AttentionProbe, MLPProbe, fit_attention, fit_mlp, pool_mean
+
+__all__ = [
+    "Acts",
+    "AttentionProbe",
+    "Calibration",
+    "CausalTest",
+    "Choice",
+    "Groups",
+    "Labels",
+    "LinearProbe",
+    "MLPProbe",
+    "Method",
+    "Nested",
+    "Recall",
+    "Selectivity",
+    "accuracy",
+    "auroc",
+    "calibration",
+    "causal_test",
+    "choices",
+    "clip_norms",
+    "compare",
+    "completion_gap",
+    "control_labels",
+    "cross_validate",
+    "fit",
+    "fit_attention",
+    "fit_lda",
+    "fit_logistic",
+    "fit_mean_difference",
+    "fit_mlp",
+    "gap_scorer",
+    "group_folds",
+    "interval",
+    "intervention",
+    "metrics",
+    "nested",
+    "pool_mean",
+    "random_directions",
+    "recall_at_fpr",
+    "selectivity",
+    "shuffled_labels",
+    "text_baseline",
+]

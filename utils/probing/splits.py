@@ -1,0 +1,125 @@
+"""Splits by group, and sweeps that never score a row by a probe that met its group."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+
+from utils.probing.inputs import Acts, Groups, both_classes, checked, same_length
+from utils.probing.probes import Method, fit
+from utils.probing.scores import auroc
+
+
+def group_folds(groups: Groups, n_folds: int = 5, seed: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(train, test) row numbers, fold after fold; a group is never on both sides, and every row is tested once.
+
+    Raises ValueError when there are fewer groups than folds.
+    """
+    names = sorted(set(groups), key=str)
+    if not isinstance(n_folds, int) or n_folds < 2:
+        raise ValueError(f"n_folds is {n_folds!r}; expected a whole number of at least 2")
+    if len(names) < n_folds:
+        raise ValueError(f"groups holds {len(names)} distinct group(s); {n_folds} folds need at least {n_folds}")
+    random.Random(seed).shuffle(names)
+    fold_of = {name: i % n_folds for i, name in enumerate(names)}
+    fold = torch.tensor([fold_of[group] for group in groups])
+    for k in range(n_folds):
+        yield torch.nonzero(fold != k).squeeze(-1), torch.nonzero(fold == k).squeeze(-1)
+
+
+def cross_validate(
+    acts: Acts,
+    labels: Any,
+    groups: Groups,
+    method: Method | Callable[..., Any] = "means",
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    **options: Any,
+) -> Float[torch.Tensor, "*layer n"]:
+    """Held-out scores for every row: each is scored by a probe that never met its group.
+
+    acts: (n, d_model) or a stack. method: "means", "lda", "logistic", or your own `f(acts, labels, **options)` that
+    returns something with `scores`. Scores of different folds are put on one scale: each fold's probe is divided by
+    the spread of its training scores, with zero kept as the threshold.
+    """
+    acts, labels = checked(acts, labels)
+    same_length("groups", groups, len(labels))
+    out = torch.zeros(acts.shape[:-1], dtype=acts.dtype, device=acts.device)
+    for train, test in group_folds(groups, n_folds, seed):
+        train, test = train.to(acts.device), test.to(acts.device)
+        both_classes(labels[train], "the training part of a fold")
+        fitter = method if callable(method) else lambda a, y, **kw: fit(a, y, method, **kw)
+        probe = fitter(acts[..., train, :], labels[train], **options)
+        spread = probe.scores(acts[..., train, :]).std(-1, keepdim=True).clamp_min(1e-12)
+        out[..., test] = probe.scores(acts[..., test, :]) / spread
+    return out
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Honest scores of a probe whose layer and penalty were chosen without looking at the rows it is tested on."""
+
+    scores: Float[torch.Tensor, " n"]
+    layers: list[int]
+    penalties: list[float]
+
+
+def nested(
+    acts: Float[torch.Tensor, "layer n d_model"],
+    labels: Any,
+    groups: Groups,
+    method: Method = "logistic",
+    *,
+    penalties: Sequence[float] = (1.0, 10.0, 100.0),
+    n_folds: int = 5,
+    inner_folds: int = 3,
+    seed: int = 0,
+) -> Nested:
+    """Cross-validation inside cross-validation: choose layer and penalty on training groups only, test on the rest.
+
+    The best layer of a curve, reported with that curve's own score, is a number chosen for being high. Here each outer
+    fold chooses by AUROC over inner folds. penalties is used by "logistic" (as `l2`); "means" has none to choose.
+    Returns held-out scores (n,), and each fold's chosen layer and penalty.
+    """
+    acts, labels = checked(acts, labels)
+    if acts.ndim != 3:
+        raise ValueError(f"acts has shape {tuple(acts.shape)}; expected a stack of layers, (layer, n, d_model)")
+    same_length("groups", groups, len(labels))
+    settings = [{"l2": p} for p in penalties] if method == "logistic" else [{}]
+    if not settings:
+        raise ValueError("penalties is empty; give at least one number")
+    out, layers, chosen = torch.zeros(len(labels), dtype=acts.dtype, device=acts.device), [], []
+    for train, test in group_folds(groups, n_folds, seed):
+        train, test = train.to(acts.device), test.to(acts.device)
+        inner_groups = [groups[i] for i in train.tolist()]
+        inner = torch.stack(
+            [
+                auroc(
+                    cross_validate(
+                        acts[:, train],
+                        labels[train],
+                        inner_groups,
+                        method,
+                        n_folds=inner_folds,
+                        seed=seed + 1,
+                        **options,
+                    ),
+                    labels[train],
+                )
+                for options in settings
+            ]
+        )
+        which, layer = divmod(int(inner.argmax()), acts.shape[0])
+        probe = fit(acts[layer, train], labels[train], method, **settings[which])
+        spread = probe.scores(acts[layer, train]).std().clamp_min(1e-12)
+        out[test] = probe.scores(acts[layer, test]) / spread
+        layers.append(layer)
+        chosen.append(settings[which].get("l2", math.nan))
+    return Nested(out, layers, chosen)
