@@ -137,6 +137,13 @@ def test_many_pairs_at_once_are_as_one_at_a_time(model, component):
         assert torch.allclose(stranger[i], ends[1].expand_as(stranger[i]), atol=1e-5)  # itself, written into itself
 
 
+@pytest.mark.parametrize("component", ["resid", "head"])
+def test_records_of_many_prompts_are_those_of_each(model, component):
+    prompts = [CLEAN, CLEAN[:4], CORRUPT, CLEAN[:5]]
+    for tokens, kept in zip(prompts, tracing.records(model, prompts, component, batch_size=2)):
+        assert torch.allclose(kept, tracing.record(model, tokens, component), atol=1e-5)
+
+
 def test_trace_is_the_recovery_of_every_pair(llama, monkeypatch):
     monkeypatch.setattr(tracing.recovery, "__defaults__", (1e-4,))  # a random model hardly prefers anything
     got = tracing.trace(llama, [PAIR, PAIR.swapped()])

@@ -72,6 +72,7 @@ __all__ = [
     "patch_residual",
     "position_classes",
     "record",
+    "records",
     "recovery",
     "trace",
     "zero_attention",
@@ -301,6 +302,19 @@ def record(
     _check_component(component)
     _check_ids("tokens", tokens)
     return _record(model, tokens[None], [component])[component][0]
+
+
+def records(
+    model: TransformerBridge, prompts: Sequence[Int[Tensor, " pos"]], component: str = "resid", batch_size: int = 8
+) -> list[Float[Tensor, "layer pos *d"]]:
+    """`record` for many prompts, in their order. Equal lengths run together, so nothing is padded."""
+    _check_component(component)
+    for tokens in prompts:
+        _check_ids("prompts", tokens)
+    kept: dict[int, Tensor] = {}
+    for rows in _same_length(prompts, batch_size):
+        kept.update(zip(rows, _record(model, torch.stack([prompts[i] for i in rows]), [component])[component]))
+    return [kept[i] for i in range(len(prompts))]
 
 
 @torch.no_grad()
