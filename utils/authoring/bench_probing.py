@@ -22,7 +22,7 @@ EVERY = 6  # what only the note reports runs on one layer in six
 def threads(n: int) -> Iterator[None]:
     """Both sides with n threads: PyTorch's, and those of the libraries that NumPy and scikit-learn call."""
     import torch
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     before = torch.get_num_threads()
     torch.set_num_threads(n)
