@@ -17,6 +17,7 @@ from pkgutil import iter_modules
 from utils.datasets.card import Card
 from utils.datasets.cities import City, cities, city_table
 from utils.datasets.colours import Thing, colour_things, colours
+from utils.datasets.corpus import Excerpt, corpus
 from utils.datasets.grammar import grammar
 from utils.datasets.labelled import Labelled, derange, split_groups, swap
 from utils.datasets.landmark_statements import landmark_statements
@@ -29,6 +30,7 @@ from utils.datasets.spanish import spanish
 __all__ = [
     "Card",
     "City",
+    "Excerpt",
     "Labelled",
     "Landmark",
     "Quotation",
@@ -38,6 +40,7 @@ __all__ = [
     "city_table",
     "colour_things",
     "colours",
+    "corpus",
     "derange",
     "grammar",
     "landmark_statements",

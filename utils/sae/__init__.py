@@ -1,0 +1,53 @@
+"""Sparse autoencoders: build them, train them, measure them, read them.
+
+>>> import torch
+>>> from utils import sae
+>>> dictionary = sae.TopKSAE(d_model=8, d_sae=32, k=4)
+>>> latents = dictionary.encode(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
+>>> latents.shape, int((latents > 0).sum(-1).max()) <= 4
+(torch.Size([5, 32]), True)
+
+models      the six kinds, one interface
+sparse      the arithmetic that skips the zeros
+training    the training loop
+store       activations on disk, shuffled
+files       saving and loading, as SAELens does
+evaluation  variance explained, loss recovered, dead latents, stability
+features    what a latent responds to, and whether a label for it holds up
+"""
+
+from utils.sae.files import load, save
+from utils.sae.models import (
+    BatchTopKSAE,
+    GatedSAE,
+    JumpReLUSAE,
+    Losses,
+    MatryoshkaSAE,
+    ReLUSAE,
+    SparseAutoencoder,
+    TopKSAE,
+)
+from utils.sae.store import ActivationStore, open_store, write_store
+from utils.sae.training import Record, Settings, input_scale, learning_rate_at, shuffled, train
+
+__all__ = [
+    "ActivationStore",
+    "BatchTopKSAE",
+    "GatedSAE",
+    "JumpReLUSAE",
+    "Losses",
+    "MatryoshkaSAE",
+    "Record",
+    "ReLUSAE",
+    "Settings",
+    "SparseAutoencoder",
+    "TopKSAE",
+    "input_scale",
+    "learning_rate_at",
+    "load",
+    "open_store",
+    "save",
+    "shuffled",
+    "train",
+    "write_store",
+]

@@ -1,0 +1,435 @@
+"""Six kinds of sparse autoencoder behind one small interface.
+
+A sparse autoencoder (SAE) writes an activation x, a dense vector of d_model numbers, as a sum of a few directions
+out of a long list of d_sae:
+
+    x  ~  b_dec + latents[0] * W_dec[0] + latents[1] * W_dec[1] + ...      (nearly all latents are 0)
+
+The kinds differ in one question only: which latents may be on?
+
+    ReLUSAE        those with a positive pre-activation, with a price (L1) on their size
+    TopKSAE        the k largest of each activation                        (Gao et al. 2024, arXiv 2406.04093)
+    BatchTopKSAE   the k per activation on average, largest of the batch   (Bussmann et al. 2024, arXiv 2412.06410)
+    MatryoshkaSAE  as BatchTopK, and each prefix of the list must reconstruct on its own  (arXiv 2503.17547)
+    JumpReLUSAE    those above a learnt threshold, with a price (L0) on their number      (arXiv 2407.14435)
+    GatedSAE       a gate decides which, a second path decides how much                   (arXiv 2404.16014)
+
+Everywhere: W_enc (d_model, d_sae), b_enc (d_sae), W_dec (d_sae, d_model) with rows of length 1, b_dec (d_model), which
+is also taken off the input. Losses are sums over d_model, means over the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+
+from utils.sae import sparse
+
+__all__ = [
+    "BatchTopKSAE",
+    "GatedSAE",
+    "JumpReLUSAE",
+    "Losses",
+    "MatryoshkaSAE",
+    "ReLUSAE",
+    "SparseAutoencoder",
+    "TopKSAE",
+]
+
+AUXILIARY_WEIGHT = 1 / 32  # Gao et al. 2024, section A.2
+DEAD_AFTER = 200_000  # tokens without firing
+
+
+class Losses(NamedTuple):
+    """What one training step minimises: total = reconstruction + sparsity + auxiliary, each a scalar.
+
+    fired: (d_sae,) how often each latent was on in this batch.
+    """
+
+    total: Float[torch.Tensor, ""]
+    reconstruction: Float[torch.Tensor, ""]
+    sparsity: Float[torch.Tensor, ""]
+    auxiliary: Float[torch.Tensor, ""]
+    fired: Int[torch.Tensor, "d_sae"]
+
+
+class SparseAutoencoder(nn.Module):
+    """What all six share: the parameters, the linear maps, the bookkeeping of dead latents.
+
+    d_model: width of the activations; d_sae: number of latents; seed: of the random first directions.
+    Raises ValueError for sizes below 1.
+    """
+
+    W_enc: Float[torch.Tensor, "d_model d_sae"]
+    b_enc: Float[torch.Tensor, "d_sae"]
+    W_dec: Float[torch.Tensor, "d_sae d_model"]
+    b_dec: Float[torch.Tensor, "d_model"]
+
+    def __init__(self, d_model: int, d_sae: int, *, seed: int = 0, dead_after: int = DEAD_AFTER):
+        super().__init__()
+        for name, value in (("d_model", d_model), ("d_sae", d_sae)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        directions = torch.randn(d_sae, d_model, generator=torch.Generator().manual_seed(seed))
+        directions = directions / directions.norm(dim=1, keepdim=True)
+        self.W_dec = nn.Parameter(directions)
+        # The encoder starts as the decoder's transpose: a latent is first on for what looks like its own direction.
+        # (A transposed view: its gradient is computed latent by latent, so this order in memory saves a copy.)
+        self.W_enc = nn.Parameter(directions.clone().t())
+        self.b_enc = nn.Parameter(torch.zeros(d_sae))
+        self.b_dec = nn.Parameter(torch.zeros(d_model))
+        self.dead_after = dead_after
+        self.register_buffer("tokens_since_fired", torch.zeros(d_sae, dtype=torch.long), persistent=False)
+
+    @property
+    def d_model(self) -> int:
+        return self.W_dec.shape[1]
+
+    @property
+    def d_sae(self) -> int:
+        return self.W_dec.shape[0]
+
+    @property
+    def dead(self) -> torch.Tensor:
+        """(d_sae,) True for latents that have not been on for the last `dead_after` tokens of training."""
+        return self.tokens_since_fired >= self.dead_after
+
+    # ------------------------------------------------------------------------------ the interface
+
+    def pre_activations(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_sae"]:
+        """How well x, less the decoder's bias, matches each latent's encoder direction: (..., d_sae)."""
+        return (x - self.b_dec) @ self.W_enc + self.b_enc
+
+    def activation(self, pre: Float[torch.Tensor, "*n d_sae"]) -> Float[torch.Tensor, "*n d_sae"]:
+        """From pre-activations to latents, zero where a latent is off. This is where the kinds differ."""
+        raise NotImplementedError
+
+    def encode(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_sae"]:
+        """The latents of activations x: (..., d_sae), zero or positive.
+
+        Raises TypeError if x isn't a floating-point tensor, ValueError for another width, NaN or infinity.
+        """
+        return self.activation(self.pre_activations(self._checked(x, "x", self.d_model)))
+
+    def decode(self, latents: Float[torch.Tensor, "*n d_sae"]) -> Float[torch.Tensor, "*n d_model"]:
+        """The activations that latents stand for: (..., d_model). Raises as `encode` does."""
+        return self._checked(latents, "latents", self.d_sae) @ self.W_dec + self.b_dec
+
+    def forward(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_model"]:
+        """The reconstruction of x: decode(encode(x))."""
+        return self.decode(self.encode(x))
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        """The training loss of a batch (batch, d_model), and which latents fired."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------- around a training step
+
+    @torch.no_grad()
+    def start_at(self, x: Float[torch.Tensor, "n d_model"]) -> None:
+        """Begin with b_dec at the mean of a sample, so that the latents needn't learn it."""
+        self.b_dec.copy_(self._checked(x, "x", self.d_model).mean(0))
+
+    @torch.no_grad()
+    def normalise_decoder(self) -> None:
+        """Make every decoder row length 1: otherwise a latent can be small and its row long, which cheats the L1."""
+        self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp_min(1e-8))
+
+    @torch.no_grad()
+    def remove_parallel_gradient(self) -> None:
+        """Take off the part of the decoder's gradient that would only change the rows' lengths."""
+        if self.W_dec.grad is not None:
+            along = (self.W_dec.grad * self.W_dec).sum(1, keepdim=True)
+            self.W_dec.grad.addcmul_(along, self.W_dec, value=-1)
+
+    @torch.no_grad()
+    def count(self, fired: Int[torch.Tensor, "d_sae"], n_tokens: int) -> None:
+        """Note which latents fired in a batch of n_tokens."""
+        self.tokens_since_fired += n_tokens
+        self.tokens_since_fired[fired > 0] = 0
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Make this SAE do for factor * x what it did for x: its latents and reconstruction grow by `factor`.
+
+        ReLU, TopK and thresholds are homogeneous, so only the biases and thresholds have to change. Training runs on
+        inputs scaled to a mean length of sqrt(d_model); this brings the result back to the model's own units.
+        """
+        if not math.isfinite(factor) or factor <= 0:
+            raise ValueError(f"factor must be a positive number, got {factor}")
+        self.b_enc.mul_(factor)
+        self.b_dec.mul_(factor)
+
+    # ------------------------------------------------------------------------------------ helpers
+
+    def _checked(self, value: Any, name: str, width: int) -> torch.Tensor:
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+            raise TypeError(f"{name} must be a floating-point tensor, got {kind}")
+        if value.ndim < 1 or value.shape[-1] != width:
+            raise ValueError(f"{name} must have shape (..., {width}), got {tuple(value.shape)}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} holds NaN or infinite values")
+        return value.to(self.W_dec.dtype)
+
+    def _auxiliary(self, x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
+        """Ask the dead latents to reconstruct what the living ones left over (Gao et al. 2024).
+
+        A latent that is never on gets no gradient and can never come back. This loss gives it one: the dead latents
+        with the largest pre-activations must together explain the error.
+        """
+        dead = self.dead.nonzero().squeeze(1)
+        if len(dead) == 0:
+            return x.new_zeros(())
+        error = (x - reconstruction).detach()
+        k = min(len(dead), max(1, self.d_model // 2))
+        pre = (x - self.b_dec) @ self.W_enc[:, dead] + self.b_enc[dead]
+        values, columns = pre.topk(k, dim=-1)
+        latents = torch.zeros_like(pre).scatter(-1, columns, values.relu())
+        # A handful of dead latents can't explain much and shouldn't be pushed hard to try.
+        weight = AUXILIARY_WEIGHT * min(1.0, len(dead) / (self.d_model // 2 or 1))
+        return weight * (latents @ self.W_dec[dead] - error).square().sum(-1).mean()
+
+
+def squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
+    """Sum over d_model, mean over the batch."""
+    return (x - reconstruction).square().sum(-1).mean()
+
+
+class ReLUSAE(SparseAutoencoder):
+    """The first kind: a ReLU, and a price on the sum of the latents (L1).
+
+    l1: the price. Larger is sparser, and shrinks every latent below its true size.
+    Source: Bricken et al. 2023 (Towards Monosemanticity); Cunningham et al. 2023, arXiv 2309.08600.
+    """
+
+    def __init__(self, d_model: int, d_sae: int, *, l1: float, **kwargs: Any):
+        super().__init__(d_model, d_sae, **kwargs)
+        self.l1 = _not_negative("l1", l1)
+
+    def activation(self, pre: torch.Tensor) -> torch.Tensor:
+        return pre.relu()
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        latents = self.encode(x)
+        reconstruction = squared_error(x, self.decode(latents))
+        sparsity = self.l1 * latents.sum(-1).mean()
+        return Losses(reconstruction + sparsity, reconstruction, sparsity, x.new_zeros(()), (latents > 0).sum(0))
+
+
+class TopKSAE(SparseAutoencoder):
+    """Keep the k largest pre-activations of each activation: sparsity is set, not priced.
+
+    k: how many. auxiliary: whether dead latents are asked to explain the error.
+    Source: Gao et al. 2024, arXiv 2406.04093; Makhzani & Frey 2013, arXiv 1312.5663.
+    """
+
+    def __init__(self, d_model: int, d_sae: int, *, k: int, auxiliary: bool = True, **kwargs: Any):
+        super().__init__(d_model, d_sae, **kwargs)
+        self.k = _check_k(k, d_sae)
+        self.auxiliary = auxiliary
+
+    def activation(self, pre: torch.Tensor) -> torch.Tensor:
+        values, columns = pre.topk(self.k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, columns, values.relu())
+
+    def select(self, x: torch.Tensor) -> sparse.Selected:
+        """The latents that are on, as a list instead of a nearly empty matrix; gradients flow through it."""
+        return sparse.encode_selected(x - self.b_dec, self.W_enc, self.b_enc, sparse.row_top_k(self.k))
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        selected = self.select(self._checked(x, "x", self.d_model))
+        decoded = sparse.decode_selected(selected, self.W_dec) + self.b_dec
+        reconstruction = squared_error(x, decoded)
+        auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
+        return Losses(
+            reconstruction + auxiliary, reconstruction, x.new_zeros(()), auxiliary, selected.fired(self.d_sae)
+        )
+
+
+class BatchTopKSAE(TopKSAE):
+    """Keep the batch * k largest pre-activations of the whole batch: an easy activation uses fewer, a hard one more.
+
+    Which latents are on would then depend on the other activations of the batch, which is no good for reading one
+    of them. So training keeps a running mean of the smallest value that was kept, and `encode` uses that threshold.
+    Source: Bussmann et al. 2024, arXiv 2412.06410.
+    """
+
+    def __init__(self, d_model: int, d_sae: int, *, k: int, **kwargs: Any):
+        super().__init__(d_model, d_sae, k=k, **kwargs)
+        self.register_buffer("threshold", torch.tensor(0.0))
+
+    def activation(self, pre: torch.Tensor) -> torch.Tensor:
+        return pre * (pre > self.threshold) * (pre > 0)
+
+    def select(self, x: torch.Tensor) -> sparse.Selected:
+        chosen = sparse.encode_selected(x - self.b_dec, self.W_enc, self.b_enc, sparse.batch_top_k(self.k))
+        on = chosen.values[chosen.values > 0]
+        if self.training and len(on):
+            smallest = on.min().detach()
+            self.threshold.copy_(smallest if self.threshold == 0 else 0.99 * self.threshold + 0.01 * smallest)
+        return chosen
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        super().rescale(factor)
+        self.threshold.mul_(factor)
+
+
+class MatryoshkaSAE(BatchTopKSAE):
+    """A BatchTopK dictionary whose first latents must do a decent job alone.
+
+    groups: sizes of the nested dictionaries, increasing, the last one d_sae. The loss is the mean over prefixes, so a
+    general feature in an early prefix can't leave part of its work to a special one in a later prefix.
+    Source: Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv 2503.17547.
+    """
+
+    def __init__(self, d_model: int, d_sae: int, *, k: int, groups: tuple[int, ...], **kwargs: Any):
+        super().__init__(d_model, d_sae, k=k, **kwargs)
+        groups = tuple(groups)
+        if not groups or groups[-1] != d_sae or any(a >= b for a, b in zip(groups, groups[1:], strict=False)):
+            raise ValueError(f"groups must increase and end with d_sae = {d_sae}, got {groups}")
+        self.groups = groups
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        selected = self.select(self._checked(x, "x", self.d_model))
+        errors = []
+        for size in self.groups:
+            decoded = sparse.decode_selected(selected.below(size), self.W_dec) + self.b_dec
+            errors.append(squared_error(x, decoded))
+        reconstruction = torch.stack(errors).mean()
+        auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
+        return Losses(
+            reconstruction + auxiliary, reconstruction, x.new_zeros(()), auxiliary, selected.fired(self.d_sae)
+        )
+
+
+class JumpReLUSAE(SparseAutoencoder):
+    """A ReLU that jumps: a latent is on, at its full size, when it exceeds its own learnt threshold.
+
+    l0: the price for each latent that is on. bandwidth: width of the window around the threshold in which its
+    gradient is estimated (a step has none of its own). threshold: where all thresholds start.
+    Source: Rajamanoharan et al. 2024, arXiv 2407.14435.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_sae: int,
+        *,
+        l0: float = 0.0,
+        bandwidth: float = 0.1,
+        threshold: float = 0.1,
+        **kwargs: Any,
+    ):
+        super().__init__(d_model, d_sae, **kwargs)
+        self.l0 = _not_negative("l0", l0)
+        self.bandwidth = bandwidth
+        # The logarithm is what is learnt, so that a threshold stays positive.
+        self.log_threshold = nn.Parameter(torch.full((d_sae,), math.log(threshold)))
+
+    @property
+    def threshold(self) -> torch.Tensor:
+        """(d_sae,) the value each latent must exceed."""
+        return self.log_threshold.exp()
+
+    def activation(self, pre: torch.Tensor) -> torch.Tensor:
+        return _Jump.apply(pre.relu(), self.threshold, self.bandwidth)
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        pre = self.pre_activations(self._checked(x, "x", self.d_model)).relu()
+        threshold = self.threshold
+        latents = _Jump.apply(pre, threshold, self.bandwidth)
+        reconstruction = squared_error(x, self.decode(latents))
+        sparsity = self.l0 * _Step.apply(pre, threshold, self.bandwidth).sum(-1).mean()
+        return Losses(reconstruction + sparsity, reconstruction, sparsity, x.new_zeros(()), (latents > 0).sum(0))
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        super().rescale(factor)
+        self.log_threshold.add_(math.log(factor))
+
+
+class GatedSAE(SparseAutoencoder):
+    """Two paths with shared directions: a gate says which latents are on, a magnitude says how much.
+
+    Only the gate pays the L1 price, so the magnitudes needn't shrink.
+    l1: the price. Source: Rajamanoharan et al. 2024, arXiv 2404.16014.
+    """
+
+    def __init__(self, d_model: int, d_sae: int, *, l1: float, **kwargs: Any):
+        super().__init__(d_model, d_sae, **kwargs)
+        self.l1 = _not_negative("l1", l1)
+        self.r_mag = nn.Parameter(torch.zeros(d_sae))
+        self.b_mag = nn.Parameter(torch.zeros(d_sae))
+
+    def activation(self, pre: torch.Tensor) -> torch.Tensor:
+        magnitude = ((pre - self.b_enc) * self.r_mag.exp() + self.b_mag).relu()
+        return magnitude * (pre > 0)
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        gate = self.pre_activations(self._checked(x, "x", self.d_model))
+        latents = self.activation(gate)
+        reconstruction = squared_error(x, self.decode(latents))
+        sparsity = self.l1 * gate.relu().sum(-1).mean()
+        # The gate's step has no gradient: it learns from having to reconstruct x itself, through a frozen decoder.
+        through_gate = gate.relu() @ self.W_dec.detach() + self.b_dec.detach()
+        auxiliary = squared_error(x, through_gate)
+        return Losses(reconstruction + sparsity + auxiliary, reconstruction, sparsity, auxiliary, (latents > 0).sum(0))
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        super().rescale(factor)
+        self.b_mag.mul_(factor)
+
+
+# ------------------------------------------------------------- gradients for a step, estimated in a window
+
+
+class _Jump(torch.autograd.Function):
+    """pre where pre > threshold, else 0."""
+
+    @staticmethod
+    def forward(ctx: Any, pre: torch.Tensor, threshold: torch.Tensor, bandwidth: float) -> torch.Tensor:
+        ctx.save_for_backward(pre, threshold)
+        ctx.bandwidth = bandwidth
+        return pre * (pre > threshold)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        pre, threshold = ctx.saved_tensors
+        window = ((pre - threshold).abs() < ctx.bandwidth / 2) & (pre > 0)
+        grad_threshold = -(threshold / ctx.bandwidth) * window * grad
+        return grad * (pre > threshold), grad_threshold.sum_to_size(threshold.shape), None
+
+
+class _Step(torch.autograd.Function):
+    """1 where pre > threshold, else 0. Only the threshold gets a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, pre: torch.Tensor, threshold: torch.Tensor, bandwidth: float) -> torch.Tensor:
+        ctx.save_for_backward(pre, threshold)
+        ctx.bandwidth = bandwidth
+        return (pre > threshold).to(pre.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[None, torch.Tensor, None]:
+        pre, threshold = ctx.saved_tensors
+        window = ((pre - threshold).abs() < ctx.bandwidth / 2) & (pre > 0)
+        return None, (-(1 / ctx.bandwidth) * window * grad).sum_to_size(threshold.shape), None
+
+
+def _check_k(k: Any, d_sae: int) -> int:
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= d_sae:
+        raise ValueError(f"k must be a whole number between 1 and d_sae = {d_sae}, got {k!r}")
+    return k
+
+
+def _not_negative(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0 or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number, zero or more, got {value!r}")
+    return float(value)

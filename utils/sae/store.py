@@ -1,0 +1,183 @@
+"""Activations on disk, ready to be shuffled: what a sparse autoencoder is trained on.
+
+Tokens of one document resemble each other, so training on them in the order they were read would give batches of
+near-copies. Here they are read once, written to one file, and drawn from it in a random order, as often as wanted.
+
+Two kinds of token are left out, and counted. The document start, which is the same vector in every text. And tokens
+with massive activations (Sun et al. 2024, arXiv 2402.17762): a few residuals of the specimen are a hundred times as
+long as the median, so that one of them would weigh as much in a squared error as ten thousand others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from utils import activations
+from utils.progress import tqdm
+
+__all__ = ["ActivationStore", "StoreCard", "open_store", "write_store"]
+
+SHARD = 256  # texts read between two notes of how far the work has come
+SAMPLE = 64  # texts that set the bound above which an activation counts as massive
+
+
+@dataclass(frozen=True)
+class StoreCard:
+    """What is in a store, and what was left out of it.
+
+    hook: the hook point; d_model: width; n: rows kept; n_read: tokens read, document starts not counted;
+    n_massive: tokens left out for their length; massive_norm: the bound; texts_done: how far the reading has come.
+    """
+
+    hook: str
+    d_model: int
+    n: int
+    n_read: int
+    n_massive: int
+    massive_norm: float
+    texts_done: int
+    texts_total: int
+
+
+@dataclass(frozen=True)
+class ActivationStore:
+    """Rows of activations, (n, d_model), float16 in a memory-mapped file; `card` says where they come from."""
+
+    card: StoreCard
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return self.card.n
+
+    def batches(
+        self, batch: int, seed: int = 0, epochs: int = 1, skip: int = 0
+    ) -> Iterator[Float[torch.Tensor, "batch d_model"]]:
+        """Batches in a random order, each row once an epoch; the last, smaller batch of an epoch is dropped.
+
+        skip: how many batches to leave out at the start, to resume where a run stopped.
+        Yields float32 tensors of shape (batch, d_model).
+        """
+        if not 0 < batch <= len(self):
+            raise ValueError(f"batch must be between 1 and the number of rows ({len(self)}), got {batch}")
+        per_epoch = len(self) // batch
+        for epoch in range(epochs):
+            if skip >= (epoch + 1) * per_epoch:
+                continue
+            order = np.random.default_rng((seed, epoch)).permutation(len(self))
+            for i in range(max(0, skip - epoch * per_epoch), per_epoch):
+                # Sorted, so that the file is read in one direction; the batch is a random set all the same.
+                chosen = np.sort(order[i * batch : (i + 1) * batch])
+                yield torch.from_numpy(self.rows[chosen].astype(np.float32))
+
+
+def write_store(
+    model: Any,
+    texts: Sequence[str],
+    hook: str,
+    folder: str | Path,
+    *,
+    massive_factor: float = 4.0,
+    progress: bool = True,
+) -> ActivationStore:
+    """Read the texts once and keep the activations of every ordinary token; stopped and started again, it goes on.
+
+    folder: where `rows.f16` and `store.json` are written. massive_factor: a token is left out when its vector is
+    more than this many times as long as the median vector of the first texts.
+    Returns the open store. Raises ValueError if the folder holds a store of other texts or of another hook point.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not texts:
+        raise ValueError("texts is empty: give at least one text")
+    if (folder / "store.json").exists():
+        card = _read_card(folder)
+        if (card.hook, card.texts_total) != (hook, len(texts)):
+            raise ValueError(
+                f"{folder} holds {card.hook} of {card.texts_total} texts, not {hook} of {len(texts)}: "
+                "give another folder, or delete this one"
+            )
+    else:
+        card = _first_card(model, texts, hook, massive_factor)
+        _write_card(folder, card)
+    with (folder / "rows.f16").open("ab") as file:
+        # A run that was cut may have written rows it hadn't noted yet; they are read again.
+        file.truncate(card.n * card.d_model * 2)
+        shards = range(card.texts_done, len(texts), SHARD)
+        for start in tqdm(shards, desc="reading texts", disable=not progress):
+            part = texts[start : start + SHARD]
+            n_read = n_massive = n_kept = 0
+            for chunk in activations.stream(model, part, [hook], positions=_after_start):
+                acts = chunk.acts[hook]
+                ordinary = activations.residual_norms(acts) <= card.massive_norm
+                n_read += len(acts)
+                n_massive += int((~ordinary).sum())
+                n_kept += int(ordinary.sum())
+                file.write(acts[ordinary].to(torch.float16).numpy().tobytes())
+            file.flush()
+            card = StoreCard(
+                **{
+                    **asdict(card),
+                    "n": card.n + n_kept,
+                    "n_read": card.n_read + n_read,
+                    "n_massive": card.n_massive + n_massive,
+                    "texts_done": start + len(part),
+                }
+            )
+            _write_card(folder, card)
+    return open_store(folder)
+
+
+def open_store(folder: str | Path) -> ActivationStore:
+    """Open a finished or half-finished store without reading it into memory.
+
+    Raises FileNotFoundError if there is none, ValueError if its file is shorter than its card says.
+    """
+    folder = Path(folder)
+    if not (folder / "store.json").exists():
+        raise FileNotFoundError(f"no activation store in {folder}: write one with write_store")
+    card = _read_card(folder)
+    size = (folder / "rows.f16").stat().st_size
+    if size < card.n * card.d_model * 2:
+        raise ValueError(
+            f"{folder / 'rows.f16'} has {size} bytes, expected {card.n * card.d_model * 2}: it was cut; write it again"
+        )
+    if card.n == 0:
+        raise ValueError(f"the store in {folder} holds no rows yet")
+    rows = np.memmap(folder / "rows.f16", dtype=np.float16, mode="r", shape=(card.n, card.d_model))
+    return ActivationStore(card, rows)
+
+
+def _after_start(ids: torch.Tensor) -> torch.Tensor:
+    return torch.arange(len(ids)) > 0
+
+
+def _first_card(model: Any, texts: Sequence[str], hook: str, massive_factor: float) -> StoreCard:
+    sample = activations.collect(
+        model, list(texts[:SAMPLE]), [hook], positions=_after_start, cache=False, progress=False
+    )
+    norms = activations.residual_norms(sample[hook])
+    bound = massive_factor * float(norms.median())
+    return StoreCard(hook, sample[hook].shape[-1], 0, 0, 0, bound, 0, len(texts))
+
+
+def _read_card(folder: Path) -> StoreCard:
+    try:
+        return StoreCard(**json.loads((folder / "store.json").read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{folder / 'store.json'} can't be read ({error}): delete the folder and write it again"
+        ) from None
+
+
+def _write_card(folder: Path, card: StoreCard) -> None:
+    temporary = folder / "store.json.new"
+    temporary.write_text(json.dumps(asdict(card), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / "store.json")
