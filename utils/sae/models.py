@@ -124,7 +124,7 @@ class SparseAutoencoder(nn.Module):
         return self.decode(self.encode(x))
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
-        """The training loss of a batch (batch, d_model), and which latents fired."""
+        """The training loss of a batch (batch, d_model), and which latents fired. Raises as `encode` does."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------- around a training step
@@ -159,8 +159,7 @@ class SparseAutoencoder(nn.Module):
         ReLU, TopK and thresholds are homogeneous, so only the biases and thresholds have to change. Training runs on
         inputs scaled to a mean length of sqrt(d_model); this brings the result back to the model's own units.
         """
-        if not math.isfinite(factor) or factor <= 0:
-            raise ValueError(f"factor must be a positive number, got {factor}")
+        factor = _positive("factor", factor)
         self.b_enc.mul_(factor)
         self.b_dec.mul_(factor)
 
@@ -175,6 +174,14 @@ class SparseAutoencoder(nn.Module):
         if not torch.isfinite(value).all():
             raise ValueError(f"{name} holds NaN or infinite values")
         return value.to(self.W_dec.dtype)
+
+    def _batch(self, x: Any) -> torch.Tensor:
+        """A checked training batch, in the type of the weights."""
+        x = self._checked(x, "x", self.d_model)
+        if x.ndim != 2 or len(x) == 0:
+            shape = tuple(x.shape)
+            raise ValueError(f"x must be a batch of shape (batch, {self.d_model}), at least one row, got {shape}")
+        return x
 
     def _auxiliary(self, x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
         """Ask the dead latents to reconstruct what the living ones left over (Gao et al. 2024).
@@ -215,6 +222,7 @@ class ReLUSAE(SparseAutoencoder):
         return pre.relu()
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        x = self._batch(x)
         latents = self.encode(x)
         reconstruction = squared_error(x, self.decode(latents))
         sparsity = self.l1 * latents.sum(-1).mean()
@@ -242,7 +250,8 @@ class TopKSAE(SparseAutoencoder):
         return sparse.encode_selected(x - self.b_dec, self.W_enc, self.b_enc, sparse.row_top_k(self.k))
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
-        selected = self.select(self._checked(x, "x", self.d_model))
+        x = self._batch(x)
+        selected = self.select(x)
         decoded = sparse.decode_selected(selected, self.W_dec) + self.b_dec
         reconstruction = squared_error(x, decoded)
         auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
@@ -291,12 +300,14 @@ class MatryoshkaSAE(BatchTopKSAE):
     def __init__(self, d_model: int, d_sae: int, *, k: int, groups: tuple[int, ...], **kwargs: Any):
         super().__init__(d_model, d_sae, k=k, **kwargs)
         groups = tuple(groups)
-        if not groups or groups[-1] != d_sae or any(a >= b for a, b in zip(groups, groups[1:], strict=False)):
-            raise ValueError(f"groups must increase and end with d_sae = {d_sae}, got {groups}")
+        whole = all(isinstance(size, int) and size >= 1 for size in groups)
+        if not groups or not whole or groups[-1] != d_sae or any(a >= b for a, b in zip(groups, groups[1:])):
+            raise ValueError(f"groups must be whole numbers that increase and end with d_sae = {d_sae}, got {groups}")
         self.groups = groups
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
-        selected = self.select(self._checked(x, "x", self.d_model))
+        x = self._batch(x)
+        selected = self.select(x)
         errors = []
         for size in self.groups:
             decoded = sparse.decode_selected(selected.below(size), self.W_dec) + self.b_dec
@@ -328,9 +339,9 @@ class JumpReLUSAE(SparseAutoencoder):
     ):
         super().__init__(d_model, d_sae, **kwargs)
         self.l0 = _not_negative("l0", l0)
-        self.bandwidth = bandwidth
+        self.bandwidth = _positive("bandwidth", bandwidth)
         # The logarithm is what is learnt, so that a threshold stays positive.
-        self.log_threshold = nn.Parameter(torch.full((d_sae,), math.log(threshold)))
+        self.log_threshold = nn.Parameter(torch.full((d_sae,), math.log(_positive("threshold", threshold))))
 
     @property
     def threshold(self) -> torch.Tensor:
@@ -341,7 +352,8 @@ class JumpReLUSAE(SparseAutoencoder):
         return _Jump.apply(pre.relu(), self.threshold, self.bandwidth)
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
-        pre = self.pre_activations(self._checked(x, "x", self.d_model)).relu()
+        x = self._batch(x)
+        pre = self.pre_activations(x).relu()
         threshold = self.threshold
         latents = _Jump.apply(pre, threshold, self.bandwidth)
         reconstruction = squared_error(x, self.decode(latents))
@@ -372,7 +384,8 @@ class GatedSAE(SparseAutoencoder):
         return magnitude * (pre > 0)
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
-        gate = self.pre_activations(self._checked(x, "x", self.d_model))
+        x = self._batch(x)
+        gate = self.pre_activations(x)
         latents = self.activation(gate)
         reconstruction = squared_error(x, self.decode(latents))
         sparsity = self.l1 * gate.relu().sum(-1).mean()
@@ -430,6 +443,16 @@ def _check_k(k: Any, d_sae: int) -> int:
 
 
 def _not_negative(name: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0 or not math.isfinite(value):
+    if not _finite(value) or value < 0:
         raise ValueError(f"{name} must be a number, zero or more, got {value!r}")
     return float(value)
+
+
+def _positive(name: str, value: Any) -> float:
+    if not _finite(value) or value <= 0:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
+    return float(value)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -64,7 +64,12 @@ def batch_top_k(k: int) -> Chooser:
             return pre.new_zeros(0), empty, empty
         bound = candidates.kthvalue(len(candidates) - wanted + 1).values
         rows, latents = (pre >= bound).nonzero(as_tuple=True)
-        return pre[rows, latents], latents, rows
+        values = pre[rows, latents]
+        if len(values) > wanted:  # ties at the bound: the first ones are kept, so that the number is right
+            above = values > bound
+            first = (~above).cumsum(0) <= wanted - above.sum()
+            rows, latents, values = rows[above | first], latents[above | first], values[above | first]
+        return values, latents, rows
 
     return choose
 
