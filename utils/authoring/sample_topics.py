@@ -21,12 +21,18 @@ BATCH = 128
 NEW_TOKENS = 120
 TEMPERATURE, TOP_P = 0.8, 0.95
 
-BRIDGES = (
-    "Golden Gate Bridge,Brooklyn Bridge,Tower Bridge,Sydney Harbour Bridge,Rialto Bridge,Charles Bridge,London Bridge,"
-    "Millau Viaduct,Forth Bridge,Humber Bridge,Oresund Bridge,Bay Bridge,Manhattan Bridge,Ponte Vecchio,Akashi Kaikyo "
-    "Bridge,Mackinac Bridge,Clifton Suspension Bridge,Menai Bridge,Chain Bridge,Howrah Bridge,George Washington Bridge,"
-    "Bridge of Sighs,Galata Bridge,Iron Bridge"
-).split(",")
+
+def listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(","))
+
+
+BRIDGES = listed(
+    "Golden Gate Bridge, Brooklyn Bridge, Tower Bridge, Sydney Harbour Bridge, Rialto Bridge, Charles "
+    "Bridge, London Bridge, Millau Viaduct, Forth Bridge, Humber Bridge, Oresund Bridge, Bay Bridge, "
+    "Manhattan Bridge, Ponte Vecchio, Akashi Kaikyo Bridge, Mackinac Bridge, Clifton Suspension Bridge, "
+    "Menai Bridge, Chain Bridge, Howrah Bridge, George Washington Bridge, Bridge of Sighs, Galata Bridge, "
+    "Iron Bridge"
+)
 BRIDGE_ASKS = (
     "Describe {x} to a friend who has never seen it.",
     "Write a short news report about repairs to {x}.",
@@ -55,20 +61,22 @@ THING_ASKS = (
     "Write an email to a colleague about {x}.",
     "Describe {x} as a scientist would.",
 )
-THINGS = (
-    "growing tomatoes,baking bread,riding a bicycle,the weather in spring,keeping bees,learning the violin,fixing a tap,"
-    "the moon,volcanoes,the water cycle,photosynthesis,gravity,magnets,the human heart,sleep,vaccines,a football match,"
-    "a chess game,swimming,a train journey,a lost dog,an old lighthouse,a school play,a birthday party,a village market,"
-    "a library,a rainy holiday,saving money,taxes,a job interview,an election,the supreme court,a trade union,the stock "
-    "market,a software bug,a Python function,sorting a list,a database,passwords,the internet,a bar chart,fractions,"
-    "prime numbers,probability,a triangle,the French language,learning Spanish,translating a poem,grammar,a dictionary,"
-    "Roman roads,the Middle Ages,the steam engine,the printing press,a museum of art,a symphony,a film review,jazz,"
-    "the theatre,a wedding,a funeral,forgiveness,friendship,courage,a quarrel,honesty,a river in flood,a desert,a "
-    "glacier,a coral reef,whales,owls,spiders,oak trees,mushrooms,roses,wheat,cheese,coffee,soup,chocolate,a kitchen "
-    "knife,woollen socks,a wristwatch,a camera,a ship,an aeroplane,a tunnel,a skyscraper,a harbour,an island,a mountain "
-    "path,a farm,a city park,traffic,recycling,electric cars,wind power,a power cut,a telescope,DNA,bacteria,a dentist,"
-    "a nurse,a carpenter,a firefighter"
-).split(",")
+THINGS = listed(
+    "growing tomatoes, baking bread, riding a bicycle, the weather in spring, keeping bees, learning the "
+    "violin, fixing a tap, the moon, volcanoes, the water cycle, photosynthesis, gravity, magnets, the "
+    "human heart, sleep, vaccines, a football match, a chess game, swimming, a train journey, a lost dog, "
+    "an old lighthouse, a school play, a birthday party, a village market, a library, a rainy holiday, "
+    "saving money, taxes, a job interview, an election, the supreme court, a trade union, the stock "
+    "market, a software bug, a Python function, sorting a list, a database, passwords, the internet, a "
+    "bar chart, fractions, prime numbers, probability, a triangle, the French language, learning Spanish, "
+    "translating a poem, grammar, a dictionary, Roman roads, the Middle Ages, the steam engine, the "
+    "printing press, a museum of art, a symphony, a film review, jazz, the theatre, a wedding, a funeral, "
+    "forgiveness, friendship, courage, a quarrel, honesty, a river in flood, a desert, a glacier, a coral "
+    "reef, whales, owls, spiders, oak trees, mushrooms, roses, wheat, cheese, coffee, soup, chocolate, a "
+    "kitchen knife, woollen socks, a wristwatch, a camera, a ship, an aeroplane, a tunnel, a skyscraper, "
+    "a harbour, an island, a mountain path, a farm, a city park, traffic, recycling, electric cars, wind "
+    "power, a power cut, a telescope, DNA, bacteria, a dentist, a nurse, a carpenter, a firefighter"
+)
 
 
 def questions() -> list[str]:

@@ -45,7 +45,7 @@ CARD = Card(
         "BSD-3-Clause; the specimen's answers CC0"
     ),
     leaks=(
-        "The articles all begin with the letter A: an alphabetical dump. Their subjects are not a fair sample of anything.",
+        "The articles all begin with the letter A (an alphabetical dump): no fair sample of subjects.",
         "The specimen's answers were sampled because they speak of bridges and places, and are often untrue.",
         "Held-out works come from the same sources as training works: text of another kind is reconstructed worse.",
         "Some of it (Wikipedia, the Bible, Shakespeare) was surely in the specimen's own training data.",

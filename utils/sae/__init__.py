@@ -16,6 +16,8 @@ evaluation  variance explained, loss recovered, dead latents, stability
 features    what a latent responds to, and whether a label for it holds up
 """
 
+from utils.sae.evaluation import Fit, LossRecovered, density, fit, loss_recovered, matched_cosines, variance_explained
+from utils.sae.features import Context, Detection, Reading, detection, logit_effects, rank_latents, read_texts
 from utils.sae.files import load, save
 from utils.sae.models import (
     BatchTopKSAE,
@@ -33,21 +35,35 @@ from utils.sae.training import Record, Settings, input_scale, learning_rate_at, 
 __all__ = [
     "ActivationStore",
     "BatchTopKSAE",
+    "Context",
+    "Detection",
+    "Fit",
     "GatedSAE",
     "JumpReLUSAE",
+    "LossRecovered",
     "Losses",
     "MatryoshkaSAE",
-    "Record",
     "ReLUSAE",
+    "Reading",
+    "Record",
     "Settings",
     "SparseAutoencoder",
     "TopKSAE",
+    "density",
+    "detection",
+    "fit",
     "input_scale",
     "learning_rate_at",
     "load",
+    "logit_effects",
+    "loss_recovered",
+    "matched_cosines",
     "open_store",
+    "rank_latents",
+    "read_texts",
     "save",
     "shuffled",
     "train",
+    "variance_explained",
     "write_store",
 ]

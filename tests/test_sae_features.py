@@ -1,0 +1,131 @@
+"""Contexts, search and label scores, on a reading whose latents are known."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from utils import sae
+from utils.sae import features
+
+WORDS = ["<s>", "The", " Golden", " Gate", " Bridge", " is", " red", ".", " A", " gate"]
+
+
+def reading() -> features.Reading:
+    """Two texts, three latents: 0 is on for " Gate", 1 for every second token, 2 never."""
+    texts = [[0, 1, 2, 3, 4, 5, 6, 7], [0, 8, 9, 5, 6, 3, 7]]
+    token = torch.tensor([i for text in texts for i in text])
+    text = torch.tensor([0] * len(texts[0]) + [1] * len(texts[1]))
+    ordinary = token != 0
+    gates = (token == 3).nonzero().squeeze(1)
+    seconds = torch.arange(1, len(token), 2)
+    seconds = seconds[ordinary[seconds]]
+    return features.Reading(
+        d_sae=3,
+        token=token,
+        text=text,
+        ordinary=ordinary,
+        entry_token=torch.cat([gates, seconds]),
+        latent=torch.cat([torch.zeros(len(gates)), torch.ones(len(seconds))]).long(),
+        value=torch.cat([torch.tensor([2.0, 5.0]), torch.linspace(1, 2, len(seconds))]),
+        strings=dict(enumerate(WORDS)),
+    )
+
+
+def test_on_gives_the_strongest_token_first():
+    tokens, values = reading().on(0)
+    assert values.tolist() == [5.0, 2.0] and tokens.tolist() == [13, 3]
+    assert len(reading().on(2)[0]) == 0
+    with pytest.raises(ValueError, match="between 0 and 2"):
+        reading().on(3)
+
+
+def test_density_counts_ordinary_tokens_only():
+    found = reading()
+    assert found.density()[0] == pytest.approx(2 / 13) and found.density()[2] == 0
+    assert found.values(0).nonzero().squeeze(1).tolist() == [3, 13]
+
+
+def test_a_context_stays_inside_its_text():
+    context = reading().context(0, 8 + 5, before=20, after=20)
+    assert context.text == 1 and len(context.tokens) == 7
+    assert context.tokens[context.at] == " Gate" and context.value == 5.0
+    assert "[ Gate]" in str(context)
+    with pytest.raises(ValueError, match="between 0 and 14"):
+        reading().context(0, 15)
+
+
+def test_top_takes_one_context_a_text_and_spread_covers_the_range():
+    assert [c.text for c in reading().top(0)] == [1, 0]
+    assert len(reading().top(1, 5)) == 2 and len(reading().top(1, 5, one_per_text=False)) == 5
+    values = [c.value for c in reading().spread(1, 3, seed=1)]
+    assert values == sorted(values, reverse=True) and len(values) == 3
+    assert reading().spread(2) == []
+
+
+def test_matching_marks_every_token_of_a_phrase_and_not_its_neighbours():
+    marked = features.matching(reading(), r"golden gate")
+    assert marked.nonzero().squeeze(1).tolist() == [2, 3]
+    assert features.matching(reading(), r"\bgate\b").nonzero().squeeze(1).tolist() == [3, 10, 13]
+    assert not features.matching(reading(), r"<s>").any(), "the document start is never ordinary"
+    with pytest.raises(ValueError, match="not a regular expression"):
+        features.matching(reading(), "(")
+
+
+def test_search_puts_the_right_latent_first():
+    found = reading()
+    ranked = features.rank_latents(found, features.matching(found, " Gate"), n=3)
+    assert ranked[0][0] == 0 and ranked[0][1] == pytest.approx(0.5 * (2 / 3 + 1))
+    with pytest.raises(ValueError, match="wanted and other"):
+        features.rank_latents(found, torch.zeros(15, dtype=torch.bool))
+
+
+def test_detection_scores_a_rule_on_both_kinds():
+    score = features.detection([0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.5, 0.0])
+    assert (score.hits, score.false_alarms) == (0.75, 0.25) and score.balanced_accuracy == 0.75
+    assert features.detection([0.0, 1.0], [0.0, 1.0]).balanced_accuracy == 0.5
+    assert features.detection([1.0], [0.6], threshold=0.8).balanced_accuracy == 1.0
+    for bad in ([], [float("nan")]):
+        with pytest.raises(ValueError, match="on_negative"):
+            features.detection([1.0], bad)
+
+
+def test_logit_effects_are_the_unembedding_read_along_the_direction():
+    model = SimpleNamespace(
+        unembed=SimpleNamespace(W_U=torch.tensor([[1.0, 0, -1, 0], [0, 2, 0, -2]])),
+        ln_final=SimpleNamespace(weight=torch.tensor([1.0, 3.0])),
+        tokenizer=SimpleNamespace(decode=lambda ids: "abcd"[ids[0]]),
+    )
+    up, down = features.logit_effects(model, torch.tensor([0.0, 10.0]), n=1)
+    assert up == [("b", 6.0)] and down == [("d", -6.0)], "length 1, times the norm's weight, times the unembedding"
+    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+        features.logit_effects(model, torch.zeros(3))
+
+
+def test_the_dashboard_carries_numbers_as_well_as_colour_and_escapes_text():
+    found = reading()
+    found.strings[5] = "<b>"
+    page = features.dashboard_html(found, 0, lambda latent: ([("<i>", 1.0)], [("x", -1.0)]))
+    assert "5.0" in page and "<b>" not in page and "<i>" not in page and "&lt;b&gt;" in page
+    assert page.count('role="group"') == 4
+    assert "never on" in features.dashboard_html(found, 2)
+
+
+def test_read_texts_agrees_with_encoding_each_token(tiny_model):
+    made = sae.TopKSAE(tiny_model.cfg.d_model, 24, k=3).eval()
+    hook = "blocks.0.hook_resid_post"
+    found = features.read_texts(tiny_model, made, hook, ["the cat sat", "a dog"])
+    _, cache = tiny_model.run_with_cache(tiny_model.to_tokens("the cat sat"), names_filter=hook)
+    latents = made.encode(cache[hook][0])
+    latents[0] = 0  # the document start is left out
+    for latent in range(24):
+        torch.testing.assert_close(found.values(latent)[: len(latents)], latents[:, latent], atol=1e-5, rtol=1e-4)
+    assert not found.ordinary[0] and found.text.unique().tolist() == [0, 1]
+    with pytest.raises(ValueError, match="texts is empty"):
+        features.read_texts(tiny_model, made, hook, [])
+
+
+def test_read_texts_leaves_massive_activations_out(tiny_model):
+    made = sae.TopKSAE(tiny_model.cfg.d_model, 24, k=3).eval()
+    found = features.read_texts(tiny_model, made, "blocks.0.hook_resid_post", ["the cat"], massive_norm=1e-6)
+    assert not found.ordinary.any() and len(found.value) == 0 and len(found) > 1

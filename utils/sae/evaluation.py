@@ -1,0 +1,197 @@
+"""Is this dictionary any good? The standard measures, each with what it is measured against.
+
+An SAE can reconstruct well and still break the model, or keep the model whole and consist of dead latents. So several
+numbers are needed, all on text the SAE has never seen:
+
+- variance explained: how much of what varies between activations is in the reconstruction;
+- L0: how many latents are on;
+- loss recovered: how much of the model's next-token loss survives when the activations are *replaced* by their
+  reconstructions, on a scale where 1 is the untouched model and 0 is an ablation. The scale depends on the
+  ablation: replacing by zero hurts much more than replacing by the mean, so the same SAE looks better against
+  zero. Both are given;
+- dead latents (never on) and dense ones (on for more than a tenth of all tokens);
+- stability: how many directions come back when training starts from another seed.
+
+Source of the measures: Karvonen et al. 2025 (SAEBench, arXiv 2503.09532), sections on core evaluations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch.nn.functional import cross_entropy
+
+from utils.activations import residual_norms
+from utils.progress import tqdm
+from utils.sae.models import SparseAutoencoder
+
+__all__ = ["Fit", "LossRecovered", "density", "fit", "loss_recovered", "matched_cosines", "variance_explained"]
+
+DENSE = 0.1  # a latent on for more than this share of tokens
+ROWS = 4096  # activations encoded at a time
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well an SAE describes a set of activations.
+
+    variance_explained: 1 - squared error / variance; l0: latents on per activation; dead, dense: shares of the
+    latents; shrinkage: length of the reconstruction over length of the activation, both with b_dec taken off
+    (below 1 where latents are too small); n: activations.
+    """
+
+    variance_explained: float
+    l0: float
+    dead: float
+    dense: float
+    shrinkage: float
+    n: int
+
+
+@dataclass(frozen=True)
+class LossRecovered:
+    """Next-token loss, in nats a token, when one layer's activations are replaced.
+
+    clean: untouched; spliced: by the SAE's reconstruction; mean, zero: by the mean activation and by zero; n: tokens
+    predicted; n_left: tokens whose activations were left alone (document starts and massive activations).
+    per_text: for each text (n_tokens, clean, spliced, mean, zero), for intervals over texts.
+    """
+
+    clean: float
+    spliced: float
+    mean: float
+    zero: float
+    n: int
+    n_left: int
+    per_text: tuple[tuple[int, float, float, float, float], ...]
+
+    @property
+    def against_mean(self) -> float:
+        """Share of the loss recovered where 0 is mean ablation."""
+        return (self.mean - self.spliced) / (self.mean - self.clean)
+
+    @property
+    def against_zero(self) -> float:
+        """Share of the loss recovered where 0 is zero ablation."""
+        return (self.zero - self.spliced) / (self.zero - self.clean)
+
+
+def variance_explained(x: Float[torch.Tensor, "n d_model"], reconstruction: Float[torch.Tensor, "n d_model"]) -> float:
+    """1 - (squared error) / (squared distance from the mean), over all rows and dimensions together.
+
+    1 is perfect, 0 is no better than answering the mean, below 0 is worse than that.
+    Raises ValueError if shapes differ, there are fewer than two rows, or all rows are the same.
+    """
+    if x.shape != reconstruction.shape or x.ndim != 2:
+        raise ValueError(
+            f"x and reconstruction must have one shape (n, d_model), got {tuple(x.shape)} "
+            f"and {tuple(reconstruction.shape)}"
+        )
+    if len(x) < 2:
+        raise ValueError(f"variance needs at least two rows, got {len(x)}")
+    variance = (x - x.mean(0)).double().square().sum()
+    if variance == 0:
+        raise ValueError("all rows of x are the same: there is no variance to explain")
+    return float(1 - (x - reconstruction).double().square().sum() / variance)
+
+
+@torch.no_grad()
+def density(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "d_sae"]:
+    """For each latent the share of activations it is on for: (d_sae,). Raises ValueError for an empty x."""
+    if len(x) == 0:
+        raise ValueError("x is empty: give at least one activation")
+    on = torch.zeros(sae.d_sae)
+    for rows in x.split(ROWS):
+        on += (sae.encode(rows) > 0).sum(0)
+    return on / len(x)
+
+
+@torch.no_grad()
+def fit(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Fit:
+    """All measures that need only activations, in one pass. x: (n, d_model), ordinary tokens, n of at least 2."""
+    reconstruction = torch.cat([sae(rows) for rows in x.split(ROWS)])
+    share = density(sae, x)
+    lengths = (reconstruction - sae.b_dec).norm(dim=1) / (x - sae.b_dec).norm(dim=1).clamp_min(1e-8)
+    return Fit(
+        variance_explained=variance_explained(x, reconstruction),
+        l0=float(share.sum()),
+        dead=float((share == 0).float().mean()),
+        dense=float((share > DENSE).float().mean()),
+        shrinkage=float(lengths.mean()),
+        n=len(x),
+    )
+
+
+@torch.no_grad()
+def loss_recovered(
+    model: Any,
+    sae: SparseAutoencoder,
+    hook: str,
+    texts: Sequence[str],
+    mean: Float[torch.Tensor, "d_model"],
+    *,
+    massive_norm: float = math.inf,
+    progress: bool = True,
+) -> LossRecovered:
+    """Replace the activations at `hook` by their reconstruction, by the mean, by zero; compare next-token losses.
+
+    mean: (d_model,) the mean activation, from *training* text. massive_norm: activations longer than this, and the
+    document start, keep their value in every condition, because an SAE trained without them can't be asked about them.
+    The four conditions of a text run as one batch.
+    Raises ValueError for no texts, a text of fewer than two tokens, or a mean of the wrong shape.
+    """
+    if not texts:
+        raise ValueError("texts is empty: give at least one text")
+    if mean.shape != (sae.d_model,):
+        raise ValueError(f"mean must have shape ({sae.d_model},), got {tuple(mean.shape)}")
+    rows: list[tuple[int, float, float, float, float]] = []
+    n_left = 0
+
+    def replace(acts: torch.Tensor, hook: Any = None) -> torch.Tensor:
+        nonlocal n_left
+        clean = acts[0]
+        alone = residual_norms(clean) > massive_norm
+        alone[0] = True
+        n_left += int(alone.sum())
+        out = torch.stack([clean, sae(clean), mean.expand_as(clean), torch.zeros_like(clean)])
+        out[:, alone] = clean[alone]
+        return out.to(acts.dtype)
+
+    for text in tqdm(texts, desc="replacing", disable=not progress):
+        ids = model.to_tokens(text)
+        if ids.shape[1] < 3:
+            raise ValueError(f"a text must have at least two tokens, got {text!r}")
+        logits = model.run_with_hooks(ids.expand(4, -1), fwd_hooks=[(hook, replace)])
+        # The document start predicts the first token from nothing, in every condition: leave that one out.
+        losses = [float(cross_entropy(one[1:-1].float(), ids[0, 2:])) for one in logits]
+        rows.append((ids.shape[1] - 2, *losses))
+    weights = torch.tensor([row[0] for row in rows], dtype=torch.float64)
+    means = [
+        float((torch.tensor([row[i] for row in rows]).double() * weights).sum() / weights.sum()) for i in range(1, 5)
+    ]
+    return LossRecovered(*means, n=int(weights.sum()), n_left=n_left, per_text=tuple(rows))
+
+
+@torch.no_grad()
+def matched_cosines(
+    mine: Float[torch.Tensor, "n d_model"], others: Float[torch.Tensor, "m d_model"]
+) -> Float[torch.Tensor, "n"]:
+    """For each direction of `mine` the cosine with the most similar of `others`: (n,).
+
+    With two SAEs that differ only in their seed this measures stability. Two of yours may share a match: this is the
+    usual maximum, not an assignment. Compare with random directions, whose maximum is far from zero too.
+    Source: Bricken et al. 2023; Paulo & Belrose 2025 (arXiv 2501.16615) for how low it can be.
+    """
+    for name, value in (("mine", mine), ("others", others)):
+        if value.ndim != 2 or len(value) == 0:
+            raise ValueError(f"{name} must have shape (n, d_model) with n of at least 1, got {tuple(value.shape)}")
+    if mine.shape[1] != others.shape[1]:
+        raise ValueError(f"mine and others must have one width, got {mine.shape[1]} and {others.shape[1]}")
+    a = mine / mine.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    b = others / others.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return torch.cat([(rows @ b.t()).max(dim=1).values for rows in a.split(1024)])
