@@ -30,7 +30,8 @@ class Settings:
     """How a run is trained.
 
     steps: how many batches; learning_rate: at its highest; warm_up: steps of linear rise; decay: the share of the
-    steps, at the end, over which it falls to zero in a line; clip: the largest gradient norm that isn't cut down.
+    steps, at the end, over which it falls to zero in a line; clip: the largest gradient norm that isn't cut down,
+    in units of d_model (losses are sums over d_model, so that their gradients grow with it).
     """
 
     steps: int
@@ -40,8 +41,10 @@ class Settings:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        _check_whole("steps", self.steps, 1)
+        _check_whole("warm_up", self.warm_up, 0)
+        _check_positive("learning_rate", self.learning_rate)
+        _check_positive("clip", self.clip)
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must be between 0 and 1, got {self.decay}")
 
@@ -50,7 +53,8 @@ class Settings:
 class Record:
     """One line of the training log; losses are per activation, in scaled units (mean squared length d_model).
 
-    unexplained: the share of the batch's variance that is not reconstructed; l0: latents on per activation;
+    unexplained: the share of the batch's variance that is not reconstructed (MatryoshkaSAE: the mean over its
+    prefixes); l0: latents on per activation;
     dead: the share of latents that count as dead.
     """
 
@@ -95,6 +99,7 @@ def shuffled(
     Yields (batch, d_model); rows left at the end that don't fill a batch are dropped.
     Raises ValueError if the buffer is smaller than two batches, for then little is mixed.
     """
+    _check_whole("batch", batch, 1)
     if buffer < 2 * batch:
         raise ValueError(f"buffer must hold at least two batches ({2 * batch} rows), got {buffer}")
     generator = torch.Generator().manual_seed(seed)
@@ -131,7 +136,9 @@ def train(
     checkpoint_every: int = 200,
     progress: bool = True,
 ) -> list[Record]:
-    """Train in place for settings.steps batches, and give back the log. Afterwards `sae` works on unscaled inputs.
+    """Train a new SAE in place for settings.steps batches, and give back the log.
+
+    Training runs on scaled inputs (`input_scale`); afterwards `sae` works on inputs in the model's own units.
 
     batches: tensors (batch, d_model) in the model's own units. To resume from a checkpoint, give the batches from
         the start again: those already used are skipped.
@@ -139,9 +146,14 @@ def train(
     on_record: called with the log so far after each entry, for instance to draw live curves.
     checkpoint: a .safetensors file to which weights, optimiser and log are saved every `checkpoint_every` steps, and
         from which an interrupted run goes on.
-    Raises ValueError for a batch of another width or one that isn't finite, for fewer batches than steps, and for a
-    loss that stops being a number.
+    Raises ValueError for a batch of another width or one that isn't finite, for fewer batches than steps, for a loss
+    that stops being a number, and for a checkpoint that is corrupt or of another run; TypeError for a batch of whole
+    numbers.
     """
+    _check_whole("log_every", log_every, 1)
+    _check_whole("checkpoint_every", checkpoint_every, 1)
+    if scale is not None:
+        _check_positive("scale", scale)
     optimiser = torch.optim.Adam(sae.parameters(), lr=settings.learning_rate, fused=True)
     path = Path(checkpoint) if checkpoint is not None else None
     log, first, scale = _resume(sae, optimiser, settings, scale, path)
@@ -160,7 +172,7 @@ def train(
         _check_batch(x, sae.d_model, step)
         if scale is None:
             scale = input_scale(x)
-        x = x * scale
+        x = x.to(sae.W_dec.dtype) * scale  # the type first: scaling in float16 would lose digits
         if step == 0:
             sae.start_at(x)
         rate = learning_rate_at(step, settings)
@@ -206,11 +218,23 @@ def _record(step: int, sae: SparseAutoencoder, x: torch.Tensor, losses: Any, rat
 
 
 def _check_batch(x: Any, d_model: int, step: int) -> None:
-    if not isinstance(x, torch.Tensor) or x.ndim != 2 or x.shape[1] != d_model:
+    if not isinstance(x, torch.Tensor) or x.ndim != 2 or x.shape[1] != d_model or len(x) == 0:
         came = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
-        raise ValueError(f"batch {step} must have shape (batch, {d_model}), got {came}")
+        raise ValueError(f"batch {step} must have shape (batch, {d_model}), at least one row, got {came}")
+    if not x.is_floating_point():
+        raise TypeError(f"batch {step} must hold floating-point numbers, got {x.dtype}")
     if not torch.isfinite(x).all():
         raise ValueError(f"batch {step} holds NaN or infinite values; look for the text that made them first")
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 # ------------------------------------------------------------------------------------------- checkpoints
@@ -259,17 +283,32 @@ def _resume(
         with safe_open(path, "pt") as file:
             note = json.loads(file.metadata()["note"])
         tensors = load_file(path)
+        log = [Record(**record) for record in note["log"]]
+        begun, step, kept_scale = note["settings"], note["step"], note["scale"]
     except Exception as error:
-        raise ValueError(f"the checkpoint {path} can't be read ({error}): delete it to start again") from None
-    if note["settings"] != asdict(settings):
-        raise ValueError(f"the checkpoint {path} is of a run with other settings: {note['settings']}")
+        raise ValueError(f"the checkpoint {path} can't be read ({error!r}): delete it to start again") from None
+    if begun != asdict(settings):
+        raise ValueError(f"the checkpoint {path} is of a run with other settings: {begun}")
+    if scale is not None and scale != kept_scale:
+        raise ValueError(f"the checkpoint {path} is of a run with another scale: {kept_scale}, not {scale}")
     weights = {name[4:]: value for name, value in tensors.items() if name.startswith("sae.")}
+    shapes = {name: value.shape for name, value in sae.state_dict().items()}
+    if shapes != {name: value.shape for name, value in weights.items()}:
+        raise ValueError(f"the checkpoint {path} is of another SAE: its weights are {_shapes(weights)}")
     sae.load_state_dict(weights)
     sae.tokens_since_fired.copy_(tensors["tokens_since_fired"])
+    parameters = list(sae.parameters())
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):
             _, i, key = name.split(".")
+            if value.shape == parameters[int(i)].shape:
+                # Fused Adam walks through memory: a moment must lie there as its weight does (W_enc is transposed).
+                value = torch.empty_like(parameters[int(i)], requires_grad=False).copy_(value)
             state.setdefault(int(i), {})[key] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return [Record(**record) for record in note["log"]], note["step"], note["scale"]
+    return log, step, kept_scale
+
+
+def _shapes(weights: dict[str, torch.Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items())
