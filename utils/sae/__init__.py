@@ -7,18 +7,20 @@
 >>> latents.shape, int((latents > 0).sum(-1).max()) <= 4
 (torch.Size([5, 32]), True)
 
-models      the six kinds, one interface
-sparse      the arithmetic that skips the zeros
-training    the training loop
-store       activations on disk, shuffled
-files       saving and loading, as SAELens does
-evaluation  variance explained, loss recovered, dead latents, stability
-features    what a latent responds to, and whether a label for it holds up
+models         the six kinds, one interface
+sparse         the arithmetic that skips the zeros
+training       the training loop
+store          activations on disk, shuffled
+files          saving and loading, as SAELens does
+evaluation     variance explained, loss recovered, dead latents, stability
+features       what a latent responds to, and whether a label for it holds up
+interventions  switching latents off inside the model
 """
 
 from utils.sae.evaluation import Fit, LossRecovered, density, fit, loss_recovered, matched_cosines, variance_explained
 from utils.sae.features import Context, Detection, Reading, detection, logit_effects, rank_latents, read_texts
 from utils.sae.files import load, save
+from utils.sae.interventions import ablate_latents
 from utils.sae.models import (
     BatchTopKSAE,
     GatedSAE,
@@ -49,6 +51,7 @@ __all__ = [
     "Settings",
     "SparseAutoencoder",
     "TopKSAE",
+    "ablate_latents",
     "density",
     "detection",
     "fit",
