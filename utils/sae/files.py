@@ -20,6 +20,7 @@ from utils.sae.models import BatchTopKSAE, GatedSAE, JumpReLUSAE, ReLUSAE, Spars
 __all__ = ["load", "save"]
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
+LAYOUT = "6.0.0"  # the version of SAELens that introduced it
 
 
 def save(
@@ -34,12 +35,13 @@ def save(
     """Write an SAE to a folder; its biases must be in the model's own units (they are, after `train`).
 
     hook: where its activations come from, as "blocks.12.hook_resid_post"; dtype: torch.float16 halves the file.
-    Returns the folder. Raises ValueError for weights that aren't finite.
+    Returns the folder. Raises ValueError for weights that aren't finite, TypeError for a kind that has no layout.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point torch dtype, got {dtype!r}")
     architecture, extra, config = _layout(sae)
-    tensors = {"W_enc": sae.W_enc, "b_enc": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec, **extra}
+    tensors = {"W_enc": sae.W_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec, **extra}
     for name, value in tensors.items():
         if not torch.isfinite(value.detach().to(dtype)).all():
             raise ValueError(f"{name} holds values that aren't finite numbers in {dtype}: nothing was saved")
@@ -53,9 +55,18 @@ def save(
         "normalize_activations": "none",
         "reshape_activations": "none",
         **config,
-        "metadata": {"model_name": model_name, "hook_name": hook, "prepend_bos": True, **(metadata or {})},
+        "metadata": {
+            # Without a version SAELens takes the layout for an old one, and drops what it doesn't know.
+            "sae_lens_version": LAYOUT,
+            "sae_lens_training_version": None,  # not trained with SAELens
+            "model_name": model_name,
+            "hook_name": hook,
+            "prepend_bos": True,
+            **(metadata or {}),
+        },
     }
     ready = {name: value.detach().to(dtype).cpu().contiguous() for name, value in tensors.items()}
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (WEIGHTS + ".new")
     save_file(ready, temporary)
     temporary.replace(folder / WEIGHTS)
@@ -66,6 +77,8 @@ def save(
 def load(folder: str | Path) -> SparseAutoencoder:
     """Read an SAE that `save` or SAELens wrote: float32, on the CPU, ready to read with.
 
+    Two options of SAELens are folded into the weights, so that latents are the same: b_dec not taken off the input
+    (apply_b_dec_to_input), and latents measured in units of their decoder row (rescale_acts_by_decoder_norm).
     Raises FileNotFoundError for a missing file, ValueError for a file that is cut, of an architecture we don't know,
     or whose shapes don't fit its configuration.
     """
@@ -73,46 +86,57 @@ def load(folder: str | Path) -> SparseAutoencoder:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: an SAE is a folder with {CONFIG} and {WEIGHTS}")
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        d_model, d_sae, kind = config["d_in"], config["d_sae"], config["architecture"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{folder / CONFIG} is not the configuration of an SAE ({error!r})") from None
-    if config.get("normalize_activations", "none") != "none":
-        raise ValueError(
-            f"{folder / CONFIG} asks for normalize_activations={config['normalize_activations']!r}: "
-            "fold the scaling into the weights first (SAELens does it when it saves for inference)"
-        )
+    config = _read_config(folder)
     try:
         tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{folder / WEIGHTS} can't be read ({error}): it was cut, or is another kind of file"
         ) from None
-    sae = _empty(kind, d_model, d_sae, config, folder)
+    sae = _empty(config, folder)
     _fill(sae, tensors, folder)
+    _fold(sae, config)
     return sae.eval()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config["d_in"], config["d_sae"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG} is not the configuration of an SAE ({error!r})") from None
+    normalise = config.get("normalize_activations")
+    if normalise not in (None, False, "none"):
+        raise ValueError(
+            f"{folder / CONFIG} asks for normalize_activations={normalise!r}: fold the scaling into the weights first "
+            "(SAELens's fold_activation_norm_scaling_factor does it)"
+        )
+    # SAELens before 6 called a TopK SAE standard, with another activation function.
+    if config.get("activation_fn", config.get("activation_fn_str")) == "topk":
+        config |= {"architecture": "topk", "k": (config.get("activation_fn_kwargs") or {}).get("k")}
+    return config
 
 
 def _layout(sae: SparseAutoencoder) -> tuple[str, dict[str, torch.Tensor], dict[str, Any]]:
     """SAELens's name for the kind, and the tensors and settings only this kind has."""
     if isinstance(sae, BatchTopKSAE):
-        return "jumprelu", {"threshold": sae.threshold.expand(sae.d_sae)}, {}
+        return "jumprelu", {"b_enc": sae.b_enc, "threshold": sae.threshold.expand(sae.d_sae)}, {}
     if isinstance(sae, TopKSAE):
         # Decoder rows have length 1, so rescaling by it would change nothing.
-        return "topk", {}, {"k": sae.k, "rescale_acts_by_decoder_norm": False}
+        return "topk", {"b_enc": sae.b_enc}, {"k": sae.k, "rescale_acts_by_decoder_norm": False}
     if isinstance(sae, JumpReLUSAE):
-        return "jumprelu", {"threshold": sae.threshold}, {}
+        return "jumprelu", {"b_enc": sae.b_enc, "threshold": sae.threshold}, {}
     if isinstance(sae, GatedSAE):
         return "gated", {"r_mag": sae.r_mag, "b_gate": sae.b_enc, "b_mag": sae.b_mag}, {}
     if isinstance(sae, ReLUSAE):
-        return "standard", {}, {}
+        return "standard", {"b_enc": sae.b_enc}, {}
     raise TypeError(f"don't know how to save a {type(sae).__name__}")
 
 
-def _empty(kind: str, d_model: int, d_sae: int, config: dict[str, Any], folder: Path) -> SparseAutoencoder:
+def _empty(config: dict[str, Any], folder: Path) -> SparseAutoencoder:
+    kind, d_model, d_sae = config.get("architecture"), config["d_in"], config["d_sae"]
     if kind == "topk":
-        return TopKSAE(d_model, d_sae, k=config["k"])
+        return TopKSAE(d_model, d_sae, k=config.get("k"))
     if kind == "jumprelu":
         return JumpReLUSAE(d_model, d_sae)
     if kind == "gated":
@@ -124,13 +148,13 @@ def _empty(kind: str, d_model: int, d_sae: int, config: dict[str, Any], folder: 
 
 @torch.no_grad()
 def _fill(sae: SparseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    wanted = dict(W_enc=sae.W_enc, W_dec=sae.W_dec, b_dec=sae.b_dec)
+    wanted = {"W_enc": sae.W_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
     if isinstance(sae, GatedSAE):
-        wanted |= dict(b_gate=sae.b_enc, r_mag=sae.r_mag, b_mag=sae.b_mag)
+        wanted |= {"b_gate": sae.b_enc, "r_mag": sae.r_mag, "b_mag": sae.b_mag}
     else:
-        wanted |= dict(b_enc=sae.b_enc)
+        wanted |= {"b_enc": sae.b_enc}
     if isinstance(sae, JumpReLUSAE):
-        wanted |= dict(threshold=sae.log_threshold)
+        wanted |= {"threshold": sae.log_threshold}
     for name, parameter in wanted.items():
         if name not in tensors:
             raise ValueError(f"{folder / WEIGHTS} has no {name}; it holds {', '.join(sorted(tensors))}")
@@ -143,3 +167,18 @@ def _fill(sae: SparseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path
         # A threshold of zero (a plain ReLU) has no logarithm: the smallest positive number does the same.
         value = tensors[name].clamp_min(1e-30).log() if name == "threshold" else tensors[name]
         parameter.copy_(value)
+
+
+@torch.no_grad()
+def _fold(sae: SparseAutoencoder, config: dict[str, Any]) -> None:
+    """Change the weights so that options of SAELens which ours don't have make no difference to latents."""
+    if config.get("rescale_acts_by_decoder_norm"):
+        norms = sae.W_dec.norm(dim=1)
+        sae.W_enc.mul_(norms)
+        sae.b_enc.mul_(norms)
+        sae.W_dec.div_(norms[:, None].clamp_min(1e-30))
+    if not config.get("apply_b_dec_to_input", True):
+        shift = sae.b_dec @ sae.W_enc  # ours take b_dec off the input: put back what that takes off the latents
+        sae.b_enc.add_(shift)
+        if isinstance(sae, GatedSAE):
+            sae.b_mag.add_(shift * sae.r_mag.exp())
