@@ -1,8 +1,8 @@
 """Switching latents off inside the running model.
 
 Two ways, and the difference matters. Subtracting a latent's contribution leaves everything else as it was, also the
-part of the activation that the SAE doesn't reconstruct (its error). Replacing the activation by a reconstruction without
-that latent throws the error away as well, and the error alone can change the output more than any latent does. The
+part of the activation that the SAE does not reconstruct (its error). Replacing the activation by a reconstruction
+without that latent throws the error away as well, and the error alone can change the output more than any latent. The
 first asks what the latent does; the second mixes that with how incomplete the dictionary is (Marks et al. 2024, Sparse
 Feature Circuits, arXiv 2403.19647, treat the error as a node of its own for this reason).
 """
