@@ -10,6 +10,7 @@ long as the median, so that one of them would weigh as much in a squared error a
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -34,7 +35,8 @@ class StoreCard:
     """What is in a store, and what was left out of it.
 
     hook: the hook point; d_model: width; n: rows kept; n_read: tokens read, document starts not counted;
-    n_massive: tokens left out for their length; massive_norm: the bound; texts_done: how far the reading has come.
+    n_massive: tokens left out for their length; massive_norm: the bound; texts_done: how far the reading has come;
+    texts_sha256: of the texts themselves ("" in a store made before this was noted).
     """
 
     hook: str
@@ -45,6 +47,7 @@ class StoreCard:
     massive_norm: float
     texts_done: int
     texts_total: int
+    texts_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ class ActivationStore:
         skip: how many batches to leave out at the start, to resume where a run stopped.
         Yields float32 tensors of shape (batch, d_model).
         """
-        if not 0 < batch <= len(self):
+        for name, value, least in (("batch", batch, 1), ("epochs", epochs, 1), ("skip", skip, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if batch > len(self):
             raise ValueError(f"batch must be between 1 and the number of rows ({len(self)}), got {batch}")
         per_epoch = len(self) // batch
         for epoch in range(epochs):
@@ -91,12 +97,15 @@ def write_store(
 
     folder: where `rows.f16` and `store.json` are written. massive_factor: a token is left out when its vector is
     more than this many times as long as the median vector of the first texts.
-    Returns the open store. Raises ValueError if the folder holds a store of other texts or of another hook point.
+    Returns the open store. Raises ValueError if the folder holds a store of other texts or of another hook point, or
+    its file was cut, and, before anything is read, as `utils.activations.stream` does for a text or a hook point.
     """
     folder = Path(folder)
+    texts = list(texts) if not isinstance(texts, str) else texts
+    # Checks every text now: a text that is too long shouldn't turn up after an hour of reading.
+    activations.stream(model, texts, [hook], positions=_after_start)
+    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    if not texts:
-        raise ValueError("texts is empty: give at least one text")
     if (folder / "store.json").exists():
         card = _read_card(folder)
         if (card.hook, card.texts_total) != (hook, len(texts)):
@@ -104,8 +113,11 @@ def write_store(
                 f"{folder} holds {card.hook} of {card.texts_total} texts, not {hook} of {len(texts)}: "
                 "give another folder, or delete this one"
             )
+        if card.texts_sha256 not in ("", digest):
+            raise ValueError(f"{folder} holds other texts than these: give another folder, or delete this one")
+        _check_size(folder, card)
     else:
-        card = _first_card(model, texts, hook, massive_factor)
+        card = _first_card(model, texts, hook, massive_factor, digest)
         _write_card(folder, card)
     with (folder / "rows.f16").open("ab") as file:
         # A run that was cut may have written rows it hadn't noted yet; they are read again.
@@ -120,7 +132,7 @@ def write_store(
                 n_read += len(acts)
                 n_massive += int((~ordinary).sum())
                 n_kept += int(ordinary.sum())
-                file.write(acts[ordinary].to(torch.float16).numpy().tobytes())
+                file.write(_half(acts[ordinary], hook).numpy().tobytes())
             file.flush()
             card = StoreCard(
                 **{
@@ -144,28 +156,40 @@ def open_store(folder: str | Path) -> ActivationStore:
     if not (folder / "store.json").exists():
         raise FileNotFoundError(f"no activation store in {folder}: write one with write_store")
     card = _read_card(folder)
-    size = (folder / "rows.f16").stat().st_size
-    if size < card.n * card.d_model * 2:
-        raise ValueError(
-            f"{folder / 'rows.f16'} has {size} bytes, expected {card.n * card.d_model * 2}: it was cut; write it again"
-        )
+    _check_size(folder, card)
     if card.n == 0:
         raise ValueError(f"the store in {folder} holds no rows yet")
     rows = np.memmap(folder / "rows.f16", dtype=np.float16, mode="r", shape=(card.n, card.d_model))
     return ActivationStore(card, rows)
 
 
+def _check_size(folder: Path, card: StoreCard) -> None:
+    path = folder / "rows.f16"
+    size, expected = path.stat().st_size if path.exists() else 0, card.n * card.d_model * 2
+    if size < expected:
+        raise ValueError(f"{path} has {size} bytes, expected {expected}: it was cut; delete the folder, write it again")
+
+
+def _half(acts: torch.Tensor, hook: str) -> torch.Tensor:
+    rows = acts.to(torch.float16)
+    if not torch.isfinite(rows).all():
+        raise ValueError(f"{hook} holds values above 65,504, which float16 can't hold: lower massive_factor")
+    return rows
+
+
 def _after_start(ids: torch.Tensor) -> torch.Tensor:
     return torch.arange(len(ids)) > 0
 
 
-def _first_card(model: Any, texts: Sequence[str], hook: str, massive_factor: float) -> StoreCard:
+def _first_card(model: Any, texts: Sequence[str], hook: str, massive_factor: float, digest: str) -> StoreCard:
+    if not isinstance(massive_factor, int | float) or isinstance(massive_factor, bool) or not massive_factor > 0:
+        raise ValueError(f"massive_factor must be a positive number, got {massive_factor!r}")
     sample = activations.collect(
         model, list(texts[:SAMPLE]), [hook], positions=_after_start, cache=False, progress=False
     )
     norms = activations.residual_norms(sample[hook])
     bound = massive_factor * float(norms.median())
-    return StoreCard(hook, sample[hook].shape[-1], 0, 0, 0, bound, 0, len(texts))
+    return StoreCard(hook, sample[hook].shape[-1], 0, 0, 0, bound, 0, len(texts), digest)
 
 
 def _read_card(folder: Path) -> StoreCard:
