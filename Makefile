@@ -4,17 +4,21 @@
 PYTHON ?= python3
 LAB_ARGS ?=
 
+BENCH_SAE := build/bench-sae
+
 ifeq ($(OS),Windows_NT)
 PY := .venv/Scripts/python.exe
+BENCH_SAE_PY := $(BENCH_SAE)/Scripts/python.exe
 else
 PY := .venv/bin/python
+BENCH_SAE_PY := $(BENCH_SAE)/bin/python
 endif
 READY := .venv/.ready
 # JupyterLab's own news feed: it would ask the network, and the learner, on the first start.
 NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check run build solutions report html bench preflight specimen colab-trial clean distclean
+.PHONY: help lab test check run build solutions report html bench bench-sae preflight specimen colab-trial clean distclean
 
 help:
 	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
@@ -27,6 +31,7 @@ help:
 	@echo "make html              solutions as web pages that need no network, in build/"
 	@echo "make report            measure where the course stands, build/report.json"
 	@echo "make bench             the speed figures of the report"
+	@echo "make bench-sae         SAE training and files beside SAELens (an environment of its own, once a few minutes)"
 	@echo "make colab-trial       run lesson 00 with Colab's versions (needs Python 3.13)"
 	@echo "make clean             remove what the targets above wrote (make distclean: .venv too)"
 
@@ -80,6 +85,16 @@ report: specimen
 
 bench: specimen
 	$(PY) -m utils.authoring.benchmarks
+
+# SAELens needs TransformerLens below 4, so it gets an environment of its own. The report takes the figure from
+# build/bench-sae.json.
+$(BENCH_SAE)/.ready: requirements-bench-sae.txt
+	$(PYTHON) -m venv $(BENCH_SAE)
+	$(BENCH_SAE_PY) -m pip install --disable-pip-version-check -r requirements-bench-sae.txt
+	@touch $@
+
+bench-sae: $(BENCH_SAE)/.ready
+	$(BENCH_SAE_PY) -m utils.authoring.bench_sae
 
 # Colab's own list of packages is tests/data/colab-freeze.txt; the trial installs the ones a lesson
 # meets into build/colab, then what Colab lacks, checks that nothing moved, and runs lesson 00.

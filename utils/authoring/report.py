@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from utils import checks, models
-from utils.authoring import bank, benchmarks, execute, notebooks
+from utils.authoring import bank, bench_sae, benchmarks, execute, notebooks
 from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS
 
 _MB = 1e6
@@ -135,7 +135,8 @@ def report(which: list[str] | None = None, with_benchmarks: bool = True) -> dict
         # None until `make test` has run here: a figure nobody measured is not a zero.
         "suite_seconds": json.loads(suite.read_text(encoding="utf-8"))["seconds"] if suite.exists() else None,
         "repository_mb": round(sum((ROOT / name).stat().st_size for name in _tracked()) / _MB, 1),
-        "benchmarks": benchmarks.run() if with_benchmarks else {},
+        # SAELens needs another environment: its figure is that of the last `make bench-sae`, if it ran here.
+        "benchmarks": benchmarks.run() | bench_sae.kept() if with_benchmarks else {},
     }
 
 
