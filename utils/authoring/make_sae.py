@@ -1,9 +1,10 @@
-"""Make `utils/data/sae/`: the sparse autoencoder of the specimen that lesson 06 dissects, and a second seed's decoder.
+"""Make `utils/data/sae/`: the sparse autoencoder of the specimen that lesson 06 will dissect.
 
     python -m utils.authoring.make_sae read        activations of the training corpus  (an hour on one thread, 2.4 GB)
     python -m utils.authoring.make_sae train       the shipped dictionary              (about a quarter of an hour)
-    python -m utils.authoring.make_sae second      the same from another seed, decoder only
-    python -m utils.authoring.make_sae evaluate    on held-out works -> record.json
+    python -m utils.authoring.make_sae evaluate    on held-out works -> block12_record.json
+    python -m utils.authoring.make_sae second      another seed's decoder (not shipped yet: a quarter of an hour), and
+    python -m utils.authoring.make_sae compare     how alike the two are -> block12_record.json
 
 Each step can be interrupted and started again. Activations are kept in build/sae/.
 """
@@ -17,7 +18,9 @@ import sys
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -30,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "build" / "sae" / "store"
 OUTPUT = ROOT / "utils" / "data" / "sae"
 NAME = "block12"
+RECORD = OUTPUT / f"{NAME}_record.json"
 
 HOOK = "blocks.12.hook_resid_post"
 D_SAE, K = 4096, 32
@@ -147,16 +151,7 @@ def evaluate() -> None:
 
         return statistic
 
-    import numpy as np
-
     table = np.array(loss.per_text)
-    second_seed = load_file(OUTPUT / f"{NAME}_second_seed.safetensors")
-    other = second_seed["decoder"].float() * second_seed["scale"].float()
-    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
-    cosines = {
-        "second seed": evaluation.matched_cosines(sae.W_dec.detach(), other),
-        "random directions": evaluation.matched_cosines(sae.W_dec.detach(), noise),
-    }
     record = {
         "hook": HOOK,
         "d_sae": D_SAE,
@@ -182,16 +177,31 @@ def evaluate() -> None:
             "recovered_against_mean": str(bootstrap(table, share(3))),
             "recovered_against_zero": str(bootstrap(table, share(4))),
         },
-        "stability": {
-            name: {"mean": float(c.mean()), "above_0.7": float((c > 0.7).float().mean())} for name, c in cosines.items()
-        },
     }
-    (OUTPUT / f"{NAME}_record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_record(record)
+
+
+def write_record(record: dict[str, Any]) -> None:
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
 
 
+def compare() -> None:
+    """Add to the record how many directions of the first seed the second found too, and how many noise "finds"."""
+    mine = files.load(OUTPUT / NAME).W_dec.detach()
+    stored = load_file(OUTPUT / f"{NAME}_second_seed.safetensors")
+    other = stored["decoder"].float() * stored["scale"].float()
+    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    record["stability"] = {}
+    for name, directions in (("second seed", other), ("random directions", noise)):
+        cosines = evaluation.matched_cosines(mine, directions)
+        record["stability"][name] = {"mean": float(cosines.mean()), "above_0.7": float((cosines > 0.7).float().mean())}
+    write_record(record)
+
+
 def main() -> int:
-    steps = {"read": read, "train": train, "second": second, "evaluate": evaluate}
+    steps = {"read": read, "train": train, "second": second, "evaluate": evaluate, "compare": compare}
     if len(sys.argv) != 2 or sys.argv[1] not in steps:
         print(__doc__)
         return 2
