@@ -57,8 +57,23 @@ def _our_run(batches: list[torch.Tensor]) -> Callable[[], Any]:
     return run
 
 
-def _times(n: int) -> str:
-    return f"{STEPS} steps of {BATCH:,} at {D_MODEL} -> {D_SAE:,}, k {K}, Adam included, {n} thread(s) on both sides"
+def _beside(ours: Callable[[], Any], peer: Callable[[], Any], note: str) -> dict[str, Any]:
+    """`compare` with as many threads as PyTorch takes, and in the note the ratio with one."""
+    import torch
+
+    n = torch.get_num_threads()
+    work = STEPS * BATCH
+    result = compare(ours, peer, work=work, unit="tokens/s", note="", n=5)
+    torch.set_num_threads(1)
+    try:
+        single = compare(ours, peer, work=work, unit="tokens/s", note="", n=3)
+    finally:
+        torch.set_num_threads(n)
+    result["note"] = (
+        f"{STEPS} steps of {BATCH:,} at {D_MODEL} -> {D_SAE:,}, k {K}, Adam included; {n} thread(s) on both sides, "
+        f"with one thread {single['ours']:.0f} against {single['peer']:.0f}, {single['ratio']:.2f} times (n = 3); {note}"
+    )
+    return result
 
 
 @benchmark("sae_training_vs_matmul")
@@ -78,15 +93,7 @@ def sae_training_vs_matmul() -> dict[str, Any]:
             latents.t() @ x  # gradient of W_dec
             x.t() @ latents  # gradient of W_enc
 
-    ours, n = _our_run(batches), torch.get_num_threads()
-    result = compare(ours, peer, work=STEPS * BATCH, unit="tokens/s", note="", n=5)
-    torch.set_num_threads(1)
-    try:
-        single = compare(ours, peer, work=STEPS * BATCH, unit="tokens/s", note="", n=3)["ratio"]
-    finally:
-        torch.set_num_threads(n)
-    result["note"] = f"{_times(n)}; with one thread the ratio is {single:.2f} (n = 3); same loss and gradients as dense"
-    return result
+    return _beside(_our_run(batches), peer, "peer: the products and nothing else; same loss and gradients as dense")
 
 
 def _agrees_with_dense(x: torch.Tensor) -> None:
@@ -116,7 +123,6 @@ def sae_training_vs_saelens() -> dict[str, Any]:
     Its other way, use_sparse_activations, stops in the first step: PyTorch 2.13 lacks an operation for it on a CPU.
     """
     import sae_lens
-    import torch
     from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
@@ -135,12 +141,8 @@ def sae_training_vs_saelens() -> dict[str, Any]:
             trainer.step(batch)
             trainer.n_training_steps += 1
 
-    result = compare(_our_run(batches), peer, work=STEPS * BATCH, unit="tokens/s", note="", n=5)
-    result["note"] = (
-        f"{_times(torch.get_num_threads())}; peer: SAETrainer of sae-lens {sae_lens.__version__} with its "
-        "TopKTrainingSAE as it comes"
-    )
-    return result
+    note = f"peer: SAETrainer of sae-lens {sae_lens.__version__} with its TopKTrainingSAE as it comes"
+    return _beside(_our_run(batches), peer, note)
 
 
 def interchange() -> dict[str, float]:
