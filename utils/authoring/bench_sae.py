@@ -71,7 +71,7 @@ def _beside(ours: Callable[[], Any], peer: Callable[[], Any], note: str) -> dict
         torch.set_num_threads(n)
     result["note"] = (
         f"{STEPS} steps of {BATCH:,} at {D_MODEL} -> {D_SAE:,}, k {K}, Adam included; {n} thread(s) on both sides, "
-        f"with one thread {single['ours']:.0f} against {single['peer']:.0f}, {single['ratio']:.2f} times (n = 3); {note}"
+        f"with one {single['ours']:.0f} against {single['peer']:.0f}, {single['ratio']:.2f} times (n = 3); {note}"
     )
     return result
 
