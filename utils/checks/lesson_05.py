@@ -1,0 +1,854 @@
+"""Lesson 05, superposition: reference solutions, checks that name the likely mistake, and the quiz."""
+
+from __future__ import annotations
+
+import torch
+
+from utils.checks import (
+    Exercise,
+    Mistake,
+    Option,
+    Question,
+    call,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+)
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _number(result, what):
+    """A float from a number or a one-element tensor; anything else is a Mistake."""
+    if isinstance(result, torch.Tensor) and result.numel() == 1:
+        result = float(result.detach())
+    if not isinstance(result, (int, float)) or isinstance(result, bool):
+        shape = tuple(result.shape) if hasattr(result, "shape") else type(result).__name__
+        raise Mistake(f"Your result is {shape}; expected one number, {what}.")
+    result = float(result)
+    expect_finite(result)
+    return result
+
+
+# ------------------------------------------------------------------------------------------------- 5.1 the toy model
+
+
+def toy_output(x, W, b):
+    """relu(x W^T W + b). x (batch, n_features), W (n_hidden, n_features), b (n_features,) -> (batch, n_features)."""
+    return torch.relu(x @ W.T @ W + b)
+
+
+def check_toy_output(function):
+    generator = _generator(51)
+    x = torch.rand(6, 5, generator=generator)
+    W, b = torch.randn(2, 5, generator=generator), torch.randn(5, generator=generator) * 0.4
+    try:
+        result = call(function, x, W, b)
+    except Mistake as mistake:
+        if "shapes cannot be multiplied" in str(mistake) or "size mismatch" in str(mistake):
+            raise Mistake(
+                f"{mistake}. W is (n_hidden, n_features): squeezing is `x @ W.T`, unfolding is `… @ W`."
+            ) from None
+        raise
+    expect_type(result, torch.Tensor, "Return the reconstructed features.")
+    if tuple(result.shape) == (6, 2):
+        raise Mistake("Your result is the bottleneck, shape (batch, n_hidden). Unfold it again with `@ W`.")
+    expect_shape(result, (6, 5), "One reconstruction for each feature of each row.")
+    expect_finite(result)
+    if is_close(result, toy_output(x, W, b)):
+        return
+    linear = x @ W.T @ W
+    if is_close(result, linear + b):
+        raise Mistake("The ReLU is missing. Without it this is a linear model, and there is no superposition.")
+    if is_close(result, torch.relu(linear)):
+        raise Mistake("The bias is missing: add b before the ReLU. It is what lets small interference be rounded to 0.")
+    if is_close(result, torch.relu(linear) + b):
+        raise Mistake("The bias comes after the ReLU. Add it before, so that the ReLU can cut off what is below -b.")
+    if is_close(result, torch.relu(x @ W.T) @ W + b) or is_close(result, torch.relu(torch.relu(x @ W.T) @ W + b)):
+        raise Mistake("There is a ReLU in the bottleneck. The hidden layer is linear; the one ReLU is at the output.")
+    if is_close(result, x):
+        raise Mistake("This is the input itself. It must pass through the bottleneck of n_hidden numbers.")
+    raise Mistake("These aren't the right numbers. Squeeze with W^T, unfold with W, add b, then one ReLU.")
+
+
+# ------------------------------------------------------------------------------------------------- 5.2 training it
+
+
+def train_toy(W, b, batches, importance, learning_rate):
+    """Train a toy model with Adam, one step a batch. -> (W, b, losses)."""
+    W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
+    optimiser = torch.optim.Adam([W, b], lr=learning_rate)
+    losses = []
+    for x in batches:
+        loss = (importance * (x - toy_output(x, W, b)).square()).sum(-1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return W.detach(), b.detach(), losses
+
+
+def _toy_losses(W, b, batches, importance, learning_rate, *, weighted=True, reduce="sum", clear=True, adam=True):
+    """The losses of a near miss, so that it can be named."""
+    W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
+    kind = torch.optim.Adam if adam else torch.optim.SGD
+    optimiser, losses = kind([W, b], lr=learning_rate), []
+    for x in batches:
+        error = (x - toy_output(x, W, b)).square()
+        error = error * importance if weighted else error
+        loss = error.sum(-1).mean() if reduce == "sum" else error.mean() if reduce == "mean" else error.sum()
+        if clear:
+            optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+def check_train_toy(function):
+    generator = _generator(52)
+    W, b = torch.randn(2, 4, generator=generator) * 0.5, torch.zeros(4)
+    batches = [
+        torch.rand(16, 4, generator=generator) * (torch.rand(16, 4, generator=generator) < 0.5) for _ in range(40)
+    ]
+    importance = torch.tensor([1.0, 0.5, 2.0, 0.25])
+    given = (W, b, batches, importance, 0.05)
+    result = call(function, *given)
+    if not isinstance(result, (tuple, list)) or len(result) != 3:
+        raise Mistake("Return three things: W, b, and the list of losses.")
+    W_after, b_after, losses = result
+    losses = losses.tolist() if isinstance(losses, torch.Tensor) else losses
+    if not isinstance(losses, (list, tuple)):
+        raise Mistake("The third thing must be a list with one loss a batch.")
+    losses = [_number(loss, "a loss") for loss in losses]
+    if len(losses) != len(batches):
+        raise Mistake(f"{len(losses)} losses came back for {len(batches)} batches: one step, and one loss, a batch.")
+    for name, value, shape in (("W", W_after, (2, 4)), ("b", b_after, (4,))):
+        expect_type(value, torch.Tensor, f"{name} must be a tensor.")
+        expect_shape(value, shape, f"{name} keeps its shape.")
+    wanted_W, wanted_b, wanted = train_toy(*given)
+    if not _near(losses, wanted):
+        for message, kind in (
+            ("The importances aren't used: weight each feature's squared error with them.", {"weighted": False}),
+            ("You averaged over the features. Sum over features, then mean over the batch.", {"reduce": "mean"}),
+            ("You summed over the batch too. Sum over features, then *mean* over the batch.", {"reduce": "all"}),
+            ("Gradients pile up from batch to batch: call zero_grad() before each backward().", {"clear": False}),
+            ("This is plain gradient descent. Use torch.optim.Adam, as the text asks.", {"adam": False}),
+        ):
+            if _near(losses, _toy_losses(*given, **kind)):
+                raise Mistake(message)
+        if torch.equal(W_after.detach(), W) or abs(losses[-1] - losses[0]) < 1e-9:
+            raise Mistake("W hasn't changed. Make a copy that requires a gradient, and take one Adam step a batch.")
+        if abs(losses[0] - wanted[0]) > 1e-3:
+            raise Mistake(
+                f"The first loss is {losses[0]:.3f}, expected {wanted[0]:.3f}: importance times squared error, summed "
+                "over features, mean over the batch."
+            )
+        raise Mistake(
+            f"The loss ends at {losses[-1]:.3f}, expected {wanted[-1]:.3f}. One Adam step on W and b a batch."
+        )
+    if is_close(b_after, b):
+        raise Mistake("The bias was never trained. Give both W and b to the optimiser.")
+    if not (is_close(W_after, wanted_W, 0.02) and is_close(b_after, wanted_b, 0.02)):
+        raise Mistake("The losses are right, but not the W and b that came back: return them as they are at the end.")
+    if W_after.requires_grad or b_after.requires_grad:
+        raise Mistake("W and b still carry their gradients' history. Return them detached: `W.detach()`.")
+
+
+def _near(losses, wanted):
+    return all(abs(a - b) <= 0.02 * abs(b) + 1e-4 for a, b in zip(losses, wanted))
+
+
+# ------------------------------------------------------------------------------------------------- 5.3 dimensionality
+
+
+def dimensionality(W):
+    """|W_i|^2 / sum_j (W_i/|W_i| . W_j)^2 for each column i of W (n_hidden, n_features) -> (n_features,)."""
+    norms = W.norm(dim=0)
+    overlap = (W / norms.clamp_min(1e-8)).T @ W
+    return norms.square() / overlap.square().sum(1).clamp_min(1e-8)
+
+
+def check_dimensionality(function):
+    W = torch.tensor([[1.2, 0.3, -0.9, 0.1, 0.0], [0.1, 0.8, 0.4, 0.7, 0.0], [0.0, 0.2, 0.5, -0.6, 0.0]])
+    expected = dimensionality(W)
+    result = call(function, W)
+    expect_type(result, torch.Tensor, "Return one number a feature.")
+    if tuple(result.shape) == (3,):
+        raise Mistake("One number for each hidden dimension came back. A feature is a *column* of W: one number each.")
+    expect_shape(result, (5,), "One number for each feature, a column of W.")
+    if torch.isnan(result[4]):
+        raise Mistake(
+            "A feature that isn't represented (a column of zeros) gives NaN. It has 0 dimensions: clamp norms."
+        )
+    expect_finite(result)
+    if is_close(result, expected, 1e-4):
+        pentagon = torch.tensor([[0.0, 1.0, 2.0, 3.0, 4.0]]) * 2 * torch.pi / 5
+        pentagon = torch.cat([pentagon.cos(), pentagon.sin()])
+        if not is_close(call(function, pentagon), torch.full((5,), 0.4), 1e-3):
+            raise Mistake("A regular pentagon should give 2/5 for each of its five features.")
+        return
+    squared = W.square().sum(0)
+    unit = W / W.norm(dim=0).clamp_min(1e-8)
+    others = (unit.T @ W).square() - torch.diag(squared)
+    known = [
+        (
+            (unit.T @ unit).square().sum(1).clamp_min(1e-8).reciprocal() * (squared > 0),
+            "Both sides were normalised. Only W_i is made a unit vector; W_j keeps its length.",
+        ),
+        (
+            squared / (W.T @ W).square().sum(1).clamp_min(1e-8),
+            "W_i wasn't normalised in the sum: divide it by its length, so that the sum is measured along a unit "
+            "vector.",
+        ),
+        (
+            squared / others.sum(1).clamp_min(1e-8),
+            "The sum leaves out j = i. It runs over all features, the feature itself included.",
+        ),
+        (others.sum(1), "This is the interference, the sum over the *other* features. Put |W_i|^2 over the whole sum."),
+        (
+            squared.sqrt() / (unit.T @ W).square().sum(1).clamp_min(1e-8),
+            "The numerator is the length; it should be squared.",
+        ),
+        (squared / (unit.T @ W).abs().sum(1).clamp_min(1e-8), "The overlaps are summed without being squared."),
+        (squared, "This is |W_i|^2 alone: divide by how crowded the feature's direction is."),
+    ]
+    for values, message in known:
+        if is_close(result, values, 1e-4):
+            raise Mistake(message)
+    raise Mistake("These aren't the right numbers: |W_i|^2 over the sum, over all j, of (W_i/|W_i| . W_j)^2.")
+
+
+# ------------------------------------------------------------------------------------------------- 5.4 the SAE's loss
+
+
+def relu_sae_loss(x, W_enc, b_enc, W_dec, b_dec, l1):
+    """Squared error (summed over d_model) plus l1 times the sum of the latents, mean over the batch. -> scalar."""
+    latents = torch.relu((x - b_dec) @ W_enc + b_enc)
+    error = (x - (latents @ W_dec + b_dec)).square().sum(-1)
+    return (error + l1 * latents.sum(-1)).mean()
+
+
+def check_relu_sae_loss(function):
+    generator = _generator(54)
+    x = torch.randn(7, 4, generator=generator) + 0.5
+    W_enc, W_dec = torch.randn(4, 6, generator=generator), torch.randn(6, 4, generator=generator)
+    b_enc, b_dec, l1 = torch.randn(6, generator=generator) * 0.5, torch.randn(4, generator=generator), 0.7
+    given = (x, W_enc, b_enc, W_dec, b_dec, l1)
+    expected = relu_sae_loss(*given)
+    result = call(function, *given)
+    if isinstance(result, float):
+        raise Mistake("Your result is a float: the gradient is lost. Return a tensor, so that it can be trained.")
+    expect_type(result, torch.Tensor, "Return the loss as a tensor of shape ().")
+    if tuple(result.shape) == (7,):
+        raise Mistake("One loss for each row came back. Take the mean over the batch.")
+    expect_shape(result, (), "The loss is one number.")
+    expect_finite(result)
+    if is_close(result, expected, 1e-3):
+        _check_sae_gradient(function, given)
+        return
+    pre = (x - b_dec) @ W_enc + b_enc
+    z = pre.relu()
+    error = (x - (z @ W_dec + b_dec)).square()
+    z_raw = (x @ W_enc + b_enc).relu()
+    raw = (x - (z_raw @ W_dec + b_dec)).square().sum(-1)
+    one_sided = (x - z @ W_dec).square().sum(-1)
+    known = [
+        (raw + l1 * z_raw.sum(-1), "b_dec isn't taken off the input. The encoder sees x - b_dec."),
+        (one_sided + l1 * z.sum(-1), "b_dec isn't added to the reconstruction."),
+        (
+            error.mean(-1) + l1 * z.sum(-1),
+            "The squared error is averaged over d_model: sum it, then mean over the batch.",
+        ),
+        (error.sum(-1) + l1 * z.mean(-1), "The L1 is averaged over the latents. Sum them, then mean over the batch."),
+        (error.sum(-1), "The L1 term is missing: nothing makes the latents sparse."),
+        (error.sum(-1) + z.sum(-1), "The L1 term isn't weighted: multiply it by l1."),
+        (
+            error.sum(-1) + l1 * z.square().sum(-1),
+            "You squared the latents: that is L2, which makes them small, not few.",
+        ),
+        (
+            error.sum(-1) + l1 * (z > 0).sum(-1),
+            "You counted the latents that are on. A count has no gradient: sum the latents.",
+        ),
+        (
+            (x - (pre @ W_dec + b_dec)).square().sum(-1) + l1 * pre.abs().sum(-1),
+            "The ReLU is missing: latents can't be negative.",
+        ),
+        (error.sum(-1) - l1 * z.sum(-1), "The L1 term has the wrong sign: it is a price, so it is added."),
+    ]
+    for rows, message in known:
+        if is_close(result, rows.mean(), 1e-3):
+            raise Mistake(message)
+    if is_close(result, (error.sum(-1) + l1 * z.sum(-1)).sum(), 1e-3):
+        raise Mistake("You summed over the batch. Take the mean, or the batch size changes the learning rate.")
+    raise Mistake(
+        "That isn't the loss. Encode x - b_dec with a ReLU, decode, add b_dec; squared error plus l1 times latents."
+    )
+
+
+def _check_sae_gradient(function, given):
+    leaves = [value.clone().requires_grad_() if isinstance(value, torch.Tensor) else value for value in given]
+    loss = function(*leaves)
+    if not loss.requires_grad:
+        raise Mistake(
+            "No gradient flows through your loss. Stay with tensors: no .item(), .detach() or torch.no_grad()."
+        )
+    loss.backward()
+    for name, leaf in zip(("W_enc", "b_enc", "W_dec", "b_dec"), leaves[1:5]):
+        if leaf.grad is None:
+            raise Mistake(f"No gradient reaches {name}: it could not be trained.")
+
+
+# ------------------------------------------------------------------------------------------------- 5.5 the score
+
+
+def mean_max_cosine(found, true):
+    """Mean over true directions of the largest cosine with a found one. -> float."""
+    found = found / found.norm(dim=1, keepdim=True)
+    true = true / true.norm(dim=1, keepdim=True)
+    return (true @ found.T).amax(1).mean().item()
+
+
+def check_mean_max_cosine(function):
+    generator = _generator(55)
+    true = torch.randn(4, 6, generator=generator) * torch.tensor([[0.5], [1.0], [3.0], [2.0]])
+    found = torch.cat([true[:3] * torch.tensor([[2.0], [-1.0], [0.2]]), torch.randn(6, 6, generator=generator)])
+    found = found + 0.3 * torch.randn(9, 6, generator=generator)
+    result = _number(call(function, found, true), "the mean over the true features")
+    if is_close(result, mean_max_cosine(found, true), 1e-4):
+        return
+    f, t = found / found.norm(dim=1, keepdim=True), true / true.norm(dim=1, keepdim=True)
+    cosine = t @ f.T
+    known = [
+        (
+            cosine.amax(0).mean(),
+            "The best *true* feature for each found one: that asks if latents are pure. Go the other way.",
+        ),
+        (
+            cosine.abs().amax(1).mean(),
+            "You took the sign away. A latent that points the opposite way hasn't found the feature.",
+        ),
+        ((true @ found.T).amax(1).mean(), "These are dot products: make both sides length 1, or long rows win."),
+        ((true @ f.T).amax(1).mean(), "Only the found directions have length 1. Normalise the true ones too."),
+        ((t @ found.T).amax(1).mean(), "Only the true directions have length 1. Normalise the found ones too."),
+        (cosine.mean(), "This is the mean over all pairs. Take the best found direction for each true one first."),
+        (cosine.max(), "This is the single best pair. Take the best for each true feature, then the mean of those."),
+        (cosine.amax(1).sum(), "This is a sum over features. Take the mean."),
+        (cosine.amax(1).min(), "This is the worst-found feature. Take the mean over the true features."),
+    ]
+    for value, message in known:
+        if is_close(result, float(value), 1e-4):
+            raise Mistake(message)
+    raise Mistake(
+        "That isn't the score. Unit rows, a table of cosines (true, found), the largest in each row, their mean."
+    )
+
+
+# ------------------------------------------------------------------------------------------------- 5.6 shrinkage
+
+
+def size_line(true, latent):
+    """Slope and intercept of the least-squares line from true to latent size, where both are on. -> two floats."""
+    on = (true > 0) & (latent > 0)
+    a, z = true[on], latent[on]
+    slope = ((a - a.mean()) * (z - z.mean())).sum() / (a - a.mean()).square().sum()
+    return slope.item(), (z.mean() - slope * a.mean()).item()
+
+
+def check_size_line(function):
+    generator = _generator(56)
+    true = (0.5 + torch.rand(60, generator=generator)) * (torch.rand(60, generator=generator) < 0.6)
+    latent = (0.8 * true - 0.2 + 0.1 * torch.randn(60, generator=generator)).relu() * (
+        torch.rand(60, generator=generator) < 0.85
+    )
+    latent[true == 0] = 0.3 * (torch.rand(int((true == 0).sum()), generator=generator) < 0.3)
+    result = call(function, true, latent)
+    if isinstance(result, torch.Tensor) and result.numel() == 2:
+        result = result.flatten().tolist()
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Mistake("Return two numbers: the slope and the intercept.")
+    slope, intercept = (_number(value, "a slope or an intercept") for value in result)
+    wanted = size_line(true, latent)
+
+    def is_line(other):
+        return is_close([slope, intercept], [float(v) for v in other], 1e-3)
+
+    if is_line(wanted):
+        return
+    if is_line(wanted[::-1]):
+        raise Mistake("Right numbers, other order: return the slope first, then the intercept.")
+    on = (true > 0) & (latent > 0)
+    if is_line(size_line(latent, true)):
+        raise Mistake(
+            "The axes are swapped: this line predicts the true size from the latent. Fit latent against true."
+        )
+    for rows, message in (
+        (torch.ones_like(on), "All rows were used. Where a feature or its latent is off there is no size to compare."),
+        (
+            true > 0,
+            "Rows where the latent is off were used: that is a missed feature, not a shrunken one. Leave them out.",
+        ),
+        (
+            latent > 0,
+            "Rows where the feature is off were used: there the latent has nothing to measure. Leave them out.",
+        ),
+    ):
+        a, z = true[rows], latent[rows]
+        m = ((a - a.mean()) * (z - z.mean())).sum() / (a - a.mean()).square().sum()
+        if is_line((m, z.mean() - m * a.mean())):
+            raise Mistake(message)
+    a, z = true[on], latent[on]
+    if is_close(slope, float((a * z).sum() / a.square().sum()), 1e-3):
+        raise Mistake(
+            "This line is forced through the origin. Shrinkage by a constant shows only in an intercept: fit one."
+        )
+    if is_close(slope, float((z / a).mean()), 1e-3) or is_close(slope, float(z.mean() / a.mean()), 1e-3):
+        raise Mistake(
+            "This is a mean ratio, not a slope. Centre both sizes, then covariance over the variance of the true one."
+        )
+    if is_close(slope, float(torch.corrcoef(torch.stack([a, z]))[0, 1]), 1e-3):
+        raise Mistake(
+            "This is the correlation: it has lost the units. Divide the covariance by the variance of `true`."
+        )
+    if is_close(slope, wanted[0], 1e-3):
+        raise Mistake("The slope is right, the intercept isn't: mean latent minus slope times mean true size.")
+    raise Mistake("That isn't the least-squares line. Keep rows where both are on; covariance over variance of `true`.")
+
+
+# ------------------------------------------------------------------------------------------------- 5.7 auxiliary loss
+
+
+def auxiliary_loss(x, reconstruction, pre, W_dec, dead, k):
+    """Squared error of explaining the (fixed) error by the k largest dead latents. -> scalar tensor."""
+    error = (x - reconstruction).detach()
+    values, columns = pre[:, dead].topk(k, dim=-1)
+    latents = torch.zeros_like(pre[:, dead]).scatter(-1, columns, values.relu())
+    return (error - latents @ W_dec[dead]).square().sum(-1).mean()
+
+
+def _dead_case():
+    generator = _generator(57)
+    x, reconstruction = torch.randn(5, 4, generator=generator), torch.randn(5, 4, generator=generator)
+    pre = torch.randn(5, 9, generator=generator) + 0.3
+    pre[0] -= 2.5  # a row in which the largest dead latents are negative
+    W_dec = torch.randn(9, 4, generator=generator)
+    dead = torch.tensor([0, 1, 0, 1, 1, 0, 0, 1, 0]).bool()
+    pre[:, 0] += 1.0  # a lively one, though not always among the largest
+    return x, reconstruction, pre, W_dec, dead, 2
+
+
+def check_auxiliary_loss(function):
+    given = x, reconstruction, pre, W_dec, dead, k = _dead_case()
+    expected = auxiliary_loss(*given)
+    result = call(function, *given)
+    if isinstance(result, float):
+        raise Mistake("Your result is a float: the gradient is lost. Return a tensor, so that it can be trained.")
+    expect_type(result, torch.Tensor, "Return the loss as a tensor of shape ().")
+    if tuple(result.shape) == (5,):
+        raise Mistake("One loss for each row came back. Take the mean over the batch.")
+    expect_shape(result, (), "The loss is one number.")
+    expect_finite(result)
+    if is_close(result, expected, 1e-3):
+        _check_auxiliary_gradient(function, given)
+        return
+
+    def near_miss(mask, k=k, target=None, relu=True, keep_all=False):
+        chosen = pre[:, mask]
+        values, columns = chosen.topk(min(k, chosen.shape[1]), dim=-1)
+        latents = torch.zeros_like(chosen).scatter(-1, columns, values.relu() if relu else values)
+        latents = chosen.relu() if keep_all else latents
+        target = x - reconstruction if target is None else target
+        return (target - latents @ W_dec[mask]).square().sum(-1)
+
+    everyone = torch.ones_like(dead)
+    masked = torch.zeros_like(pre).scatter(-1, pre.topk(k, dim=-1).indices, pre.topk(k, dim=-1).values.relu()) * dead
+    known = [
+        (
+            near_miss(dead, relu=False),
+            "A negative pre-activation got in. Put a ReLU on what you keep: a latent is never below 0.",
+        ),
+        (near_miss(dead, keep_all=True), "All dead latents were used. Only the k largest of each row may help."),
+        (near_miss(everyone), "Living latents joined in. Pick among the dead ones only: `pre[:, dead]`."),
+        (near_miss(~dead), "You used the living latents: `dead` is True where a latent is dead."),
+        (
+            near_miss(dead, target=x),
+            "They were asked to rebuild x. Ask them for what is left over: x - reconstruction.",
+        ),
+        (
+            near_miss(dead, target=reconstruction - x),
+            "The error has the wrong sign: what is left over is x - reconstruction.",
+        ),
+        (
+            (x - reconstruction - masked @ W_dec).square().sum(-1),
+            "You took the k largest of *all* latents and then kept the dead ones among them, which are hardly ever "
+            "there. Pick among the dead only.",
+        ),
+        (
+            (x - reconstruction).square().sum(-1),
+            "The dead latents explain nothing: this is the plain reconstruction error.",
+        ),
+    ]
+    for rows, message in known:
+        if is_close(result, rows.mean(), 1e-3):
+            raise Mistake(message)
+    if is_close(result, near_miss(dead).sum(), 1e-3) or is_close(result, near_miss(dead).mean() / 4, 1e-3):
+        raise Mistake("Sum over d_model and take the mean over the batch: the size of the loss is off by a constant.")
+    raise Mistake(
+        "That isn't the loss. The k largest dead pre-activations, ReLU, decode, compare with x - reconstruction."
+    )
+
+
+def _check_auxiliary_gradient(function, given):
+    x, reconstruction, pre, W_dec, dead, k = given
+    leaves = [value.clone().requires_grad_() for value in (reconstruction, pre, W_dec)]
+    loss = function(x, leaves[0], leaves[1], leaves[2], dead, k)
+    if not loss.requires_grad:
+        raise Mistake("No gradient reaches the dead latents: only the error is to be detached, not the loss.")
+    loss.backward()
+    if leaves[1].grad is None or not leaves[1].grad[:, dead].any():
+        raise Mistake("No gradient reaches the dead latents: only the error is to be detached, not the latents.")
+    if leaves[0].grad is not None and leaves[0].grad.any():
+        raise Mistake(
+            "The number is right, but the gradient also changes the living latents: they could make the error easier "
+            "for the dead. Treat the error as fixed: `.detach()`."
+        )
+
+
+# ------------------------------------------------------------------------------------------------- 5.8 BatchTopK
+
+
+def batch_topk(pre, k):
+    """Keep the batch * k largest pre-activations of the whole batch, if positive; 0 elsewhere. -> (batch, d_sae)."""
+    flat = pre.flatten()
+    values, places = flat.topk(k * len(pre))
+    return torch.zeros_like(flat).scatter(0, places, values.relu()).view_as(pre)
+
+
+def check_batch_topk(function):
+    pre = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0], [0.5, 0.4, 0.3, 0.2, 0.1], [-1.0, 6.0, 0.9, 2.5, -9.0]])
+    k = 2
+    expected = batch_topk(pre, k)
+    result = call(function, pre, k)
+    expect_type(result, torch.Tensor, "Return the latents.")
+    expect_shape(result, (3, 5), "The latents have the shape of the pre-activations.")
+    if result.dtype == torch.bool or is_close(result, (expected > 0).float()):
+        raise Mistake("This says which latents are on. Return their values, with 0 where they are off.")
+    expect_finite(result)
+    if not is_close(result, expected):
+        rows = torch.zeros_like(pre).scatter(-1, pre.topk(k, dim=-1).indices, pre.topk(k, dim=-1).values.relu())
+        only_k = pre * (pre >= pre.flatten().topk(k).values[-1])
+        size = pre * (pre.abs() >= pre.abs().flatten().topk(k * 3).values[-1])
+        columns = pre.T.topk(k, dim=-1)
+        columns = torch.zeros_like(pre.T).scatter(-1, columns.indices, columns.values.relu()).T
+        known = [
+            (rows, "Each row kept its own k: that is TopK. BatchTopK lets the rows compete for batch * k places."),
+            (
+                only_k,
+                "Only k latents were kept in the whole batch. There are k places *per row on average*: batch * k.",
+            ),
+            (size, "You picked by absolute size. A strongly negative pre-activation says the feature is absent."),
+            (columns, "Each latent kept its k best rows. All of the batch competes together."),
+            (pre.relu(), "Nothing was cut: this is a plain ReLU. Keep the batch * k largest."),
+        ]
+        for values, message in known:
+            if is_close(result, values):
+                raise Mistake(message)
+        raise Mistake(
+            "These aren't the right latents. Flatten, keep the batch * k largest values, put them back, ReLU."
+        )
+    scarce = torch.tensor([[3.0, -1.0, -2.0], [-4.0, -0.5, 2.0]])
+    few = call(function, scarce, 2)
+    if bool((few < 0).any()):
+        raise Mistake(
+            "When too few are positive, negative ones were kept. Latents are never below 0: a ReLU on the values."
+        )
+    if not is_close(few, batch_topk(scarce, 2)):
+        raise Mistake("When fewer than batch * k are positive, all of those stay, and the rest is 0.")
+
+
+# ------------------------------------------------------------------------------------------------- 5.9 absorption
+
+
+def absorption_rate(features, latents, W_dec, parent_direction, parent, child):
+    """Share of activations with parent and child on in which the latent that looks like the parent is off. -> float."""
+    looks_like_parent = (W_dec @ parent_direction / W_dec.norm(dim=1)).argmax()
+    both = (features[:, parent] > 0) & (features[:, child] > 0)
+    return (latents[both, looks_like_parent] == 0).float().mean().item()
+
+
+def _absorbed_case():
+    """Latent 3 looks like the parent (feature 1), and stops firing on some of the child's (feature 2) activations."""
+    generator = _generator(59)
+    features = torch.zeros(40, 3)
+    features[:20, 1] = 1.0
+    features[:10, 2] = 1.0
+    features[30:, 0] = 1.0
+    features[36:, 2] = 0.5  # the child without its parent: no case of absorption
+    directions = torch.eye(3, 6)
+    W_dec = torch.stack(
+        [
+            3 * directions[0],
+            directions[2],
+            -directions[1],
+            0.5 * directions[1] + 0.05,
+            2 * (directions[1] + directions[2]),
+        ]
+    )
+    latents = torch.rand(40, 5, generator=generator) * (torch.rand(40, 5, generator=generator) < 0.3)
+    latents[:, 3] = 0.0
+    latents[7:18, 3] = 0.8
+    latents[36:, 3] = 0.1
+    latents[:, 4] = features[:, 2]
+    return features, latents, W_dec, directions[1], 1, 2
+
+
+def check_absorption_rate(function):
+    given = features, latents, W_dec, direction, parent, child = _absorbed_case()
+    result = _number(call(function, *given), "a share between 0 and 1")
+    if is_close(result, absorption_rate(*given), 1e-4):
+        moved = (features, latents, W_dec, direction, parent, 0)
+        with_other = features.clone()
+        with_other[12:20, 0] = 1.0
+        again = _number(call(function, with_other, *moved[1:]), "a share between 0 and 1")
+        if not is_close(again, absorption_rate(with_other, *moved[1:]), 1e-4):
+            raise Mistake(
+                "It is right for one child and wrong for another: use the `parent` and `child` you are given."
+            )
+        return
+    off = latents[:, 3] == 0
+    on_parent, on_child = features[:, parent] > 0, features[:, child] > 0
+    both, alone = on_parent & on_child, on_parent & ~on_child
+    dot = int((W_dec @ direction).argmax())
+    absolute = int((W_dec @ direction / W_dec.norm(dim=1)).abs().argmax())
+    known = [
+        (
+            1 - off[both].float().mean(),
+            "This is the share in which the parent's latent is *on*. Absorption is when it is off.",
+        ),
+        (
+            off[alone].float().mean(),
+            "You looked where the parent is on *without* the child. Absorption is a hole where both are on.",
+        ),
+        (off[on_child].float().mean(), "Rows with the child but without the parent were counted. Both must be on."),
+        (
+            off[on_parent].float().mean(),
+            "All activations with the parent were counted. Keep those in which the child is on too.",
+        ),
+        (off.float().mean(), "All rows were counted. Keep those in which parent and child are both on."),
+        (off[both].float().sum(), "This is a count. Divide by how often both are on."),
+        (
+            (latents[both, dot] == 0).float().mean(),
+            "The latent was picked by dot product, so a long row won. Compare cosines: divide by the rows' lengths.",
+        ),
+        (
+            (latents[both, absolute] == 0).float().mean(),
+            "A latent that points *against* the parent was picked: don't take the absolute value.",
+        ),
+        (
+            (latents[both][:, parent] == 0).float().mean(),
+            "Latent number `parent` was used. An SAE's latents come in any order: find the one whose row is most "
+            "like the parent.",
+        ),
+    ]
+    for value, message in known:
+        if is_close(result, float(value), 1e-4):
+            raise Mistake(message)
+    raise Mistake(
+        "That isn't the share. Find the row of W_dec most like the parent; keep rows where both are on; how often "
+        "is it off?"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- 5.10 firing table
+
+
+def firing_table(latents, groups, n_groups):
+    """Share of each group's activations in which each latent is on. -> (n_groups, d_sae)."""
+    return torch.stack([(latents[groups == group] > 0).float().mean(0) for group in range(n_groups)])
+
+
+def check_firing_table(function):
+    generator = _generator(510)
+    latents = 3 * torch.rand(30, 4, generator=generator) * (torch.rand(30, 4, generator=generator) < 0.6)
+    groups = torch.tensor([0] * 16 + [1] * 5 + [2] * 9)[torch.randperm(30, generator=generator)]
+    latents[groups == 1, 2] = 0.0
+    expected = firing_table(latents, groups, 3)
+    result = call(function, latents, groups, 3)
+    expect_type(result, torch.Tensor, "Return a table, one row a group.")
+    if tuple(result.shape) == (4, 3):
+        raise Mistake("The table is turned round: one *row* a group, one column a latent.")
+    expect_shape(result, (3, 4), "One row for each group, one column for each latent.")
+    if bool(torch.isnan(result).any()):
+        raise Mistake("The table holds NaN: some group has no activations, or you divided by a count of 0.")
+    expect_finite(result)
+    if is_close(result, expected):
+        return
+    on = (latents > 0).float()
+    counts = torch.stack([on[groups == g].sum(0) for g in range(3)])
+    known = [
+        (
+            torch.stack([latents[groups == g].mean(0) for g in range(3)]),
+            "These are mean sizes. Ask only *whether* a latent is on: `latents > 0`.",
+        ),
+        (counts, "These are counts. Divide each row by the size of its group."),
+        (counts / len(latents), "You divided by all activations. Divide by the size of the group."),
+        (
+            counts / counts.sum(0, keepdim=True),
+            "Each column adds up to 1: that says where a latent's firings fall. Divide by the size of the *group*.",
+        ),
+        (1 - expected, "This is the share in which each latent is off."),
+        (torch.stack([on[groups != g].mean(0) for g in range(3)]), "Each row is of everything *but* its group."),
+    ]
+    for values, message in known:
+        if is_close(result, values):
+            raise Mistake(message)
+    raise Mistake(
+        "These aren't the right shares. For each group: its rows, which latents are on, the mean over those rows."
+    )
+
+
+EXERCISES = [
+    Exercise("5.1", "Five things in two numbers", toy_output, check_toy_output),
+    Exercise("5.2", "Grow one", train_toy, check_train_toy),
+    Exercise("5.3", "How much of a dimension", dimensionality, check_dimensionality),
+    Exercise("5.4", "The loss, by hand", relu_sae_loss, check_relu_sae_loss),
+    Exercise("5.5", "Was it found?", mean_max_cosine, check_mean_max_cosine),
+    Exercise("5.6", "Too small by how much?", size_line, check_size_line),
+    Exercise("5.7", "Waking the dead", auxiliary_loss, check_auxiliary_loss),
+    Exercise("5.8", "Rows that share a budget", batch_topk, check_batch_topk),
+    Exercise("5.9", "A latent with a hole", absorption_rate, check_absorption_rate),
+    Exercise("5.10", "Split or absorbed?", firing_table, check_firing_table),
+]
+
+QUIZ = [
+    Question(
+        "Five equally important features share two hidden dimensions. Which change makes the model represent all five?",
+        [
+            Option(
+                "Make them rarer.",
+                True,
+                "Yes. Interference costs only when two are on together; rare features seldom are.",
+            ),
+            Option(
+                "Train for longer.", False, "A dense model that keeps two or three features is already at its best."
+            ),
+            Option(
+                "Take the ReLU away.",
+                False,
+                "The ReLU is what cuts small interference to zero. A linear model keeps the top two directions.",
+            ),
+        ],
+    ),
+    Question(
+        "Your SAE's decoder has a mean max cosine of 0.47 with the true features. Before you are pleased or sorry, "
+        "you want:",
+        [
+            Option(
+                "the same score for random directions and for PCA, at the same size.",
+                True,
+                "Yes. In few dimensions a random dictionary is already far from zero, and a longer one is farther.",
+            ),
+            Option(
+                "a bigger dictionary: the score will rise.",
+                False,
+                "It will, for random directions as well. That isn't finding.",
+            ),
+            Option(
+                "nothing: 0 is chance, so 0.47 is good.",
+                False,
+                "The best of many random cosines isn't 0. Measure chance.",
+            ),
+        ],
+    ),
+    Question(
+        "In this lesson's world an L1 SAE fires on a feature of true size 1. Its latent reads about 0.7. Why?",
+        [
+            Option(
+                "Each unit of latent costs l1, so the best latent stops short of the true size.",
+                True,
+                "Yes: the error it leaves is cheaper than the price of the last bit.",
+            ),
+            Option(
+                "The decoder's rows aren't length 1.",
+                False,
+                "They are, after each step; otherwise L1 could be cheated.",
+            ),
+            Option(
+                "The direction is wrong by that much.",
+                False,
+                "Its cosine with the truth is above 0.9. The direction is fine.",
+            ),
+        ],
+    ),
+    Question(
+        "A dictionary of 256 latents is trained on a world of 64 features; most of its latents end up dead. You "
+        "conclude:",
+        [
+            Option(
+                "It depends: if all 64 were found, there was nothing left for them to do.",
+                True,
+                "Yes. Dead latents are a fault when features are still missing. Here you can check; in a model you "
+                "can't.",
+            ),
+            Option("Training failed.", False, "Look at the features found, not at the latents left over."),
+            Option(
+                "The auxiliary loss would make all of them useful.", False, "It can't find features that aren't there."
+            ),
+        ],
+    ),
+    Question(
+        "On the frontier, SAE A explains more variance than SAE B at the same L0. Which of these follows?",
+        [
+            Option("A reconstructs better with as many latents.", True, "Yes, and only that."),
+            Option(
+                "A's latents are nearer to the true features.",
+                False,
+                "Compare the two panels: the order by variance explained isn't the order by features found.",
+            ),
+            Option("A has less absorption.", False, "Absorption saves latents. It can improve this very number."),
+        ],
+    ),
+    Question(
+        "A latent labelled 'starts with S' is off on the word 'short'. Its decoder row is a perfect match. Which "
+        "test tells absorption from a threshold that is too high?",
+        [
+            Option(
+                "See whether the misses gather where another, more special latent is on and carries the parent's "
+                "direction.",
+                True,
+                "Yes. Misses at random, or on weak cases, are not absorption. That is the control in 5.9.",
+            ),
+            Option(
+                "Look at the examples on which the latent fires most.",
+                False,
+                "They are all right. The hole is where it doesn't fire.",
+            ),
+            Option("Measure its precision.", False, "Absorption leaves precision perfect and takes recall."),
+        ],
+    ),
+    Question(
+        "Matryoshka's first group holds 8 latents, and absorption is rare. What did this lesson measure that goes "
+        "with it?",
+        [
+            Option(
+                "A little variance explained is given up, and it helps only when the budget isn't too tight.",
+                True,
+                "Yes: both are in the table, over five seeds.",
+            ),
+            Option(
+                "It is better everywhere.",
+                False,
+                "At a budget below the true number of features it helped little or not at all.",
+            ),
+            Option(
+                "Absorption is solved.",
+                False,
+                "It fell, not to zero, in a world whose hierarchy we built to suit the groups.",
+            ),
+        ],
+    ),
+]

@@ -1,0 +1,408 @@
+"""Superposition where the truth is known: toy models, synthetic activations, and scores against the true features.
+
+A network with fewer dimensions than things to say can give each thing a direction of its own, leave some out, or let
+directions overlap. The toy model of Elhage et al. 2022 (arXiv 2209.10652) shows when it does which:
+
+    x' = relu(x W^T W + b)      x: n_features sparse numbers, W: (n_hidden, n_features), so W x is the bottleneck
+
+Here W always has one column a feature; `directions` always has one row a feature, as a decoder does.
+
+toy models    sparse_features, train_toys, strategy_losses
+geometry      feature_norms, interference, dimensionality
+known truth   random_directions, World, superposed, hierarchy
+scores        max_cosine, mean_max_cosine, principal_directions, variance_explained, over_seeds
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+
+from utils.statistics import Interval
+
+__all__ = [
+    "Sample",
+    "Toys",
+    "World",
+    "dimensionality",
+    "feature_norms",
+    "hierarchy",
+    "interference",
+    "max_cosine",
+    "mean_max_cosine",
+    "over_seeds",
+    "principal_directions",
+    "random_directions",
+    "sparse_features",
+    "strategy_losses",
+    "superposed",
+    "train_toys",
+    "variance_explained",
+]
+
+_SMALL = 1e-8
+# Directions are drawn from a stream of their own. A dictionary that starts from `torch.randn` with the same seed as its
+# world would otherwise start at the true features, and seem to find them all.
+_STREAM = 0x5EED_0000
+_DRAWN_AT_ONCE = 50  # batches
+# How many standard errors a 95 % interval reaches from the mean of so many values (Student's t, 97.5 % quantile).
+_STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+
+
+# ------------------------------------------------------------------------------------------------------- toy models
+
+
+class Toys(NamedTuple):
+    """Trained toy models: W (models, n_hidden, n_features), b (models, n_features), loss (models,) of the last step."""
+
+    W: Float[torch.Tensor, "models n_hidden n_features"]
+    b: Float[torch.Tensor, "models n_features"]
+    loss: Float[torch.Tensor, "models"]
+
+
+def sparse_features(
+    n: int, density: Float[torch.Tensor, "models"] | float, n_features: int, generator: torch.Generator
+) -> Float[torch.Tensor, "*models n n_features"]:
+    """Draw features that are on with probability `density`, and then uniform between 0 and 1.
+
+    density: a probability, or a tensor of one for each model. Returns (n, n_features), or (models, n, n_features).
+    Raises ValueError for a density outside (0, 1] or sizes below 1. Source: Elhage et al. 2022, section 2.
+    """
+    _whole("n", n)
+    _whole("n_features", n_features)
+    p = torch.as_tensor(density, dtype=torch.float32)
+    if p.ndim > 1 or not bool(((p > 0) & (p <= 1)).all()):
+        raise ValueError(f"density must lie in (0, 1], one number or one a model, got {density}")
+    shape = (*p.shape, n, n_features)
+    values = torch.rand(shape, generator=generator)
+    return values * (torch.rand(shape, generator=generator) < p[..., None, None])
+
+
+def train_toys(
+    density: Float[torch.Tensor, "models"],
+    importance: Float[torch.Tensor, "models n_features"],
+    n_hidden: int,
+    *,
+    steps: int = 1000,
+    batch: int = 256,
+    learning_rate: float = 0.01,
+    seed: int = 0,
+) -> Toys:
+    """Train many independent toy models at once, each with its own sparsity and importances.
+
+    density: (models,) how often a feature is on. importance: (models, n_features) weight of each feature's squared
+    error. The models share nothing: their losses are added, so each gets its own gradient, and Adam works number by
+    number. The learning rate falls to zero along a half cosine.
+    Raises ValueError for shapes that don't fit, densities outside (0, 1], negative importances or sizes below 1.
+    Source: Elhage et al. 2022, arXiv 2209.10652.
+    """
+    density, importance = torch.as_tensor(density), torch.as_tensor(importance)
+    if density.ndim != 1 or importance.ndim != 2 or len(density) != len(importance):
+        raise ValueError(
+            "density must have shape (models,) and importance (models, n_features), "
+            f"got {tuple(density.shape)} and {tuple(importance.shape)}"
+        )
+    if not bool((importance >= 0).all()):
+        raise ValueError("importance must be zero or more everywhere")
+    for name, value in (("n_hidden", n_hidden), ("steps", steps), ("batch", batch)):
+        _whole(name, value)
+    models, n_features = importance.shape
+    generator = torch.Generator().manual_seed(seed)
+    W = torch.randn(models, n_hidden, n_features, generator=generator) / math.sqrt(n_hidden) * 0.8
+    W, b = W.requires_grad_(), torch.zeros(models, n_features, requires_grad=True)
+    optimiser = torch.optim.Adam([W, b], lr=learning_rate, fused=True)
+    loss = torch.zeros(models)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        x = sparse_features(batch, density, n_features, generator)
+        output = torch.relu(torch.baddbmm(b[:, None], x @ W.mT, W))
+        loss = ((x - output).square() * importance[:, None]).sum(-1).mean(-1)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        optimiser.step()
+    return Toys(W.detach(), b.detach(), loss.detach())
+
+
+def strategy_losses(density: Any, importance: Any) -> Float[torch.Tensor, "*grid strategies"]:
+    """What three ways of fitting two features into one dimension cost, by integration instead of training.
+
+    density: probability that a feature is on. importance: of the second feature; the first has 1. Both broadcast.
+    Returns (..., 3): keep the first alone, keep the second alone, share the line with opposite signs. The feature
+    left out is guessed at its mean (its bias); sharing has no bias and errs only when both are on.
+    Raises ValueError for a density outside (0, 1]. After Elhage et al. 2022, the phase change for n = 2, m = 1.
+    """
+    p, second = torch.broadcast_tensors(torch.as_tensor(density).float(), torch.as_tensor(importance).float())
+    if not bool(((p > 0) & (p <= 1)).all()):
+        raise ValueError(f"density must lie in (0, 1], got {density}")
+    left_out = p / 3 - (p / 2).square()  # the variance of a feature: mean square less squared mean
+    shared = p.square() * (1 + second) / 6  # both on: each is wrong by the smaller of the two
+    return torch.stack([second * left_out, left_out, shared], -1)
+
+
+# ---------------------------------------------------------------------------------------------------------- geometry
+
+
+def feature_norms(W: Float[torch.Tensor, "*models n_hidden n_features"]) -> Float[torch.Tensor, "*models n_features"]:
+    """Length of each feature's column: near 1 if it is represented, near 0 if not. W: (..., n_hidden, n_features)."""
+    return _columns(W).norm(dim=-2)
+
+
+def interference(W: Float[torch.Tensor, "*models n_hidden n_features"]) -> Float[torch.Tensor, "*models n_features"]:
+    """How much of a feature's direction the other features lie on: the sum over j != i of (W_i/|W_i| . W_j)^2.
+
+    0: it has its direction to itself. 1 or more: as much of others as of itself. W: (..., n_hidden, n_features).
+    Source: Elhage et al. 2022, the colour of their phase diagrams.
+    """
+    W = _columns(W)
+    overlap = (W / W.norm(dim=-2, keepdim=True).clamp_min(_SMALL)).mT @ W
+    return overlap.square().sum(-1) - overlap.diagonal(dim1=-2, dim2=-1).square()
+
+
+def dimensionality(W: Float[torch.Tensor, "*models n_hidden n_features"]) -> Float[torch.Tensor, "*models n_features"]:
+    """The share of a dimension each feature has: |W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2.
+
+    1: a dimension to itself; 1/2: an antipodal pair; 2/5: a pentagon; 0: not represented.
+    W: (..., n_hidden, n_features). Returns (..., n_features). Source: Elhage et al. 2022.
+    """
+    squared = feature_norms(W).square()
+    return squared / (squared + interference(W)).clamp_min(_SMALL)
+
+
+# -------------------------------------------------------------------------------------------------------- known truth
+
+
+class Sample(NamedTuple):
+    """Synthetic activations and what they were made of.
+
+    x: (n, d_model) activations; features: (n, n_features) the true magnitudes, 0 where a feature is off.
+    """
+
+    x: Float[torch.Tensor, "n d_model"]
+    features: Float[torch.Tensor, "n n_features"]
+
+
+@dataclass(frozen=True)
+class World:
+    """A source of activations whose features are known.
+
+    directions: (n_features, d_model), rows of length 1. probability: (n_features,) how often each feature is on, given
+    its parent if it has one. parent: for each feature the index of the feature it implies, or -1; a parent comes
+    before its children. exclusive: whether children of one parent are never on together. low, high: magnitudes are
+    uniform between them.
+    Raises ValueError for shapes that don't fit, probabilities outside [0, 1], a parent that comes after its child,
+    exclusive children whose probabilities add up to more than 1, or magnitudes that aren't positive.
+    """
+
+    directions: Float[torch.Tensor, "n_features d_model"]
+    probability: Float[torch.Tensor, "n_features"]
+    parent: tuple[int, ...] = ()
+    exclusive: bool = False
+    low: float = 1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        n = len(self.directions)
+        if self.directions.ndim != 2 or tuple(self.probability.shape) != (n,):
+            raise ValueError(
+                "directions must have shape (n_features, d_model) and probability (n_features,), "
+                f"got {tuple(self.directions.shape)} and {tuple(self.probability.shape)}"
+            )
+        if not bool(((self.probability >= 0) & (self.probability <= 1)).all()):
+            raise ValueError("probability must lie in [0, 1] for every feature")
+        if not 0 < self.low <= self.high:
+            raise ValueError(f"magnitudes need 0 < low <= high, got {self.low} and {self.high}")
+        if self.parent and len(self.parent) != n:
+            raise ValueError(f"parent must name one feature (or -1) for each of {n} features, got {len(self.parent)}")
+        for child, parent in enumerate(self.parent):
+            if not -1 <= parent < child:
+                raise ValueError(f"parent of feature {child} must be -1 or an earlier feature, got {parent}")
+        if self.exclusive:
+            for parent in set(self.parent) - {-1}:
+                total = float(self.probability[list(self.children(parent))].sum())
+                if total > 1 + 1e-6:
+                    raise ValueError(
+                        f"exclusive children of feature {parent} have probabilities that add up to {total}"
+                    )
+
+    @property
+    def n_features(self) -> int:
+        return len(self.directions)
+
+    @property
+    def d_model(self) -> int:
+        return self.directions.shape[1]
+
+    def children(self, parent: int) -> tuple[int, ...]:
+        """The features that imply this one."""
+        return tuple(child for child, p in enumerate(self.parent) if p == parent)
+
+    def sample(self, n: int, generator: torch.Generator) -> Sample:
+        """Draw n activations. Raises ValueError for n below 1."""
+        _whole("n", n)
+        on = self._on(n, generator)
+        size = self.low + (self.high - self.low) * torch.rand(on.shape, generator=generator)
+        features = size * on
+        return Sample(features @ self.directions, features)
+
+    def batches(self, batch: int, seed: int) -> Iterator[Float[torch.Tensor, "batch d_model"]]:
+        """Endless batches (batch, d_model) of fresh activations, the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        while True:  # many batches are drawn at once: a draw costs more than its numbers
+            yield from self.sample(_DRAWN_AT_ONCE * batch, generator).x.split(batch)
+
+    def _on(self, n: int, generator: torch.Generator) -> Bool[torch.Tensor, "n n_features"]:
+        draws = torch.rand(n, self.n_features, generator=generator)
+        on = draws < self.probability
+        if self.exclusive:
+            # One draw decides among the children of a parent: each owns a stretch of the line from 0 to 1.
+            for parent in sorted(set(self.parent) - {-1}):
+                family = list(self.children(parent))
+                ends = self.probability[family].cumsum(0)
+                shared = draws[:, family[:1]]
+                on[:, family] = (shared < ends) & (shared >= ends - self.probability[family])
+        for child, parent in enumerate(self.parent):
+            if parent >= 0:
+                on[:, child] &= on[:, parent]
+        return on
+
+
+def random_directions(
+    n: int, d_model: int, seed: int = 0, orthogonal: bool = False
+) -> Float[torch.Tensor, "n d_model"]:
+    """n random directions of length 1. orthogonal: at right angles to each other (needs n <= d_model).
+
+    Raises ValueError for sizes below 1, or more orthogonal directions than dimensions.
+    """
+    _whole("n", n)
+    _whole("d_model", d_model)
+    generator = torch.Generator().manual_seed(_STREAM + seed)
+    if not orthogonal:
+        directions = torch.randn(n, d_model, generator=generator)
+        return directions / directions.norm(dim=1, keepdim=True)
+    if n > d_model:
+        raise ValueError(f"{d_model} dimensions have room for {d_model} orthogonal directions, not n = {n}")
+    return torch.linalg.qr(torch.randn(d_model, n, generator=generator)).Q.T.contiguous()
+
+
+def superposed(
+    n_features: int = 64, d_model: int = 24, mean_on: float = 2.0, *, low: float = 0.5, high: float = 1.5, seed: int = 0
+) -> World:
+    """More features than dimensions, in random directions, some common and some rare.
+
+    mean_on: how many features are on in an activation, on average. Frequencies fall as 1 / sqrt(rank): the commonest of
+    64 is on 8 times as often as the rarest. Raises ValueError when that asks for a probability above 1.
+    """
+    frequency = torch.arange(1, n_features + 1).float().rsqrt()
+    probability = frequency * mean_on / frequency.sum()
+    return World(random_directions(n_features, d_model, seed), probability, low=low, high=high)
+
+
+def hierarchy(
+    d_model: int = 50,
+    probability: Sequence[float] = (0.25, 0.2, 0.25, 0.25),
+    parent: Sequence[int] = (-1, 0, -1, -1),
+    *,
+    exclusive: bool = False,
+    low: float = 1.0,
+    high: float = 1.0,
+    seed: int = 0,
+) -> World:
+    """Orthogonal features of which some imply others. By default four in 50 dimensions: feature 1 implies feature 0.
+
+    probability: of each feature, given its parent. Raises ValueError as `World` does.
+    After Chanin et al. 2024, arXiv 2409.14507, section on toy models.
+    """
+    directions = random_directions(len(probability), d_model, seed, orthogonal=True)
+    return World(directions, torch.tensor(probability), tuple(parent), exclusive, low, high)
+
+
+# ------------------------------------------------------------------------------------------------------------- scores
+
+
+def max_cosine(
+    found: Float[torch.Tensor, "d_sae d_model"], true: Float[torch.Tensor, "n_features d_model"]
+) -> Float[torch.Tensor, "n_features"]:
+    """For each true direction, the cosine with the found direction most like it: (n_features,).
+
+    Raises ValueError for shapes that don't fit or a direction of length 0 among the true ones.
+    """
+    if found.ndim != 2 or true.ndim != 2 or found.shape[1] != true.shape[1]:
+        raise ValueError(
+            "found must have shape (d_sae, d_model) and true (n_features, d_model) with one d_model, "
+            f"got {tuple(found.shape)} and {tuple(true.shape)}"
+        )
+    if bool((true.norm(dim=1) < _SMALL).any()):
+        raise ValueError("true holds a direction of length 0")
+    found = found / found.norm(dim=1, keepdim=True).clamp_min(_SMALL)
+    true = true / true.norm(dim=1, keepdim=True)
+    return (true @ found.T).amax(1)
+
+
+def mean_max_cosine(
+    found: Float[torch.Tensor, "d_sae d_model"], true: Float[torch.Tensor, "n_features d_model"]
+) -> float:
+    """The mean over true features of the best cosine among the found ones: 1 if each was found. Raises as above.
+
+    Source: Sharkey, Braun & Millidge 2022 (Taking features out of superposition with sparse autoencoders).
+    """
+    return float(max_cosine(found, true).mean())
+
+
+def principal_directions(x: Float[torch.Tensor, "n d_model"], n: int) -> Float[torch.Tensor, "two_n d_model"]:
+    """The n leading principal directions of x, each with both its signs: (2 n, d_model).
+
+    Both signs, because a principal direction has none of its own while a feature has one.
+    Raises ValueError for n above min(len(x), d_model) or an x that isn't 2-d.
+    """
+    if x.ndim != 2 or not 1 <= n <= min(x.shape):
+        raise ValueError(f"x must have shape (n, d_model) with n <= both, got {tuple(x.shape)} and n = {n}")
+    directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:n]
+    return torch.cat([directions, -directions])
+
+
+def variance_explained(x: Float[torch.Tensor, "n d_model"], reconstruction: Float[torch.Tensor, "n d_model"]) -> float:
+    """1 less the squared error over the variance: 1 is perfect, 0 is no better than the mean.
+
+    Raises ValueError for shapes that differ or an x that is constant.
+    """
+    if x.shape != reconstruction.shape or x.ndim != 2:
+        raise ValueError(
+            f"x and reconstruction must share a shape (n, d_model), got {tuple(x.shape)} and "
+            f"{tuple(reconstruction.shape)}"
+        )
+    variance = float((x - x.mean(0)).square().sum(-1).mean())
+    if variance <= 0:
+        raise ValueError("x is constant: it has no variance to explain")
+    return 1 - float((x - reconstruction).square().sum(-1).mean()) / variance
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """The mean over 2 to 10 runs with Student's 95 % interval: how sure the mean is, given how much seeds differ.
+
+    With so few runs a bootstrap is too narrow (it can't go beyond what it has seen); this one is wide, as it should be,
+    and supposes that runs scatter roughly like a bell. Raises ValueError for another number of values, or values that
+    aren't finite.
+    """
+    numbers = torch.as_tensor(list(values), dtype=torch.float64)
+    n = len(numbers)
+    if n not in _STUDENT or not bool(torch.isfinite(numbers).all()):
+        raise ValueError(f"values must hold 2 to 10 finite numbers, got {list(values)}")
+    mean, half = float(numbers.mean()), _STUDENT[n] * float(numbers.std()) / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def _columns(W: Any) -> torch.Tensor:
+    if not isinstance(W, torch.Tensor) or W.ndim < 2 or not W.is_floating_point():
+        came = tuple(W.shape) if isinstance(W, torch.Tensor) else type(W).__name__
+        raise ValueError(f"W must be a float tensor of shape (..., n_hidden, n_features), got {came}")
+    return W
+
+
+def _whole(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
