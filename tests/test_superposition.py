@@ -243,3 +243,29 @@ def test_student_quantiles_are_right():
     stats = pytest.importorskip("scipy.stats")
     for n, quantile in sup._STUDENT.items():
         assert quantile == pytest.approx(stats.t.ppf(0.975, n - 1), abs=1e-3)
+
+
+# ------------------------------------------------------------------------------------- the lesson's Scale up path
+
+
+def test_scale_up_takes_any_width_and_kind():
+    import ast
+
+    from utils import checks
+    from utils.authoring import notebooks
+
+    notebook = notebooks.read(notebooks.SOLUTIONS / "05_superposition.ipynb")
+    wanted = {"families", "latents_of", "tree_marks", "trained", "absorption_at"}
+    body = [
+        node
+        for cell in notebooks.code_cells(notebook)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.FunctionDef) and node.name in wanted
+    ]
+    space = {"torch": torch, "sae": sae, "sup": sup, "absorption_rate": checks.find("5.9").reference}
+    exec(compile(ast.Module(body, type_ignores=[]), "lesson 05", "exec"), space)
+    space["tree"] = space["families"](0.25)
+    space["tree_cases"] = space["tree"].sample(2000, generator())
+    for kind in ("ReLU", "BatchTopK", "Matryoshka"):
+        absorbed, missed, explained = space["absorption_at"](12, kind, steps=3)
+        assert 0 <= absorbed <= 1 and 0 <= missed <= 1 and explained < 1

@@ -765,7 +765,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "In this lesson's world an L1 SAE fires on a feature of true size 1. Its latent reads about 0.7. Why?",
+        "In this lesson's world an L1 SAE fires on a feature of true size 1. Its latent reads well below 1. Why?",
         [
             Option(
                 "Each unit of latent costs l1, so the best latent stops short of the true size.",
@@ -803,7 +803,9 @@ QUIZ = [
     Question(
         "On the frontier, SAE A explains more variance than SAE B at the same L0. Which of these follows?",
         [
-            Option("A reconstructs better with as many latents.", True, "Yes, and only that."),
+            Option(
+                "A reconstructs better with as many latents.", True, "Yes, and only that: nothing about directions."
+            ),
             Option(
                 "A's latents are nearer to the true features.",
                 False,
@@ -847,7 +849,7 @@ QUIZ = [
             Option(
                 "Absorption is solved.",
                 False,
-                "It fell, not to zero, in a world whose hierarchy we built to suit the groups.",
+                "It fell, not to zero, in a world whose hierarchy we built ourselves, one level deep.",
             ),
         ],
     ),
