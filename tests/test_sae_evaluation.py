@@ -69,6 +69,8 @@ def test_matched_cosines_finds_a_permuted_dictionary_and_takes_the_largest():
     rows = torch.eye(5)
     assert evaluation.matched_cosines(rows, 3 * rows[torch.tensor([4, 2, 0, 1, 3])]).tolist() == [1.0] * 5
     assert evaluation.matched_cosines(rows[:1], -rows).tolist() == [0.0]
+    some = evaluation.matched_cosines(rows, torch.cat([rows[:3], torch.zeros(1, 5)]))
+    assert some.tolist() == [1, 1, 1, 0, 0], "what was not found scores low, and a latent of length 0 is harmless"
     with pytest.raises(ValueError, match="one width"):
         evaluation.matched_cosines(rows, torch.eye(4))
     with pytest.raises(ValueError, match="others"):

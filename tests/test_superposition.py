@@ -188,32 +188,15 @@ def test_sizes_are_checked():
 def test_an_untrained_dictionary_of_the_same_seed_does_not_start_at_the_truth(seed):
     world = sup.superposed(64, 32, 1.5, seed=seed)
     fresh = sae.ReLUSAE(32, 64, l1=0.1, seed=seed).W_dec.detach()
-    assert sup.mean_max_cosine(fresh, world.directions) < 0.6
+    assert float(sae.matched_cosines(world.directions, fresh).mean()) < 0.6
 
 
 # -------------------------------------------------------------------------------------------------------- scores
 
 
-def test_mean_max_cosine_knows_order_sign_and_length():
-    true = sup.random_directions(6, 10, seed=1)
-    shuffled = true[torch.randperm(6, generator=generator())] * torch.linspace(0.1, 5, 6)[:, None]
-    assert sup.mean_max_cosine(shuffled, true) == pytest.approx(1.0, abs=1e-5)
-    assert sup.mean_max_cosine(-true, true) < 0.9
-    assert sup.mean_max_cosine(true[:3], true) < sup.mean_max_cosine(true[:5], true) < 1
-    assert sup.max_cosine(torch.cat([true, torch.zeros(1, 10)]), true).shape == (6,)  # a latent of length 0 is harmless
-
-
-def test_scores_name_bad_input():
-    with pytest.raises(ValueError, match="one d_model"):
-        sup.max_cosine(torch.ones(2, 3), torch.ones(2, 4))
-    with pytest.raises(ValueError, match="length 0"):
-        sup.max_cosine(torch.ones(2, 3), torch.zeros(2, 3))
+def test_principal_directions_name_bad_input():
     with pytest.raises(ValueError, match="n <= both"):
         sup.principal_directions(torch.ones(4, 3), 5)
-    with pytest.raises(ValueError, match="constant"):
-        sup.variance_explained(torch.ones(4, 3), torch.ones(4, 3))
-    with pytest.raises(ValueError, match="share a shape"):
-        sup.variance_explained(torch.ones(4, 3), torch.ones(4, 2))
 
 
 def test_principal_directions_come_with_both_signs():
@@ -222,27 +205,6 @@ def test_principal_directions_come_with_both_signs():
     assert found.shape == (4, 4)
     torch.testing.assert_close(found[:2], -found[2:])
     assert abs(float(found[0, 0])) > 0.99
-
-
-def test_variance_explained_of_known_cases():
-    x = torch.randn(50, 4, generator=generator())
-    assert sup.variance_explained(x, x) == 1.0
-    assert sup.variance_explained(x, x.mean(0).expand_as(x)) == pytest.approx(0.0, abs=1e-6)
-
-
-def test_an_interval_over_seeds_is_students():
-    interval = sup.over_seeds([1.0, 2.0, 3.0])
-    assert interval.estimate == 2.0 and interval.n == 3
-    assert interval.high - 2.0 == pytest.approx(4.303 / math.sqrt(3), abs=1e-3) == 2.0 - interval.low
-    for bad in ([1.0], [1.0, math.nan], list(range(11))):
-        with pytest.raises(ValueError, match="2 to 10 finite"):
-            sup.over_seeds(bad)
-
-
-def test_student_quantiles_are_right():
-    stats = pytest.importorskip("scipy.stats")
-    for n, quantile in sup._STUDENT.items():
-        assert quantile == pytest.approx(stats.t.ppf(0.975, n - 1), abs=1e-3)
 
 
 # ------------------------------------------------------------------------------------- the lesson's Scale up path

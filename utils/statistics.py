@@ -86,6 +86,24 @@ def bootstrap_paired(
     return bootstrap(first - second, statistic, groups, n_resamples, confidence, seed)
 
 
+def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The mean over a few runs with Student's t interval: how sure the mean is, given how much the runs differ.
+
+    With three or five seeds a bootstrap is too narrow, because it can't go beyond what it has seen. This one is wide,
+    as it should be, and supposes that runs scatter roughly like a bell.
+    values: (n,) finite numbers, one a run. Raises ValueError for fewer than two, or numbers that aren't finite.
+    """
+    from scipy.stats import t
+
+    numbers = _finite("values", values)
+    _check_fraction("confidence", confidence)
+    if numbers.ndim != 1 or len(numbers) < 2:
+        raise ValueError(f"values must hold at least two runs, one number each, got shape {numbers.shape}")
+    mean = float(numbers.mean())
+    half = float(t.ppf((1 + confidence) / 2, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
+    return Interval(mean, mean - half, mean + half, len(numbers), confidence)
+
+
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """Wilson score interval of a proportion: honest at 0 of 20 and 20 of 20, where the bootstrap says nothing.
 

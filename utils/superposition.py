@@ -1,4 +1,4 @@
-"""Superposition where the truth is known: toy models, synthetic activations, and scores against the true features.
+"""Superposition where the truth is known: toy models, and synthetic activations made of features that we chose.
 
 A network with fewer dimensions than things to say can give each thing a direction of its own, leave some out, or let
 directions overlap. The toy model of Elhage et al. 2022 (arXiv 2209.10652) shows when it does which:
@@ -10,7 +10,9 @@ Here W always has one column a feature; `directions` always has one row a featur
 toy models    sparse_features, train_toys, strategy_losses
 geometry      feature_norms, interference, dimensionality
 known truth   random_directions, World, superposed, hierarchy
-scores        max_cosine, mean_max_cosine, principal_directions, variance_explained, over_seeds
+a baseline    principal_directions
+
+How well a dictionary does is measured by `utils.sae`: `variance_explained`, and `matched_cosines` of true and found.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 
-from utils.statistics import Interval
-
 __all__ = [
     "Sample",
     "Toys",
@@ -33,16 +33,12 @@ __all__ = [
     "feature_norms",
     "hierarchy",
     "interference",
-    "max_cosine",
-    "mean_max_cosine",
-    "over_seeds",
     "principal_directions",
     "random_directions",
     "sparse_features",
     "strategy_losses",
     "superposed",
     "train_toys",
-    "variance_explained",
 ]
 
 _SMALL = 1e-8
@@ -50,8 +46,6 @@ _SMALL = 1e-8
 # world would otherwise start at the true features, and seem to find them all.
 _STREAM = 0x5EED_0000
 _DRAWN_AT_ONCE = 50  # batches
-# How many standard errors a 95 % interval reaches from the mean of so many values (Student's t, 97.5 % quantile).
-_STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
 # ------------------------------------------------------------------------------------------------------- toy models
@@ -321,36 +315,7 @@ def hierarchy(
     return World(directions, torch.tensor(probability), tuple(parent), exclusive, low, high)
 
 
-# ------------------------------------------------------------------------------------------------------------- scores
-
-
-def max_cosine(
-    found: Float[torch.Tensor, "d_sae d_model"], true: Float[torch.Tensor, "n_features d_model"]
-) -> Float[torch.Tensor, "n_features"]:
-    """For each true direction, the cosine with the found direction most like it: (n_features,).
-
-    Raises ValueError for shapes that don't fit or a direction of length 0 among the true ones.
-    """
-    if found.ndim != 2 or true.ndim != 2 or found.shape[1] != true.shape[1]:
-        raise ValueError(
-            "found must have shape (d_sae, d_model) and true (n_features, d_model) with one d_model, "
-            f"got {tuple(found.shape)} and {tuple(true.shape)}"
-        )
-    if bool((true.norm(dim=1) < _SMALL).any()):
-        raise ValueError("true holds a direction of length 0")
-    found = found / found.norm(dim=1, keepdim=True).clamp_min(_SMALL)
-    true = true / true.norm(dim=1, keepdim=True)
-    return (true @ found.T).amax(1)
-
-
-def mean_max_cosine(
-    found: Float[torch.Tensor, "d_sae d_model"], true: Float[torch.Tensor, "n_features d_model"]
-) -> float:
-    """The mean over true features of the best cosine among the found ones: 1 if each was found. Raises as above.
-
-    Source: Sharkey, Braun & Millidge 2022 (Taking features out of superposition with sparse autoencoders).
-    """
-    return float(max_cosine(found, true).mean())
+# --------------------------------------------------------------------------------------------------------- a baseline
 
 
 def principal_directions(x: Float[torch.Tensor, "n d_model"], n: int) -> Float[torch.Tensor, "two_n d_model"]:
@@ -363,37 +328,6 @@ def principal_directions(x: Float[torch.Tensor, "n d_model"], n: int) -> Float[t
         raise ValueError(f"x must have shape (n, d_model) with n <= both, got {tuple(x.shape)} and n = {n}")
     directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:n]
     return torch.cat([directions, -directions])
-
-
-def variance_explained(x: Float[torch.Tensor, "n d_model"], reconstruction: Float[torch.Tensor, "n d_model"]) -> float:
-    """1 less the squared error over the variance: 1 is perfect, 0 is no better than the mean.
-
-    Raises ValueError for shapes that differ or an x that is constant.
-    """
-    if x.shape != reconstruction.shape or x.ndim != 2:
-        raise ValueError(
-            f"x and reconstruction must share a shape (n, d_model), got {tuple(x.shape)} and "
-            f"{tuple(reconstruction.shape)}"
-        )
-    variance = float((x - x.mean(0)).square().sum(-1).mean())
-    if variance <= 0:
-        raise ValueError("x is constant: it has no variance to explain")
-    return 1 - float((x - reconstruction).square().sum(-1).mean()) / variance
-
-
-def over_seeds(values: Sequence[float]) -> Interval:
-    """The mean over 2 to 10 runs with Student's 95 % interval: how sure the mean is, given how much seeds differ.
-
-    With so few runs a bootstrap is too narrow (it can't go beyond what it has seen); this one is wide, as it should be,
-    and supposes that runs scatter roughly like a bell. Raises ValueError for another number of values, or values that
-    aren't finite.
-    """
-    numbers = torch.as_tensor(list(values), dtype=torch.float64)
-    n = len(numbers)
-    if n not in _STUDENT or not bool(torch.isfinite(numbers).all()):
-        raise ValueError(f"values must hold 2 to 10 finite numbers, got {list(values)}")
-    mean, half = float(numbers.mean()), _STUDENT[n] * float(numbers.std()) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
 
 
 def _columns(W: Any) -> torch.Tensor:

@@ -232,6 +232,17 @@ def relu_sae_loss(x, W_enc, b_enc, W_dec, b_dec, l1):
     return (error + l1 * latents.sum(-1)).mean()
 
 
+def _expect_loss(result, rows):
+    """A loss is a tensor of shape () that remembers how it was made."""
+    if isinstance(result, float):
+        raise Mistake("Your result is a float: the gradient is lost. Return a tensor, so that it can be trained.")
+    expect_type(result, torch.Tensor, "Return the loss as a tensor of shape ().")
+    if tuple(result.shape) == (rows,):
+        raise Mistake("One loss for each row came back. Take the mean over the batch.")
+    expect_shape(result, (), "The loss is one number.")
+    expect_finite(result)
+
+
 def check_relu_sae_loss(function):
     generator = _generator(54)
     x = torch.randn(7, 4, generator=generator) + 0.5
@@ -240,13 +251,7 @@ def check_relu_sae_loss(function):
     given = (x, W_enc, b_enc, W_dec, b_dec, l1)
     expected = relu_sae_loss(*given)
     result = call(function, *given)
-    if isinstance(result, float):
-        raise Mistake("Your result is a float: the gradient is lost. Return a tensor, so that it can be trained.")
-    expect_type(result, torch.Tensor, "Return the loss as a tensor of shape ().")
-    if tuple(result.shape) == (7,):
-        raise Mistake("One loss for each row came back. Take the mean over the batch.")
-    expect_shape(result, (), "The loss is one number.")
-    expect_finite(result)
+    _expect_loss(result, rows=7)
     if is_close(result, expected, 1e-3):
         _check_sae_gradient(function, given)
         return
@@ -445,13 +450,7 @@ def check_auxiliary_loss(function):
     given = x, reconstruction, pre, W_dec, dead, k = _dead_case()
     expected = auxiliary_loss(*given)
     result = call(function, *given)
-    if isinstance(result, float):
-        raise Mistake("Your result is a float: the gradient is lost. Return a tensor, so that it can be trained.")
-    expect_type(result, torch.Tensor, "Return the loss as a tensor of shape ().")
-    if tuple(result.shape) == (5,):
-        raise Mistake("One loss for each row came back. Take the mean over the batch.")
-    expect_shape(result, (), "The loss is one number.")
-    expect_finite(result)
+    _expect_loss(result, rows=5)
     if is_close(result, expected, 1e-3):
         _check_auxiliary_gradient(function, given)
         return
