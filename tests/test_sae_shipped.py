@@ -41,6 +41,14 @@ def test_the_record_meets_what_the_course_promises():
     assert RECORD["held_out"]["massive_left_out"] > 0 or RECORD["store"]["n_massive"] > 0
 
 
+def test_the_readme_gives_the_figures_of_the_record():
+    text = " ".join((make_sae.ROOT / "README.md").read_text(encoding="utf-8").split())
+    held = RECORD["held_out"]["fit"]["variance_explained"]
+    recovered = RECORD["loss"]["recovered_against_mean"].split()[0]
+    assert f"it explains {held:.2f} of the variance" in text
+    assert f"recovers {100 * float(recovered):.0f} % of the next-token loss against mean ablation" in text
+
+
 @pytest.mark.specimen
 def test_it_explains_held_out_text_as_well_as_the_record_says(specimen, dictionary):
     texts = [row.text for row in make_sae.held_out_sample(24)]

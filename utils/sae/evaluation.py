@@ -114,8 +114,14 @@ def density(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Floa
 @torch.no_grad()
 def fit(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Fit:
     """All measures that need only activations, in one pass. x: (n, d_model), ordinary tokens, n of at least 2."""
-    reconstruction = torch.cat([sae(rows) for rows in x.split(ROWS)])
-    share = density(sae, x)
+    if len(x) == 0:
+        raise ValueError("x is empty: give at least two activations")
+    share, parts = torch.zeros(sae.d_sae), []
+    for rows in x.split(ROWS):
+        latents = sae.encode(rows)
+        share += (latents > 0).sum(0) / len(x)
+        parts.append(sae.decode(latents))
+    reconstruction = torch.cat(parts)
     lengths = (reconstruction - sae.b_dec).norm(dim=1) / (x - sae.b_dec).norm(dim=1).clamp_min(1e-8)
     return Fit(
         variance_explained=variance_explained(x, reconstruction),
