@@ -124,6 +124,8 @@ def test_every_lesson_lists_sound_exercises_and_questions(lesson):
         assert any(rights) and not all(rights), f"{question.prompt}: needs right and wrong options"
         assert len({option.text for option in question.options}) == len(rights) >= 3
         assert all(len(option.feedback) > 20 for option in question.options), question.prompt
+        # The page puts "Yes." or "Not this one." before it.
+        assert not any(option.feedback.startswith(("Yes", "Not this")) for option in question.options), question.prompt
 
 
 @pytest.mark.parametrize("lesson", checks.lessons())

@@ -623,7 +623,7 @@ QUIZ = [
             Option(
                 "A linear function of layer 15 separates these labels on cities it hasn't seen.",
                 True,
-                "Yes, and only that: readable by a line, on cities like these.",
+                "That, and only that: readable by a line, on cities like these.",
             ),
         ],
     ),
@@ -641,7 +641,7 @@ QUIZ = [
                     "across the split."
                 ),
                 True,
-                "Yes. Balanced over the whole set is not balanced in each split. Swapped partners repair it.",
+                "Balanced over the whole set is not balanced in each split. Swapped partners repair it.",
             ),
             Option(
                 "Flip the labels and report 0.87.",
@@ -656,7 +656,7 @@ QUIZ = [
             Option(
                 "The threshold is in the wrong place.",
                 True,
-                "Yes. The order is right and zero lies outside both clouds: centre, or fit a bias.",
+                "The order is right and zero lies outside both clouds: centre, or fit a bias.",
             ),
             Option(
                 "The classes are unbalanced.",
@@ -676,9 +676,7 @@ QUIZ = [
             "is right?"
         ),
         [
-            Option(
-                "Selectivity is 18 points.", True, "Yes: task minus control, both measured on cities met in training."
-            ),
+            Option("Selectivity is 18 points.", True, "Task minus control, both measured on cities met in training."),
             Option(
                 "The representation holds the random labels.",
                 False,
@@ -701,7 +699,7 @@ QUIZ = [
                 "It reads whether city and country belong together, and negation turns that into the "
                 "opposite of truth.",
                 True,
-                "Yes. One change of dataset that pulls truth and the confound apart told them apart.",
+                "One change of dataset that pulls truth and the confound apart told them apart.",
             ),
             Option(
                 "The probe is noise on negated statements.",
@@ -724,12 +722,12 @@ QUIZ = [
             Option(
                 "The paired interval of the difference.",
                 True,
-                "Yes. The threshold hangs on one or two statements, so the interval is wide.",
+                "The threshold hangs on one or two statements, so the interval is wide.",
             ),
             Option(
                 "How many false statements there were.",
                 True,
-                "Yes. With 100, one alarm is allowed: the rate can't be measured more finely.",
+                "With 100, one alarm is allowed: the rate can't be measured more finely.",
             ),
             Option(
                 "Nothing: 0.6 is more than 0.5.",
@@ -753,7 +751,7 @@ QUIZ = [
             Option(
                 "No evidence that the model uses this direction for this answer, at this layer and strength.",
                 True,
-                "Yes: a null with its conditions named. Other layers, strengths and answers stay open.",
+                "A null with its conditions named. Other layers, strengths and answers stay open.",
             ),
             Option(
                 "Truth has no role in the model.",

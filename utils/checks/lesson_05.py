@@ -730,7 +730,7 @@ QUIZ = [
             Option(
                 "Make them rarer.",
                 True,
-                "Yes. Interference costs only when two are on together; rare features seldom are.",
+                "Interference costs only when two are on together; rare features seldom are.",
             ),
             Option(
                 "Train for longer.", False, "A dense model that keeps two or three features is already at its best."
@@ -749,7 +749,7 @@ QUIZ = [
             Option(
                 "the same score for random directions and for PCA, at the same size.",
                 True,
-                "Yes. In few dimensions a random dictionary is already far from zero, and a longer one is farther.",
+                "In few dimensions a random dictionary is already far from zero, and a longer one is farther.",
             ),
             Option(
                 "a bigger dictionary: the score will rise.",
@@ -769,7 +769,7 @@ QUIZ = [
             Option(
                 "Each unit of latent costs l1, so the best latent stops short of the true size.",
                 True,
-                "Yes: the error it leaves is cheaper than the price of the last bit.",
+                "The error it leaves is cheaper than the price of the last bit.",
             ),
             Option(
                 "The decoder's rows aren't length 1.",
@@ -790,8 +790,7 @@ QUIZ = [
             Option(
                 "It depends: if all 64 were found, there was nothing left for them to do.",
                 True,
-                "Yes. Dead latents are a fault when features are still missing. Here you can check; in a model you "
-                "can't.",
+                "Dead latents are a fault when features are still missing. Here you can check; in a model you can't.",
             ),
             Option("Training failed.", False, "Look at the features found, not at the latents left over."),
             Option(
@@ -803,7 +802,7 @@ QUIZ = [
         "On the frontier, SAE A explains more variance than SAE B at the same L0. Which of these follows?",
         [
             Option(
-                "A reconstructs better with as many latents.", True, "Yes, and only that: nothing about directions."
+                "A reconstructs better with as many latents.", True, "That, and only that: nothing about directions."
             ),
             Option(
                 "A's latents are nearer to the true features.",
@@ -821,7 +820,7 @@ QUIZ = [
                 "See whether the misses gather where another, more special latent is on and carries the parent's "
                 "direction.",
                 True,
-                "Yes. Misses at random, or on weak cases, are not absorption. That is the control in 5.9.",
+                "Misses at random, or on weak cases, are not absorption. That is the control in 5.9.",
             ),
             Option(
                 "Look at the examples on which the latent fires most.",
@@ -838,7 +837,7 @@ QUIZ = [
             Option(
                 "A little variance explained is given up, and it helps only when the budget isn't too tight.",
                 True,
-                "Yes: both are in the table, over five seeds.",
+                "Both are in the table, over five seeds.",
             ),
             Option(
                 "It is better everywhere.",
