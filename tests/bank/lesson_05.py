@@ -142,6 +142,12 @@ def _share_by_gram(W):
     return (squared.square() / gram.square().sum(1)).nan_to_num(0.0)
 
 
+def _share_by_frame(W):
+    """How far all features together reach along each one: |W_i|^4 / (W_i . (W W^T) W_i)."""
+    reach = torch.einsum("hi,hk,ki->i", W, W @ W.T, W)
+    return torch.where(reach > 1e-12, W.square().sum(0).square() / reach.clamp_min(1e-12), 0.0)
+
+
 # ---------------------------------------------------------------------------------------------------------- 5.4
 
 
@@ -320,7 +326,7 @@ def _off(features, z, rows, direction, parent, child, where="both", pick="cosine
     score = score.abs() if pick == "size" else score
     column = parent if pick == "number" else int(score.argmax())
     p, c = features[:, parent] > 0, features[:, child] > 0
-    keep = {"both": p & c, "alone": p & ~c, "child": c, "parent": p, "all": p | True}[where]
+    keep = {"both": p & c, "alone": p & ~c, "child": c, "parent": p, "either": p | c, "all": p | True}[where]
     off = (z[keep, column] == 0).float()
     return float(off.mean() if share else off.sum())
 
@@ -394,7 +400,17 @@ WRONG = {
         ("rows for features", _share_of_rows, "A feature is a *column* of W"),
         ("NaN for nothing", _share_nan, "gives NaN"),
         ("without itself", _share_without_self, "leaves out j = i"),
-        ("both normalised", _share_both_units, "Both sides were normalised"),
+        ("both normalised", _share_both_units, "Lengths have dropped out"),
+        (
+            "summed over i",
+            lambda W: W.square().sum(0) / (_units(W).T @ W).square().sum(0).clamp_min(1e-8),
+            "the sum runs over i",
+        ),
+        (
+            "both normalised below",
+            lambda W: W.square().sum(0) / (_units(W).T @ _units(W)).square().sum(1).clamp_min(1e-8),
+            "Both sides of the sum",
+        ),
         (
             "nothing normalised",
             lambda W: W.square().sum(0) / (W.T @ W).square().sum(1).clamp_min(1e-8),
@@ -482,6 +498,7 @@ WRONG = {
         ("parent alone", lambda *a: _off(*a, where="alone"), "where the parent is on *without* the child"),
         ("child is enough", lambda *a: _off(*a, where="child"), "Rows with the child but without the parent"),
         ("parent is enough", lambda *a: _off(*a, where="parent"), "All activations with the parent"),
+        ("either is enough", lambda *a: _off(*a, where="either"), "Rows with either of the two"),
         ("all rows", lambda *a: _off(*a, where="all"), "All rows were counted"),
         ("by dot product", lambda *a: _off(*a, pick="dot"), "picked by dot product"),
         ("by absolute cosine", lambda *a: _off(*a, pick="size"), "points *against* the parent"),
@@ -508,7 +525,11 @@ WRONG = {
 RIGHT = {
     "5.1": [("einsum and clamp", _toy_einsum), ("row by row, by the Gram matrix", _toy_by_rows)],
     "5.2": [("a parameter dictionary", _train_functional), ("autograd.grad, a tensor of losses", _train_with_autograd)],
-    "5.3": [("a double loop", _share_by_loop), ("the Gram matrix alone", _share_by_gram)],
+    "5.3": [
+        ("a double loop", _share_by_loop),
+        ("the Gram matrix alone", _share_by_gram),
+        ("the frame operator", _share_by_frame),
+    ],
     "5.4": [("linear, addmm, norm", _sae_by_parts), ("einsum and a loop", _sae_einsum)],
     "5.5": [("a double loop", _score_by_loop), ("broadcast", _score_by_broadcast)],
     "5.6": [("numpy.polyfit", _line_numpy), ("lstsq, as a tensor", _line_lstsq)],

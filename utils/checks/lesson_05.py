@@ -196,8 +196,14 @@ def check_dimensionality(function):
     others = (unit.T @ W).square() - torch.diag(squared)
     known = [
         (
+            # Two mistakes with one result: unit vectors throughout, and the right table summed over i instead of j.
             (unit.T @ unit).square().sum(1).clamp_min(1e-8).reciprocal() * (squared > 0),
-            "Both sides were normalised. Only W_i is made a unit vector; W_j keeps its length.",
+            "Lengths have dropped out. Either both sides were normalised (only W_i is made a unit vector; W_j keeps its "
+            "length), or the sum runs over i: for each i, sum over j.",
+        ),
+        (
+            squared / (unit.T @ unit).square().sum(1).clamp_min(1e-8),
+            "Both sides of the sum were normalised. Only W_i is made a unit vector there; W_j keeps its length.",
         ),
         (
             squared / (W.T @ W).square().sum(1).clamp_min(1e-8),
@@ -636,6 +642,10 @@ def check_absorption_rate(function):
         (
             off[on_parent].float().mean(),
             "All activations with the parent were counted. Keep those in which the child is on too.",
+        ),
+        (
+            off[on_parent | on_child].float().mean(),
+            "Rows with either of the two were counted. Keep those in which parent *and* child are on.",
         ),
         (off.float().mean(), "All rows were counted. Keep those in which parent and child are both on."),
         (off[both].float().sum(), "This is a count. Divide by how often both are on."),
