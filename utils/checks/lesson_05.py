@@ -196,10 +196,10 @@ def check_dimensionality(function):
     others = (unit.T @ W).square() - torch.diag(squared)
     known = [
         (
-            # Two mistakes with one result: unit vectors throughout, and the right table summed over i instead of j.
+            # Two mistakes, one result: unit vectors throughout, and the right table summed over i instead of j.
             (unit.T @ unit).square().sum(1).clamp_min(1e-8).reciprocal() * (squared > 0),
-            "Lengths have dropped out. Either both sides were normalised (only W_i is made a unit vector; W_j keeps its "
-            "length), or the sum runs over i: for each i, sum over j.",
+            "Lengths have dropped out. Either both sides were normalised (only W_i is made a unit vector; W_j keeps "
+            "its length), or the sum runs over i: for each i, sum over j.",
         ),
         (
             squared / (unit.T @ unit).square().sum(1).clamp_min(1e-8),
