@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from utils import activations, datasets, sae
 from utils.authoring import make_sae
@@ -39,6 +40,17 @@ def test_the_record_meets_what_the_course_promises():
     held = RECORD["held_out"]["fit"]
     assert held["variance_explained"] >= 0.82 and held["dead"] < 0.02 and held["l0"] <= make_sae.K
     assert RECORD["held_out"]["massive_left_out"] > 0 or RECORD["store"]["n_massive"] > 0
+
+
+def test_a_second_seed_resembles_the_first_more_than_chance_does(dictionary):
+    stored = load_file(make_sae.OUTPUT / f"{make_sae.NAME}_second_seed.safetensors")
+    other = stored["decoder"].float() * stored["scale"].float()
+    found = sae.matched_cosines(dictionary.W_dec.detach(), other).mean()
+    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
+    chance = sae.matched_cosines(dictionary.W_dec.detach(), noise).mean()
+    assert float(found) == pytest.approx(RECORD["stability"]["second seed"]["mean"], abs=0.01)
+    assert float(chance) == pytest.approx(RECORD["stability"]["random directions"]["mean"], abs=0.01)
+    assert chance + 0.2 < found < 0.999
 
 
 def test_the_readme_gives_the_figures_of_the_record():

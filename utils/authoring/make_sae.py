@@ -1,9 +1,9 @@
-"""Make `utils/data/sae/`: the sparse autoencoder of the specimen that lesson 06 will dissect.
+"""Make `utils/data/sae/`: a sparse autoencoder of the specimen, and a second seed's decoder to compare it with.
 
     python -m utils.authoring.make_sae read        activations of the training corpus  (an hour on one thread, 2.4 GB)
     python -m utils.authoring.make_sae train       the shipped dictionary              (about a quarter of an hour)
     python -m utils.authoring.make_sae evaluate    on held-out works -> block12_record.json
-    python -m utils.authoring.make_sae second      another seed's decoder (not shipped yet: a quarter of an hour), and
+    python -m utils.authoring.make_sae second      the same from another seed, decoder only
     python -m utils.authoring.make_sae compare     how alike the two are -> block12_record.json
 
 Each step can be interrupted and started again. Activations are kept in build/sae/.
