@@ -46,7 +46,7 @@ def test_a_second_seed_resembles_the_first_more_than_chance_does(dictionary):
     stored = load_file(make_sae.OUTPUT / f"{make_sae.NAME}_second_seed.safetensors")
     other = stored["decoder"].float() * stored["scale"].float()
     found = sae.matched_cosines(dictionary.W_dec.detach(), other).mean()
-    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(make_sae.NOISE_SEED))
     chance = sae.matched_cosines(dictionary.W_dec.detach(), noise).mean()
     assert float(found) == pytest.approx(RECORD["stability"]["second seed"]["mean"], abs=0.01)
     assert float(chance) == pytest.approx(RECORD["stability"]["random directions"]["mean"], abs=0.01)

@@ -38,7 +38,7 @@ RECORD = OUTPUT / f"{NAME}_record.json"
 HOOK = "blocks.12.hook_resid_post"
 D_SAE, K = 4096, 32
 BATCH, EPOCHS, LEARNING_RATE = 2048, 3, 3e-3
-SEED, SECOND_SEED = 0, 1
+SEED, SECOND_SEED, NOISE_SEED = 0, 1, 2
 N_TEXTS = 120  # held-out excerpts whose next-token loss is measured, spread over the sources
 
 
@@ -191,7 +191,8 @@ def compare() -> None:
     mine = files.load(OUTPUT / NAME).W_dec.detach()
     stored = load_file(OUTPUT / f"{NAME}_second_seed.safetensors")
     other = stored["decoder"].float() * stored["scale"].float()
-    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
+    # Not one of the two seeds: their random starts are drawn in the same way, and dead latents stay where they began.
+    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(NOISE_SEED))
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     record["stability"] = {}
     for name, directions in (("second seed", other), ("random directions", noise)):
