@@ -144,6 +144,7 @@ def test_quotations_label_tokens_of_a_clause_evenly():
         ("grammar", lambda: len(datasets.grammar())),
         ("landmark_statements", lambda: len(datasets.landmark_statements()) // 2),
         ("quotations", lambda: len(datasets.quotations())),
+        ("bridges", lambda: len(datasets.bridges())),
     ],
 )
 def test_cards_count_right(name, count):
@@ -187,3 +188,14 @@ def test_take_where_sample_keep_columns_together():
 def test_bad_input_is_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def test_bridges_differ_between_groups_by_the_name_alone():
+    rows = datasets.bridges()
+    frames = {row.frame for row in rows}
+    for frame in frames:
+        here = [row for row in rows if row.frame == frame]
+        assert len({row.text.replace(row.name, "X") for row in here}) == 1
+        assert len({row.group for row in here}) == len(here) == 5
+    assert all(row.text[slice(*row.span)] == row.name for row in rows)
+    assert all(("Golden Gate Bridge" in row.text) == (row.group == "golden gate") for row in rows)

@@ -630,6 +630,17 @@ def test_chat_tokens_explains_bad_input(tiny_model, messages, error, words):
         models.chat_tokens(tiny_model, messages)
 
 
+def test_random_like_can_keep_the_trained_embedding(tiny_model):
+    import torch
+
+    control = models.random_like(tiny_model, 1, keep_embedding=True)
+    fresh = models.random_like(tiny_model, 1)
+    assert torch.equal(control.W_E, tiny_model.W_E) and not torch.equal(fresh.W_E, tiny_model.W_E)
+    weights, others, trained = (dict(m.original_model.named_parameters()) for m in (control, fresh, tiny_model))
+    block = next(name for name in weights if "q_proj" in name)
+    assert torch.equal(weights[block], others[block]) and not torch.equal(weights[block], trained[block])
+
+
 def test_random_like_explains_bad_seeds(tiny_model):
     for seed in (1.5, "1", True, None):
         with pytest.raises(TypeError, match="seed: got"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from utils import sae
+from utils.activations import Activations
 from utils.sae import features
 
 WORDS = ["<s>", "The", " Golden", " Gate", " Bridge", " is", " red", ".", " A", " gate"]
@@ -129,3 +130,28 @@ def test_read_texts_leaves_massive_activations_out(tiny_model):
     made = sae.TopKSAE(tiny_model.cfg.d_model, 24, k=3).eval()
     found = features.read_texts(tiny_model, made, "blocks.0.hook_resid_post", ["the cat"], massive_norm=1e-6)
     assert not found.ordinary.any() and len(found.value) == 0 and len(found) > 1
+
+
+def test_search_by_word_phrase_and_number():
+    found = reading()
+    assert sae.find_latents(found, "gate")[0][1] == 0
+    phrase = sae.find_latents(found, " golden gate ")[0]  # on for one of its two tokens, and for 1 of 11 others
+    assert phrase == (f"latent 0: balanced accuracy {(0.5 + 10 / 11) / 2:.2f} here", 0)
+    assert sae.find_latents(found, "2") == [("latent 2: on for 0 tokens", 2)]
+    for query, words in (("  ", "empty"), ("[", "regular expression"), ("giraffe", "doesn't occur"), ("7", "between")):
+        with pytest.raises(ValueError, match=words):
+            sae.find_latents(found, query)
+
+
+def test_activations_with_holes_are_refused():
+    dictionary = sae.TopKSAE(8, 16, k=2)
+    x = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    text, position = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 0, 1])
+    tokenizer = SimpleNamespace(decode=lambda ids: WORDS[ids[0]])
+    whole = Activations({"h": x}, text, position, torch.arange(5))
+    found = sae.read_activations(whole, dictionary, "h", tokenizer)
+    assert found.ordinary.tolist() == [False, True, True, False, True] and found.words() == WORDS[:5]
+    for keep in ([0, 2, 3, 4], [1, 2, 3, 4], [0, 1, 2, 4]):
+        some = Activations({"h": x[keep]}, text[keep], position[keep], torch.arange(5)[keep])
+        with pytest.raises(ValueError, match="holes"):
+            sae.read_activations(some, dictionary, "h", tokenizer)

@@ -82,6 +82,40 @@ def test_explore_redraws_and_turns_errors_into_sentences(shown):
     assert text.description == "Word" and slider.description == "Layer"
 
 
+def test_search_lists_what_it_finds_and_shows_the_entry_chosen(shown):
+    animals = {"cat": "says miaow", "cow": "says moo", "dog": "says woof"}
+
+    def find(typed):
+        if typed == "[":
+            raise ValueError("not a pattern")
+        return [(f"animal {name}", name) for name in animals if name.startswith(typed)]
+
+    widgets.search(find, lambda name: f"<p>{animals[name]}</p>", "c", "Animal", "Zoo", "find('c')")
+    bundle = shown[0]
+    still, plain = bundle["data"]["text/html"], bundle["data"]["text/plain"]
+    assert "animal cat" in still and "animal cow" in still and "animal dog" not in still and "miaow" in plain
+    parts = list(descendants(live(bundle)))
+    text = next(p for p in parts if type(p).__name__ == "Text")
+    found = next(p for p in parts if type(p).__name__ == "Select")
+
+    def says(words):
+        return any(words in part.value for part in parts if type(part).__name__ == "HTML")
+
+    assert says("miaow") and says("2 found")
+    found.index = 1
+    assert says("says moo") and says("Showing animal cow") and not says("miaow")
+    text.value = "d"
+    assert list(found.options) == [("animal dog", "dog")] and says("woof")
+    text.value = "x"
+    assert len(found.options) == 0 and says("Nothing found") and not says("woof")
+    text.value = "["
+    assert says("ValueError: not a pattern") and len(found.options) == 0
+    text.value = "c"
+    assert says("miaow") and found.index == 0
+    with pytest.raises(ValueError, match="search needs"):
+        widgets.search(find, str, "", "Animal", "Zoo", "code")
+
+
 def test_bad_controls_are_named():
     with pytest.raises(ValueError, match="controls"):
         widgets.explore(str, {}, "t", "c")

@@ -705,12 +705,15 @@ def chat_tokens(
     return ids.to(model.cfg.device)
 
 
-def random_like(model: TransformerBridge, seed: int = 0) -> TransformerBridge:
+def random_like(model: TransformerBridge, seed: int = 0, *, keep_embedding: bool = False) -> TransformerBridge:
     """The same architecture and tokenizer with untrained random weights: a control organism.
 
     What a probe or an SAE still finds in it cannot have been learned in training. Weights are drawn
     as the architecture's makers do before training. The same seed gives the same weights; torch's
     global random state is left as it was. Raises TypeError if seed is not an integer.
+    keep_embedding: the token embedding (and with it a tied unembedding) is the trained one and only the blocks are
+    random. That is the harder control: what is found here needs no learned computation, only learned words.
+    Source of the distinction: Heap et al. 2025, arXiv 2501.17727.
     """
     import torch
     from transformer_lens.model_bridge import TransformerBridge
@@ -722,6 +725,9 @@ def random_like(model: TransformerBridge, seed: int = 0) -> TransformerBridge:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _quiet():
         torch.manual_seed(seed)
         fresh = AutoModelForCausalLM.from_config(original.config, attn_implementation="eager")
+    if keep_embedding:
+        with torch.no_grad():
+            fresh.get_input_embeddings().weight.copy_(model.W_E)
     fresh = fresh.to(device=model.cfg.device, dtype=next(original.parameters()).dtype)
     control = TransformerBridge.boot_transformers(
         model.cfg.model_name,

@@ -94,6 +94,69 @@ def explore(render: Callable[..., str], controls: Mapping[str, Control], title: 
     _display(shell, still, f"{title}\n{_as_text(first)}\nThe same in plain code: {code}")
 
 
+def search(
+    find: Callable[[str], Sequence[tuple[str, Any]]],
+    render: Callable[[Any], str],
+    query: str,
+    label: str,
+    title: str,
+    code: str,
+) -> None:
+    """A search box, the list of what it finds, and a page on the entry that is chosen.
+
+    find: takes what was typed, gives (text of the entry, key), best first. render: takes a key, gives HTML.
+    query: searched for at the start; label: what to type, shown beside the box. An error in either is shown as a
+    sentence. Arrow keys walk through the list. code: the plain-code way to do the same.
+    Raises ValueError for a missing query, title, label or code.
+    """
+    import ipywidgets as w
+
+    if not (query and label and title and code):
+        raise ValueError(f"search needs a query, label, title and code, got {query!r}, {label!r}, {title!r}, {code!r}")
+    box = _input("query", Text(label, query))
+    found = w.Select(
+        options=[],
+        description="Found",
+        rows=6,
+        style={"description_width": "initial"},
+        layout=w.Layout(width="min(640px, 95%)"),
+    )
+    status, view = w.HTML(), w.HTML()
+    searching = False  # while the list is filled its value changes by itself; that is nobody's choice
+
+    def look(_change: Any = None) -> None:
+        nonlocal searching
+        status.value = _status("Searching …")
+        searching = True
+        try:
+            entries = list(find(box.value))
+            problem = "" if entries else "<p>Nothing found. Try a shorter or commoner word.</p>"
+        except Exception as error:  # an odd pattern must get a sentence, not a dead widget
+            entries, problem = [], _sentence(error)
+        found.options = entries
+        found.index = 0 if entries else None
+        searching = False
+        view.value = _rendered(render, (entries[0][1],)) if entries else problem
+        status.value = _status(f"{len(entries)} found. Choose one to read it.")
+
+    def choose(change: Mapping[str, Any]) -> None:
+        if not searching and change["new"] is not None:
+            view.value = _rendered(render, (found.value,))
+            status.value = _status(f"Showing {found.label}.")
+
+    box.observe(look, names="value")
+    found.observe(choose, names="index")
+    look()
+    how = f"<p style='font-size:0.9em'>The same in plain code: <code>{html.escape(code)}</code></p>"
+    heading = f"<strong>{html.escape(title)}</strong>"
+    shell = w.VBox([w.HTML(_CSS + heading), box, found, status, view, w.HTML(how)])
+    shell.add_class("lab-widget")
+    entries = "".join(f"<li>{html.escape(text)}</li>" for text in found._options_labels)
+    still = f"<section>{heading}<p>{html.escape(label)}: <code>{html.escape(query)}</code></p><ol>{entries}</ol>"
+    still += f"{view.value}{how}</section>"
+    _display(shell, still, f"{title}\n{_as_text(still)}")
+
+
 def quiz(questions: Sequence[Question], lesson: str) -> None:
     """Show multiple-choice questions; choosing an option shows its feedback. Raises ValueError for an empty quiz."""
     import ipywidgets as w
@@ -167,11 +230,15 @@ def _input(name: str, control: Control) -> Any:
     raise TypeError(f"{name} must be a Text, Slider or Choice, got {type(control).__name__}")
 
 
-def _rendered(render: Callable[..., str], values: Mapping[str, Any]) -> str:
+def _rendered(render: Callable[..., str], values: Mapping[str, Any] | tuple[Any, ...]) -> str:
     try:
-        return render(**values)
+        return render(**values) if isinstance(values, Mapping) else render(*values)
     except Exception as error:  # a learner's odd prompt must get a sentence, not a dead widget
-        return f'<p role="alert">✘ {html.escape(type(error).__name__)}: {html.escape(str(error))}</p>'
+        return _sentence(error)
+
+
+def _sentence(error: Exception) -> str:
+    return f'<p role="alert">✘ {html.escape(type(error).__name__)}: {html.escape(str(error))}</p>'
 
 
 def _status(text: str) -> str:

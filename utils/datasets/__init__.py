@@ -14,6 +14,7 @@ Adding one: see the convention in `utils/datasets/card.py`, then import it below
 from importlib import import_module
 from pkgutil import iter_modules
 
+from utils.datasets.bridges import Sight, bridges
 from utils.datasets.card import Card
 from utils.datasets.cities import City, cities, city_table
 from utils.datasets.colours import Thing, colour_things, colours
@@ -34,7 +35,9 @@ __all__ = [
     "Labelled",
     "Landmark",
     "Quotation",
+    "Sight",
     "Thing",
+    "bridges",
     "card",
     "cities",
     "city_table",

@@ -15,10 +15,23 @@ files          saving and loading, as SAELens does
 evaluation     variance explained, loss recovered, dead latents, stability
 features       what a latent responds to, and whether a label for it holds up
 interventions  switching latents off inside the model
+browser        a widget to search latents and click through
 """
 
+from utils.sae.browser import browse, find_latents
 from utils.sae.evaluation import Fit, LossRecovered, density, fit, loss_recovered, matched_cosines, variance_explained
-from utils.sae.features import Context, Detection, Reading, detection, logit_effects, rank_latents, read_texts
+from utils.sae.features import (
+    Context,
+    Detection,
+    Reading,
+    dashboard_html,
+    detection,
+    logit_effects,
+    matching,
+    rank_latents,
+    read_activations,
+    read_texts,
+)
 from utils.sae.files import load, save
 from utils.sae.interventions import ablate_latents
 from utils.sae.models import (
@@ -52,8 +65,11 @@ __all__ = [
     "SparseAutoencoder",
     "TopKSAE",
     "ablate_latents",
+    "browse",
+    "dashboard_html",
     "density",
     "detection",
+    "find_latents",
     "fit",
     "input_scale",
     "learning_rate_at",
@@ -61,8 +77,10 @@ __all__ = [
     "logit_effects",
     "loss_recovered",
     "matched_cosines",
+    "matching",
     "open_store",
     "rank_latents",
+    "read_activations",
     "read_texts",
     "save",
     "shuffled",

@@ -32,6 +32,7 @@ __all__ = [
     "logit_effects",
     "matching",
     "rank_latents",
+    "read_activations",
     "read_texts",
 ]
 
@@ -150,15 +151,36 @@ def read_texts(
     *,
     massive_norm: float = float("inf"),
 ) -> Reading:
-    """Run an SAE over every token of some texts.
+    """Run a model and an SAE over every token of some texts. See `read_activations` for what is left out.
 
-    massive_norm: activations longer than this, and document starts, are not read (an SAE trained without them has
-    nothing to say about them). Raises ValueError for no texts, and as `utils.activations.collect` does.
+    Raises ValueError for no texts, and as `utils.activations.collect` does.
     """
     if not texts:
         raise ValueError("texts is empty: give at least one text")
     found = activations.collect(model, list(texts), [hook], positions="all", cache=False, progress=False)
+    return read_activations(found, sae, hook, model.tokenizer, massive_norm=massive_norm)
+
+
+@torch.no_grad()
+def read_activations(
+    found: activations.Activations,
+    sae: SparseAutoencoder,
+    hook: str,
+    tokenizer: Any,
+    *,
+    massive_norm: float = float("inf"),
+) -> Reading:
+    """Run an SAE over activations that were recorded at *all* positions of some texts.
+
+    found: from `utils.activations.collect(..., positions="all")`; tokenizer: the model's, to show tokens as text.
+    massive_norm: activations longer than this, and document starts, are not read (an SAE trained without them has
+    nothing to say about them). Raises ValueError if the positions have holes, so that contexts would too.
+    """
     x = found[hook]
+    starts = torch.ones(len(found), dtype=torch.bool)
+    starts[1:] = found.text_index[1:] != found.text_index[:-1]
+    if (found.position[starts] != 0).any() or (found.position[1:] != found.position[:-1] + 1)[~starts[1:]].any():
+        raise ValueError('the activations have holes: record them with positions="all"')
     ordinary = (activations.residual_norms(x) <= massive_norm) & (found.position > 0)
     entries: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for start in range(0, len(x), 2048):
@@ -176,7 +198,7 @@ def read_texts(
         entry_token=token[order],
         latent=latent[order],
         value=value[order],
-        strings={i: model.tokenizer.decode([i]) for i in ids},
+        strings={i: tokenizer.decode([i]) for i in ids},
     )
 
 
