@@ -52,3 +52,19 @@ def test_held_out_works_do_not_depend_on_order_and_are_never_none():
 def test_corpus_names_bad_input(kwargs, words):
     with pytest.raises(ValueError, match=words):
         datasets.corpus(**kwargs)
+
+
+def test_a_sample_is_mixed_repeatable_and_holds_what_was_asked_for():
+    rows = datasets.corpus_sample("held_out", 2, {r"\bbridge\b": 3}, seed=4)
+    sources = {row.source for row in datasets.corpus("held_out")}
+    assert len(rows) == len(set(rows)) == 2 * len(sources) + 3
+    assert [row.source for row in rows[: len(sources)]] == sorted(sources)
+    assert all("bridge" in row.text for row in rows[-3:]) and {row.split for row in rows} == {"held_out"}
+    assert rows == datasets.corpus_sample("held_out", 2, {r"\bbridge\b": 3}, seed=4)
+    assert rows != datasets.corpus_sample("held_out", 2, {r"\bbridge\b": 3}, seed=5)
+    with pytest.raises(ValueError, match="per_source"):
+        datasets.corpus_sample("train", 0)
+    with pytest.raises(ValueError, match="fewer than 1000"):
+        datasets.corpus_sample("held_out", 1000)
+    with pytest.raises(ValueError, match="only 0 further"):
+        datasets.corpus_sample("train", 1, {"xyzzyxyzzy": 1})

@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from utils import activations, datasets, sae
 from utils.authoring import make_sae
@@ -32,6 +31,14 @@ def test_it_is_small_enough_and_made_as_the_recipe_says(dictionary):
     assert log[-1]["unexplained"] < log[len(log) // 2]["unexplained"] < log[1]["unexplained"]
 
 
+def test_it_comes_with_its_place_in_the_model(dictionary):
+    shipped = sae.load_shipped()
+    assert shipped.hook == make_sae.HOOK == RECORD["hook"]
+    assert shipped.massive_norm == pytest.approx(RECORD["store"]["massive_norm"])
+    assert torch.equal(shipped.dictionary.W_dec, dictionary.W_dec)
+    assert shipped.other_seed.shape == dictionary.W_dec.shape
+
+
 def test_decoder_rows_have_length_one_after_rounding_to_float16(dictionary):
     torch.testing.assert_close(dictionary.W_dec.norm(dim=1), torch.ones(dictionary.d_sae), atol=2e-3, rtol=0)
 
@@ -43,8 +50,7 @@ def test_the_record_meets_what_the_course_promises():
 
 
 def test_a_second_seed_resembles_the_first_more_than_chance_does(dictionary):
-    stored = load_file(make_sae.OUTPUT / f"{make_sae.NAME}_second_seed.safetensors")
-    other = stored["decoder"].float() * stored["scale"].float()
+    other = sae.load_shipped().other_seed
     found = sae.matched_cosines(dictionary.W_dec.detach(), other).mean()
     noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(make_sae.NOISE_SEED))
     chance = sae.matched_cosines(dictionary.W_dec.detach(), noise).mean()

@@ -18,7 +18,7 @@ from utils.datasets.bridges import Sight, bridges
 from utils.datasets.card import Card
 from utils.datasets.cities import City, cities, city_table
 from utils.datasets.colours import Thing, colour_things, colours
-from utils.datasets.corpus import Excerpt, corpus
+from utils.datasets.corpus import Excerpt, corpus, corpus_sample
 from utils.datasets.grammar import grammar
 from utils.datasets.labelled import Labelled, derange, split_groups, swap
 from utils.datasets.landmark_statements import landmark_statements
@@ -44,6 +44,7 @@ __all__ = [
     "colour_things",
     "colours",
     "corpus",
+    "corpus_sample",
     "derange",
     "grammar",
     "landmark_statements",

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import lzma
+import random
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from utils.datasets.card import Card
 
-__all__ = ["CARD", "Excerpt", "corpus"]
+__all__ = ["CARD", "Excerpt", "corpus", "corpus_sample"]
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "corpus.jsonl.xz"
 
@@ -71,3 +74,31 @@ def corpus(split: str = "train", source: str | None = None) -> tuple[Excerpt, ..
     if source is not None and source not in sources:
         raise ValueError(f"source must be one of {', '.join(sorted(sources))}, got {source!r}")
     return tuple(row for row in _rows() if row.split == split and source in (None, row.source))
+
+
+def corpus_sample(
+    split: str, per_source: int, also: Mapping[str, int] | None = None, seed: int = 0
+) -> tuple[Excerpt, ...]:
+    """A small mixed sample: `per_source` excerpts of every source in turn, then some that hold what is wanted.
+
+    also: regular expression -> how many further excerpts that match it (case matters), because what is rare would
+    hardly be met in a small sample. The same seed gives the same excerpts, none of them twice.
+    Raises ValueError as `corpus` does, for per_source below 1, and if there are fewer excerpts than asked for.
+    """
+    if per_source < 1:
+        raise ValueError(f"per_source must be at least 1, got {per_source}")
+    rows = list(corpus(split))
+    random.Random(seed).shuffle(rows)
+    by_source: dict[str, list[Excerpt]] = {}
+    for row in rows:
+        by_source.setdefault(row.source, []).append(row)
+    if short := [source for source, found in by_source.items() if len(found) < per_source]:
+        raise ValueError(f"fewer than {per_source} {split} excerpts of {', '.join(sorted(short))}")
+    chosen = [by_source[source][i] for i in range(per_source) for source in sorted(by_source)]
+    for pattern, n in (also or {}).items():
+        taken = set(chosen)
+        found = [row for row in rows if row not in taken and re.search(pattern, row.text)][:n]
+        if len(found) < n:
+            raise ValueError(f"only {len(found)} further {split} excerpts match {pattern!r}, expected {n}")
+        chosen += found
+    return tuple(chosen)

@@ -15,6 +15,7 @@ files          saving and loading, as SAELens does
 evaluation     variance explained, loss recovered, dead latents, stability
 features       what a latent responds to, and whether a label for it holds up
 interventions  switching latents off inside the model
+shipped        the dictionary that comes with the course
 browser        a widget to search latents and click through
 """
 
@@ -44,6 +45,7 @@ from utils.sae.models import (
     SparseAutoencoder,
     TopKSAE,
 )
+from utils.sae.shipped import Shipped, load_shipped
 from utils.sae.store import ActivationStore, open_store, write_store
 from utils.sae.training import Record, Settings, input_scale, learning_rate_at, shuffled, train
 
@@ -62,6 +64,7 @@ __all__ = [
     "Reading",
     "Record",
     "Settings",
+    "Shipped",
     "SparseAutoencoder",
     "TopKSAE",
     "ablate_latents",
@@ -74,6 +77,7 @@ __all__ = [
     "input_scale",
     "learning_rate_at",
     "load",
+    "load_shipped",
     "logit_effects",
     "loss_recovered",
     "matched_cosines",
