@@ -3,12 +3,13 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from test_sae_models import data, every_kind, random_sae
 
-from utils.sae import GatedSAE, JumpReLUSAE, ReLUSAE, TopKSAE, load, save
+from utils.sae import GatedSAE, JumpReLUSAE, ReLUSAE, TopKSAE, load, load_gemma_scope, save
 from utils.sae.models import SparseAutoencoder
 
 NAMES = {"hook": "blocks.1.hook_resid_post", "model_name": "tiny"}
@@ -220,3 +221,50 @@ def test_what_cannot_be_saved_is_named(tmp_path):
         sae.b_dec[0] = math.nan
     with pytest.raises(ValueError, match="b_dec holds values that aren't finite"):
         save(sae, tmp_path / "a", **NAMES)
+
+
+def gemma_scope_arrays(d_model=6, d_sae=10):
+    rng = np.random.default_rng(0)
+    return {
+        "W_enc": rng.normal(size=(d_model, d_sae)).astype(np.float32),
+        "W_dec": rng.normal(size=(d_sae, d_model)).astype(np.float32),
+        "b_enc": rng.normal(size=d_sae).astype(np.float32),
+        "b_dec": rng.normal(size=d_model).astype(np.float32),
+        "threshold": rng.uniform(0.1, 1.0, size=d_sae).astype(np.float32),
+    }
+
+
+def test_gemma_scope_files_give_the_latents_their_makers_define(tmp_path):
+    a = gemma_scope_arrays()
+    np.savez(tmp_path / "params.npz", **a)
+    sae = load_gemma_scope(tmp_path / "params.npz")
+    x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
+    pre = x @ a["W_enc"] + a["b_enc"]  # b_dec is not taken off
+    expected = np.where(pre > a["threshold"], pre, 0)
+    latents = sae.encode(torch.from_numpy(x))
+    assert (expected > 0).any() and (expected == 0).any()
+    torch.testing.assert_close(latents, torch.from_numpy(expected).float(), atol=1e-5, rtol=1e-5)
+    decoded = expected @ a["W_dec"] + a["b_dec"]
+    torch.testing.assert_close(sae.decode(latents), torch.from_numpy(decoded).float(), atol=1e-4, rtol=1e-4)
+
+
+def test_bad_gemma_scope_files_are_explained(tmp_path):
+    path, a = tmp_path / "params.npz", gemma_scope_arrays()
+    with pytest.raises(FileNotFoundError, match="params.npz"):
+        load_gemma_scope(path)
+    np.savez(path, **a)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ValueError, match="can't be read"):
+        load_gemma_scope(path)
+    np.savez(path, **{k: v for k, v in a.items() if k != "threshold"})
+    with pytest.raises(ValueError, match="no threshold"):
+        load_gemma_scope(path)
+    np.savez(path, **(a | {"b_dec": np.zeros(5, dtype=np.float32)}))
+    with pytest.raises(ValueError, match="b_dec has shape"):
+        load_gemma_scope(path)
+    np.savez(path, **(a | {"b_enc": np.full(10, np.nan, dtype=np.float32)}))
+    with pytest.raises(ValueError, match="NaN"):
+        load_gemma_scope(path)
+    np.savez(path, W_enc=np.array([{"code": 1}], dtype=object))
+    with pytest.raises(ValueError, match="can't be read"):
+        load_gemma_scope(path)

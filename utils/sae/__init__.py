@@ -33,7 +33,7 @@ from utils.sae.features import (
     read_activations,
     read_texts,
 )
-from utils.sae.files import load, save
+from utils.sae.files import load, load_gemma_scope, save
 from utils.sae.interventions import ablate_latents
 from utils.sae.models import (
     BatchTopKSAE,
@@ -77,6 +77,7 @@ __all__ = [
     "input_scale",
     "learning_rate_at",
     "load",
+    "load_gemma_scope",
     "load_shipped",
     "logit_effects",
     "loss_recovered",

@@ -8,16 +8,18 @@ is also what SAELens does. Layout checked against sae-lens 6 by `make bench-sae`
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from utils.sae.models import BatchTopKSAE, GatedSAE, JumpReLUSAE, ReLUSAE, SparseAutoencoder, TopKSAE
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_gemma_scope", "save"]
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 LAYOUT = "6.0.0"  # the version of SAELens that introduced it
@@ -96,6 +98,30 @@ def load(folder: str | Path) -> SparseAutoencoder:
     sae = _empty(config, folder)
     _fill(sae, tensors, folder)
     _fold(sae, config)
+    return sae.eval()
+
+
+def load_gemma_scope(path: str | Path) -> JumpReLUSAE:
+    """Read one of Gemma Scope's files, `params.npz`, as its makers publish them: float32, on the CPU.
+
+    Their encoder doesn't take b_dec off its input; that is folded into b_enc, so that latents are the same.
+    Raises FileNotFoundError for a missing file, ValueError for one that is cut, holds anything but arrays of numbers,
+    or lacks one of W_enc, W_dec, b_enc, b_dec, threshold. Source: Lieberum et al. 2024, arXiv 2408.05147.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} doesn't exist: give the params.npz of one Gemma Scope SAE")
+    try:
+        # Arrays only: an npz may also hold pickled objects, and those could run code.
+        with np.load(path, allow_pickle=False) as arrays:
+            tensors = {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} can't be read ({error}): it was cut, or is another kind of file") from None
+    if "W_enc" not in tensors or tensors["W_enc"].ndim != 2:
+        raise ValueError(f"{path} has no W_enc of shape (d_model, d_sae); it holds {', '.join(sorted(tensors))}")
+    sae = JumpReLUSAE(*tensors["W_enc"].shape)
+    _fill(sae, tensors, path.parent)
+    _fold(sae, {"apply_b_dec_to_input": False})
     return sae.eval()
 
 
