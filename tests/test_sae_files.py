@@ -257,10 +257,10 @@ def test_bad_gemma_scope_files_are_explained(tmp_path):
     with pytest.raises(ValueError, match="can't be read"):
         load_gemma_scope(path)
     np.savez(path, **{k: v for k, v in a.items() if k != "threshold"})
-    with pytest.raises(ValueError, match="no threshold"):
+    with pytest.raises(ValueError, match="params.npz has no threshold"):
         load_gemma_scope(path)
     np.savez(path, **(a | {"b_dec": np.zeros(5, dtype=np.float32)}))
-    with pytest.raises(ValueError, match="b_dec has shape"):
+    with pytest.raises(ValueError, match="params.npz: b_dec has shape"):
         load_gemma_scope(path)
     np.savez(path, **(a | {"b_enc": np.full(10, np.nan, dtype=np.float32)}))
     with pytest.raises(ValueError, match="NaN"):

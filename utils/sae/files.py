@@ -96,7 +96,7 @@ def load(folder: str | Path) -> SparseAutoencoder:
             f"{folder / WEIGHTS} can't be read ({error}): it was cut, or is another kind of file"
         ) from None
     sae = _empty(config, folder)
-    _fill(sae, tensors, folder)
+    _fill(sae, tensors, folder / WEIGHTS)
     _fold(sae, config)
     return sae.eval()
 
@@ -120,7 +120,7 @@ def load_gemma_scope(path: str | Path) -> JumpReLUSAE:
     if "W_enc" not in tensors or tensors["W_enc"].ndim != 2:
         raise ValueError(f"{path} has no W_enc of shape (d_model, d_sae); it holds {', '.join(sorted(tensors))}")
     sae = JumpReLUSAE(*tensors["W_enc"].shape)
-    _fill(sae, tensors, path.parent)
+    _fill(sae, tensors, path)
     _fold(sae, {"apply_b_dec_to_input": False})
     return sae.eval()
 
@@ -173,7 +173,7 @@ def _empty(config: dict[str, Any], folder: Path) -> SparseAutoencoder:
 
 
 @torch.no_grad()
-def _fill(sae: SparseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def _fill(sae: SparseAutoencoder, tensors: dict[str, torch.Tensor], source: Path) -> None:
     wanted = {"W_enc": sae.W_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
     if isinstance(sae, GatedSAE):
         wanted |= {"b_gate": sae.b_enc, "r_mag": sae.r_mag, "b_mag": sae.b_mag}
@@ -183,13 +183,13 @@ def _fill(sae: SparseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path
         wanted |= {"threshold": sae.log_threshold}
     for name, parameter in wanted.items():
         if name not in tensors:
-            raise ValueError(f"{folder / WEIGHTS} has no {name}; it holds {', '.join(sorted(tensors))}")
+            raise ValueError(f"{source} has no {name}; it holds {', '.join(sorted(tensors))}")
         if tensors[name].shape != parameter.shape:
             raise ValueError(
-                f"{folder / WEIGHTS}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
+                f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
             )
         if not torch.isfinite(tensors[name]).all():
-            raise ValueError(f"{folder / WEIGHTS}: {name} holds NaN or infinite values")
+            raise ValueError(f"{source}: {name} holds NaN or infinite values")
         # A threshold of zero (a plain ReLU) has no logarithm: the smallest positive number does the same.
         value = tensors[name].clamp_min(1e-30).log() if name == "threshold" else tensors[name]
         parameter.copy_(value)
