@@ -104,6 +104,20 @@ def test_is_close_never_raises():
     assert not checks.is_close(torch.ones(2), torch.ones(3))
 
 
+def test_one_number_takes_every_kind_of_single_number_and_names_the_rest():
+    for result in (2, 2.0, np.float32(2), np.array([2.0]), torch.tensor(2), torch.tensor([[2.0]], requires_grad=True)):
+        assert checks.one_number(result, "a mean") == 2.0
+    for result, words in (
+        (torch.ones(3), r"has shape \(3,\); expected one number, a mean"),
+        ([2.0], "is a list; expected one number"),
+        (True, "is a bool"),
+        (torch.tensor(False), "is a bool"),
+        (float("nan"), "NaN or infinity"),
+    ):
+        with pytest.raises(Mistake, match=words):
+            checks.one_number(result, "a mean")
+
+
 def test_unknown_numbers_are_refused_with_what_there_is():
     with pytest.raises(ValueError, match=r'must look like "3.1"'):
         checks.find("99.1")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 import pkgutil
 import traceback
 from collections.abc import Callable, Sequence
@@ -250,6 +251,20 @@ def expect_close(result: Any, expected: Any, message: str, atol: float = 1e-5) -
         expect_finite(result)
     if not is_close(result, expected, atol):
         raise Mistake(message)
+
+
+def one_number(result: Any, what: str) -> float:
+    """A float from a number, or from a tensor or array that holds one.
+
+    Raises `Mistake` for anything else, saying `what` was wanted, and for NaN and infinity.
+    """
+    if isinstance(result, (torch.Tensor, np.ndarray, np.generic)) and math.prod(result.shape) == 1:
+        result = result.item()
+    if not isinstance(result, (int, float)) or isinstance(result, bool):
+        kind = f"has shape {tuple(result.shape)}" if hasattr(result, "shape") else f"is a {type(result).__name__}"
+        raise Mistake(f"Your result {kind}; expected one number, {what}.")
+    expect_finite(result)
+    return float(result)
 
 
 def is_close(result: Any, other: Any, atol: float = 1e-5) -> bool:

@@ -14,23 +14,12 @@ from utils.checks import (
     expect_shape,
     expect_type,
     is_close,
+    one_number,
 )
 
 
 def _generator(seed):
     return torch.Generator().manual_seed(seed)
-
-
-def _number(result, what):
-    """A float from a number or a one-element tensor; anything else is a Mistake."""
-    if isinstance(result, torch.Tensor) and result.numel() == 1:
-        result = float(result.detach())
-    if not isinstance(result, (int, float)) or isinstance(result, bool):
-        shape = tuple(result.shape) if hasattr(result, "shape") else type(result).__name__
-        raise Mistake(f"Your result is {shape}; expected one number, {what}.")
-    result = float(result)
-    expect_finite(result)
-    return result
 
 
 # ------------------------------------------------------------------------------------------------- 5.1 the toy model
@@ -123,7 +112,7 @@ def check_train_toy(function):
     losses = losses.tolist() if isinstance(losses, torch.Tensor) else losses
     if not isinstance(losses, (list, tuple)):
         raise Mistake("The third thing must be a list with one loss a batch.")
-    losses = [_number(loss, "a loss") for loss in losses]
+    losses = [one_number(loss, "a loss") for loss in losses]
     if len(losses) != len(batches):
         raise Mistake(f"{len(losses)} losses came back for {len(batches)} batches: one step, and one loss, a batch.")
     for name, value, shape in (("W", W_after, (2, 4)), ("b", b_after, (4,))):
@@ -329,7 +318,7 @@ def check_mean_max_cosine(function):
     true = torch.randn(4, 6, generator=generator) * torch.tensor([[0.5], [1.0], [3.0], [2.0]])
     found = torch.cat([true[:3] * torch.tensor([[2.0], [-1.0], [0.2]]), torch.randn(6, 6, generator=generator)])
     found = found + 0.3 * torch.randn(9, 6, generator=generator)
-    result = _number(call(function, found, true), "the mean over the true features")
+    result = one_number(call(function, found, true), "the mean over the true features")
     if is_close(result, mean_max_cosine(found, true), 1e-4):
         return
     f, t = found / found.norm(dim=1, keepdim=True), true / true.norm(dim=1, keepdim=True)
@@ -382,7 +371,7 @@ def check_size_line(function):
         result = result.flatten().tolist()
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Mistake("Return two numbers: the slope and the intercept.")
-    slope, intercept = (_number(value, "a slope or an intercept") for value in result)
+    slope, intercept = (one_number(value, "a slope or an intercept") for value in result)
     wanted = size_line(true, latent)
 
     def is_line(other):
@@ -613,12 +602,12 @@ def _absorbed_case():
 
 def check_absorption_rate(function):
     given = features, latents, W_dec, direction, parent, child = _absorbed_case()
-    result = _number(call(function, *given), "a share between 0 and 1")
+    result = one_number(call(function, *given), "a share between 0 and 1")
     if is_close(result, absorption_rate(*given), 1e-4):
         moved = (features, latents, W_dec, direction, parent, 0)
         with_other = features.clone()
         with_other[12:20, 0] = 1.0
-        again = _number(call(function, with_other, *moved[1:]), "a share between 0 and 1")
+        again = one_number(call(function, with_other, *moved[1:]), "a share between 0 and 1")
         if not is_close(again, absorption_rate(with_other, *moved[1:]), 1e-4):
             raise Mistake(
                 "It is right for one child and wrong for another: use the `parent` and `child` you are given."
