@@ -51,6 +51,7 @@ __all__ = [
 TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the specimen
 TOKENS_KEPT = 8192  # keys and values of so many tokens take 380 MB for the specimen
 MOST_ROWS = 128
+_ROWS_PICKED = 8  # at once: bigger blocks of (rows, d_vocab) are memory fetched anew, three times as dear
 _CANDIDATES = 512  # top_p looks at so many likeliest tokens first, and at all only if they hold too little
 
 Prompts = Sequence[str] | Sequence[Sequence[int]]
@@ -412,7 +413,11 @@ class _Job:
             if torch.isnan(logits).any():
                 raise ValueError("logits hold NaN")
             return logits.argmax(-1).tolist()
-        return draw_rows(probabilities(logits, *self.picking), generators)
+        picked: list[int] = []
+        for start in range(0, len(logits), _ROWS_PICKED):
+            part = slice(start, start + _ROWS_PICKED)
+            picked += draw_rows(probabilities(logits[part], *self.picking), generators[part])
+        return picked
 
 
 def repeated_share(ids: Sequence[int], n: int = 4) -> float:
