@@ -464,3 +464,74 @@ def test_tokens_must_be_a_tensor():
 def test_bad_input_is_named(llama, call, message):
     with pytest.raises(ValueError, match=message):
         call(llama)
+
+
+# ------------------------------------------------------------------------------------------ many at once, and skipped
+
+
+SHORT = tracing.Pair(CLEAN[:6], CORRUPT[:6], 10, 200, (2, 4))
+
+
+def test_a_patch_that_writes_what_is_there_is_not_run(llama, monkeypatch):
+    """Before block 0 the words that two prompts share are the same: patching them is the corrupt run itself."""
+    full = tracing.patch_residual(llama, PAIR)
+    copies = []
+    branch = tracing._branch
+    monkeypatch.setattr(tracing, "_branch", lambda *a: copies.append(a[4]) or branch(*a))
+    again = tracing.patch_residual(llama, PAIR)
+    assert torch.equal(again, full)
+    assert sum(each.get(0, 0) for each in copies) == 2 and sum(each.get(1, 0) for each in copies) == 4
+    assert again[0, 2:].tolist() == pytest.approx([difference(llama, CORRUPT)] * 2, abs=1e-5)
+    copies.clear()
+    nothing = tracing.patch(llama, PAIR, tracing.record(llama, CORRUPT), tracing.position_classes(PAIR), layers=[0])
+    assert copies == [] and nothing[0].tolist() == pytest.approx([difference(llama, CORRUPT)] * 4, abs=1e-5)
+
+
+def test_trace_takes_ends_that_are_known(llama, monkeypatch):
+    monkeypatch.setattr(tracing.recovery, "__defaults__", (1e-4,))
+    pairs = [PAIR, SHORT]
+    known = tracing.trace(llama, pairs, ends=tracing.endpoints(llama, pairs))
+    assert torch.allclose(known, tracing.trace(llama, pairs))
+    with pytest.raises(ValueError, match=r"ends must have shape \(2, 2\)"):
+        tracing.trace(llama, pairs, ends=torch.zeros(1, 2))
+
+
+def test_both_knives_of_many_pairs_are_those_of_each(model):
+    pairs = [PAIR, SHORT, PAIR.swapped()]
+    got = tracing.attention_cuts(model, pairs, batch_size=2)
+    assert got.shape == (3, 2, N_LAYERS)
+    for pair, (gentle, rough) in zip(pairs, got):
+        prompt, name = (model, pair.clean, pair.answer, pair.other), tracing.position_classes(pair)[:2].any(0)
+        assert torch.allclose(gentle, tracing.knock_out_attention(*prompt, name), atol=1e-5)
+        assert torch.allclose(rough, tracing.zero_attention(*prompt), atol=1e-5)
+    assert torch.allclose(tracing.attention_cuts(model, pairs, layers=[1]), got[:, :, 1:], atol=1e-5)
+    with pytest.raises(ValueError, match="at least one pair"):
+        tracing.attention_cuts(model, [])
+
+
+def test_direct_attributions_of_many_prompts_are_those_of_each(model):
+    prompts, answers = [CLEAN, CLEAN[:5], CORRUPT], [(10, 200), (20, 30), (200, 10)]
+    for tokens, couple, got in zip(prompts, answers, tracing.direct_logit_attributions(model, prompts, answers)):
+        alone = tracing.direct_logit_attribution(model, tokens, *couple)
+        assert got.total == pytest.approx(alone.total, abs=1e-5) and got.total == difference_of(model, tokens, couple)
+        assert got.summed == pytest.approx(alone.summed, abs=1e-5)
+        assert torch.allclose(got.heads, alone.heads, atol=1e-5) and torch.allclose(got.mlp, alone.mlp, atol=1e-5)
+    with pytest.raises(ValueError, match="one couple a prompt"):
+        tracing.direct_logit_attributions(model, prompts, answers[:1])
+
+
+def difference_of(model, tokens, couple):
+    with torch.no_grad():
+        logits = model(tokens[None])[0, -1]
+    return pytest.approx(float(logits[couple[0]] - logits[couple[1]]), abs=1e-5)
+
+
+def test_input_attributions_of_many_pairs_are_those_of_each(model):
+    pairs = [PAIR, SHORT, PAIR.swapped()]
+    for pair, (simple, careful) in zip(pairs, tracing.input_attributions(model, pairs, steps=4, batch_size=2)):
+        baseline = tracing.input_residual(model, pair.corrupt)
+        prompt = (model, pair.clean, pair.answer, pair.other, baseline)
+        assert torch.allclose(simple, tracing.gradient_times_input(*prompt), atol=1e-5)
+        assert torch.allclose(careful, tracing.integrated_gradients(*prompt, steps=4)[0], atol=1e-5)
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        tracing.input_attributions(model, pairs, steps=0)
