@@ -41,4 +41,22 @@ def test_run_prints_a_table_and_returns_the_results(monkeypatch, capsys):
 
 
 def test_the_course_registers_its_own():
-    assert {"activations_vs_bare_forward", "activations_vs_run_with_cache"} <= set(benchmarks.load_registry())
+    names = {"activations_vs_bare_forward", "activations_vs_run_with_cache"}
+    names |= {"steered_generation_vs_bridge", "steered_generation_vs_reading"}
+    assert names <= set(benchmarks.load_registry())
+
+
+@pytest.mark.specimen
+@pytest.mark.parametrize("name", ["steered_generation_vs_bridge", "steered_generation_vs_reading"])
+def test_the_generation_benchmarks_run(specimen, monkeypatch, name):
+    """On four rows and two tokens: that both sides agree is asserted inside; no figure is."""
+    from utils import models
+    from utils.authoring import bench_generation
+
+    monkeypatch.setattr(bench_generation, "ROWS", 4)
+    monkeypatch.setattr(bench_generation, "NEW_TOKENS", 2)
+    monkeypatch.setattr(bench_generation, "compare", lambda *a, n, **k: benchmarks.compare(*a, n=1, **k))
+    monkeypatch.setattr(models, "load_model", lambda **_: specimen)
+    result = benchmarks.load_registry()[name]()
+    assert result["ours"] > 0 and result["peer"] > 0 and result["unit"] == "tokens/s"
+    assert "temperature 1" in result["note"] or "without logits" in result["note"]

@@ -410,6 +410,13 @@ def test_a_text_ends_at_any_stop_token(tiny_model):
         assert generation.generate_ids(tiny_model, PROMPTS, 8, temperature=1.5, seed=5, stop=[word]) == cut
 
 
+def test_without_a_stop_every_text_gets_its_full_length(tiny_model):
+    whole = generation.generate_ids(tiny_model, ["a"], 6, temperature=0)[0]
+    tiny_model.tokenizer.eos_token_id = whole[1]
+    assert len(generation.generate_ids(tiny_model, ["a"], 6, temperature=0)[0]) <= 1
+    assert generation.generate_ids(tiny_model, ["a"], 6, temperature=0, stop=None) == [whole]
+
+
 @pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 3, "top_p": 0.9, "stop": [40]}])
 def test_a_stream_ends_as_the_batch_does(tiny_model, settings):
     hooks = [(POST, push())]

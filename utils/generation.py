@@ -193,7 +193,7 @@ def generate(
     seed: int = 0,
     prepend_bos: bool = True,
     hooks: Hooks = (),
-    stop: Sequence[int | str] = (),
+    stop: Sequence[int | str] | None = (),
     batch_size: int | None = None,
 ) -> list[str]:
     """Continue every prompt by up to `new_tokens` tokens and return the continuations alone.
@@ -208,7 +208,8 @@ def generate(
         (hook_resid_pre, hook_resid_post), hook_attn_out, hook_mlp_out and hook_embed are fast; all others work
         and go through the TransformerBridge.
     stop: token ids, or strings that are exactly one token, at which a text ends besides the model's end token.
-        The one that ends a text is not part of it.
+        The one that ends a text is not part of it. None: nothing ends a text, not even the end token; every text
+        gets exactly new_tokens tokens.
     batch_size: rows that run together; by default as many as fit in about 400 MB of keys and values, at most 128.
         More rows at once are faster a token. Equal prompts of a batch are read once.
 
@@ -315,7 +316,7 @@ class _Job:
         seed: int = 0,
         prepend_bos: bool = True,
         hooks: Hooks = (),
-        stop: Sequence[int | str] = (),
+        stop: Sequence[int | str] | None = (),
     ) -> None:
         _check_settings(temperature, top_k, top_p)
         if not isinstance(new_tokens, int) or isinstance(new_tokens, bool) or new_tokens < 1:
@@ -463,7 +464,9 @@ def _prompt_ids(model: Any, prompts: Any, prepend_bos: bool) -> list[list[int]]:
 
 
 def _stop_ids(model: Any, stop: Any) -> set[int]:
-    """Token ids that end a text: the model's end token and those asked for."""
+    """Token ids that end a text: the model's end token and those asked for; none at all for None."""
+    if stop is None:
+        return set()
     if isinstance(stop, str) or not isinstance(stop, Sequence | set | frozenset):
         raise TypeError(f"stop must be a list of token ids or one-token strings, got {type(stop).__name__}")
     end = model.tokenizer.eos_token_id

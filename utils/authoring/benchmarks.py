@@ -23,7 +23,7 @@ from typing import Any
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {}
 # Modules that register further benchmarks when imported.
-MORE = ("utils.authoring.bench_probing", "utils.authoring.bench_sae")
+MORE = ("utils.authoring.bench_probing", "utils.authoring.bench_sae", "utils.authoring.bench_generation")
 
 
 def benchmark(name: str) -> Callable:
