@@ -330,7 +330,7 @@ def dashboard_html(
     ):
         parts.append(f"<h5>{title}</h5>")
         for context in contexts:
-            alt = f"latent {latent} is {context.value:.1f} on {context.tokens[context.at]!r}"
+            alt = f"Latent {latent} is {context.value:.1f} on the token {context.tokens[context.at]!r}."
             parts.append(tokens_html(context.tokens, context.values, "value of the latent", alt, 1, None, limits))
     if effects is not None:
         for word, side in zip(("up", "down"), effects(latent)):
