@@ -374,6 +374,27 @@ def test_gaps_agree_however_they_are_computed(tiny_model):
         score(steering.add(direction(layer=1), 1.0))
 
 
+def test_odds_are_of_the_next_token_with_the_hooks_on(tiny_model):
+    hooks = steering.add(direction(typical=1.0), 1.5)
+    words = [",", "a", "r"]
+    wanted = [tiny_model.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
+    score = steering.odds_from(tiny_model, PROMPTS, words, 0)
+    for given in (None, hooks):
+        for prompt, value in zip(PROMPTS, score(given)):
+            with torch.no_grad():
+                logits = tiny_model.run_with_hooks(tiny_model.to_tokens(prompt), fwd_hooks=given or [])
+            p = float(logits[0, -1].softmax(-1)[wanted].sum())
+            assert float(value) == pytest.approx(math.log(p / (1 - p)), abs=1e-4)
+    with pytest.raises(ValueError, match="single tokens; not so: \\['bananas are'\\]"):
+        steering.odds_from(tiny_model, PROMPTS, ["a", "bananas are"], 0)
+    with pytest.raises(ValueError, match="single tokens"):
+        steering.odds_from(tiny_model, PROMPTS, [], 0)
+    with pytest.raises(ValueError, match="from 0 to 0"):
+        steering.odds_from(tiny_model, PROMPTS, words, 1)
+    with pytest.raises(ValueError, match="texts is empty"):
+        steering.odds_from(tiny_model, [], words, 0)
+
+
 def test_reading_is_the_mean_surprisal_with_the_hooks_on(tiny_model):
     texts = ["bananas are yellow , roses are red", "1 2 3 4 5", "roses are red"]
     hooks = steering.add(direction(typical=1.0), 1.5)
@@ -385,7 +406,7 @@ def test_reading_is_the_mean_surprisal_with_the_hooks_on(tiny_model):
                 logp = tiny_model.run_with_hooks(ids, fwd_hooks=given or []).log_softmax(-1)
             expected = -logp[0, 1:-1].gather(-1, ids[0, 2:, None]).mean()
             assert float(value) == pytest.approx(float(expected), abs=1e-4)
-    with pytest.raises(ValueError, match="block number from 0 to 0, got 1"):
+    with pytest.raises(ValueError, match="block number from 0 to 0"):
         steering.reading_from(tiny_model, texts, 1)
     with pytest.raises(ValueError, match="too short to be read"):
         steering.reading_from(tiny_model, [texts[0], "1"], 0)

@@ -35,6 +35,7 @@ from utils.steering.measures import (
     gap_from,
     mention_share,
     mentions,
+    odds_from,
     reading_from,
     surprise,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "load",
     "mention_share",
     "mentions",
+    "odds_from",
     "project_out",
     "prompt_pair",
     "random_like",

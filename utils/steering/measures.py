@@ -88,6 +88,40 @@ def gap_from(model: Any, choice: Choice, layer: int) -> Callable[[Hooks | None],
     return lambda hooks=None: score(_one_edit(hooks, layer))
 
 
+def odds_from(
+    model: Any, prompts: Sequence[str], words: Sequence[str], layer: int
+) -> Callable[[Hooks | None], Float[torch.Tensor, " n"]]:
+    """Log-odds that the next token is one of some words, while the model is steered after one block.
+
+    words: single tokens, with their leading space (" bridge"). Returns a function of hooks (all after this block) that
+    gives one number a prompt in nats, (n,): 0 means even odds. One short pass for all prompts, and no sampling noise.
+    Raises ValueError for a word of several tokens or for no words, and as `reading_from` does.
+    """
+    ids = [model.tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+    long = [word for word, one in zip(words, ids) if len(one) != 1]
+    if isinstance(words, str) or not ids or long:
+        raise ValueError(f"words must be a list of single tokens; not so: {long or words!r}")
+    wanted = torch.tensor(sorted({one[0] for one in ids}))
+    rows = _token_rows(model, prompts, shortest=2)
+    last = torch.tensor([len(row) - 1 for row in rows])
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    start = _up_to(model, tokens, layer)
+    end = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+
+    def only_last(acts: torch.Tensor, hook: Any) -> torch.Tensor:
+        return acts[torch.arange(len(rows)), last].unsqueeze(1)  # nothing else needs unembedding
+
+    @torch.no_grad()
+    def score(hooks: Hooks | None = None) -> Float[torch.Tensor, " n"]:
+        edit = _one_edit(hooks, layer)
+        value = start if edit is None else edit(start)
+        logits = model.run_with_hooks(value, start_at_layer=layer + 1, fwd_hooks=[(end, only_last)])[:, 0].float().cpu()
+        inside = logits[:, wanted].logsumexp(-1)
+        return inside - logits.index_fill(-1, wanted, -torch.inf).logsumexp(-1)
+
+    return score
+
+
 @torch.no_grad()
 def reading_from(model: Any, texts: Sequence[str], layer: int) -> Callable[[Hooks | None], Float[torch.Tensor, " n"]]:
     """How surprised the model is by ordinary text while it is steered after one block: a cost with no sampling noise.
@@ -97,15 +131,10 @@ def reading_from(model: Any, texts: Sequence[str], layer: int) -> Callable[[Hook
     token.
     """
     rows = _token_rows(model, texts)
-    n_layers = model.cfg.n_layers
-    if not 0 <= layer < n_layers - 1:
-        raise ValueError(f"layer must be a block number from 0 to {n_layers - 2}, got {layer!r}")
-    device = next(model.parameters()).device
     batches = []
     for index in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
-        ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in index], batch_first=True).to(device)
-        start = model.run_with_hooks(ids, stop_at_layer=layer + 1, return_type=None)
-        batches.append((index, ids, start))
+        ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in index], batch_first=True)
+        batches.append((index, ids.to(next(model.parameters()).device), _up_to(model, ids, layer)))
 
     @torch.no_grad()
     def read(hooks: Hooks | None = None) -> Float[torch.Tensor, " n"]:
@@ -208,6 +237,16 @@ def _one_edit(hooks: Hooks | None, layer: int) -> Callable[..., torch.Tensor] | 
         return acts
 
     return edit
+
+
+@torch.no_grad()
+def _up_to(model: Any, tokens: torch.Tensor, layer: int) -> Float[torch.Tensor, "batch pos d_model"]:
+    """The residual stream after one block, to go on from."""
+    last = model.cfg.n_layers - 2
+    if not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer <= last:
+        raise ValueError(f"layer must be a block number from 0 to {last} (a block must follow it), got {layer!r}")
+    device = next(model.parameters()).device
+    return model.run_with_hooks(tokens.to(device), stop_at_layer=layer + 1, return_type=None)
 
 
 def _token_rows(model: Any, texts: Any, shortest: int = 3) -> list[torch.Tensor]:
