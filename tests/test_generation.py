@@ -261,6 +261,26 @@ def test_hooks_and_changes_made_elsewhere_count(tiny_model):
     assert generation.generate_ids(tiny_model, PROMPTS, 6, temperature=0) == plain
 
 
+def test_bfloat16_is_asked_for_and_rounds_the_products_only(tiny_model):
+    dtypes = set()
+    hooks = [(POST, lambda acts, hook: dtypes.add(acts.dtype))]
+    found = generation.generate_ids(tiny_model, PROMPTS, 6, temperature=0, hooks=hooks, precision="bfloat16")
+    assert dtypes == {torch.float32} and len(found) == 3 and clean(tiny_model)
+    ids = tiny_model.to_tokens("the cat sat on the mat")
+    exact, rounded = (
+        copy(input_ids=ids).logits
+        for copy in (decoding._plain_copy(tiny_model)[0], decoding.in_bfloat16(tiny_model, ()))
+    )
+    assert 0 < (exact - rounded).abs().max() < 0.05 * exact.abs().max()
+    torch.testing.assert_close(exact, tiny_model(ids), atol=1e-5, rtol=1e-4)  # the model itself is as it was
+    assert all(parameter.dtype == torch.float32 for parameter in tiny_model.parameters())
+    with pytest.raises(ValueError, match="inside a module"):
+        hooks = [("blocks.0.attn.hook_z", push())]
+        generation.generate_ids(tiny_model, PROMPTS, 3, hooks=hooks, precision="bfloat16")
+    with pytest.raises(ValueError, match="precision must be"):
+        generation.generate_ids(tiny_model, PROMPTS, 3, precision="int8")
+
+
 def test_a_hook_may_look_without_changing(tiny_model):
     seen = []
     looking = [(POST, lambda acts, hook: seen.append((hook.name, tuple(acts.shape))))]

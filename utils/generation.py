@@ -195,6 +195,7 @@ def generate(
     hooks: Hooks = (),
     stop: Sequence[int | str] | None = (),
     batch_size: int | None = None,
+    precision: str = "float32",
 ) -> list[str]:
     """Continue every prompt by up to `new_tokens` tokens and return the continuations alone.
 
@@ -212,6 +213,10 @@ def generate(
         gets exactly new_tokens tokens.
     batch_size: rows that run together; by default as many as fit in about 400 MB of keys and values, at most 128.
         More rows at once are faster a token. Equal prompts of a batch are read once.
+    precision: "float32", or "bfloat16" for bulk sampling on processors that multiply it fast (avx512_bf16, amx; on
+        others it is slower). Only the matrix products are rounded; hooks see float32. It writes other texts than
+        float32 does. Measured on 400 tokens of the specimen: mean KL 0.003 nats (largest 0.95), the same likeliest
+        token in 97 %. Leave it alone where a result hangs on single tokens.
 
     Raises TypeError or ValueError that names the argument, for bad prompts, settings or hooks, for a text beyond the
     model's context, and for hooks that return another shape or make the logits NaN.
@@ -228,6 +233,7 @@ def generate(
         hooks=hooks,
         stop=stop,
         batch_size=batch_size,
+        precision=precision,
     )
     return [model.tokenizer.decode(row) for row in ids]
 
@@ -317,6 +323,7 @@ class _Job:
         prepend_bos: bool = True,
         hooks: Hooks = (),
         stop: Sequence[int | str] | None = (),
+        precision: str = "float32",
     ) -> None:
         _check_settings(temperature, top_k, top_p)
         if not isinstance(new_tokens, int) or isinstance(new_tokens, bool) or new_tokens < 1:
@@ -333,6 +340,9 @@ class _Job:
             )
         self.hooks = decoding.check_hooks(model, hooks)
         self.ends = _stop_ids(model, stop)
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+        self.bare = decoding.in_bfloat16(model, self.hooks) if precision == "bfloat16" else None
 
     def batches(self, batch_size: int | None) -> list[list[int]]:
         """Prompts that run together. All in the order given if they fit, else equal and similar ones together."""
@@ -393,7 +403,7 @@ class _Job:
         ids, mask = (t.to(device) for t in _left_padded([torch.tensor(row) for row in distinct]))
         positions = torch.where(mask > 0, mask.cumsum(1) - 1, -1)
         lengths, width = mask.sum(1), mask.shape[1] + self.new_tokens
-        reader = decoding.reader(self.model, self.hooks)
+        reader = decoding.reader(self.model, self.hooks, self.bare)
         if len(distinct) < len(rows):
             try:
                 with decoding.standing(Places(positions, lengths, None)):
@@ -401,7 +411,7 @@ class _Job:
                 reader.select(to_rows, width)
                 return reader, logits[to_rows], mask[to_rows]
             except decoding.RowsWanted:  # a hook treats equal prompts differently: read each of them
-                reader = decoding.reader(self.model, self.hooks)
+                reader = decoding.reader(self.model, self.hooks, self.bare)
                 ids, mask, positions, lengths = ids[to_rows], mask[to_rows], positions[to_rows], lengths[to_rows]
         with decoding.standing(Places(positions, lengths, torch.tensor(batch, device=device))):
             logits = reader.read(ids, mask)
