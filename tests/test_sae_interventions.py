@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from utils import sae
+from utils.decoding import Places, standing
 from utils.sae.interventions import ablate_latents
 
 
@@ -63,3 +64,12 @@ def test_in_a_model_it_changes_the_logits_only_where_the_latent_was_on(tiny_mode
     first = 1 + int((values[:, latent] > 0).nonzero()[0])
     torch.testing.assert_close(hooked[:, :first], clean[:, :first])
     assert not torch.allclose(hooked[:, first], clean[:, first])
+
+
+def test_while_text_is_generated_the_newest_token_is_not_the_start():
+    """With kept keys and values a hook sees one new token a step, in column 0; only a text's first token is spared."""
+    newest = Places(torch.tensor([[7], [0]]), torch.tensor([3, 1]), None)
+    acts = torch.tensor([[[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0]]])
+    with standing(newest):
+        out = ablate_latents(two_of_three(), [0])(acts)
+    assert out.tolist() == [[[0, 2, 3]], [[1, 2, 3]]]

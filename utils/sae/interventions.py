@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from utils.activations import residual_norms
+from utils.decoding import places
 from utils.sae.models import SparseAutoencoder
 
 __all__ = ["ablate_latents"]
@@ -50,8 +51,8 @@ def ablate_latents(
             values = values.clone()
             values[..., chosen] = 0
             out = sae.decode(values)
-        alone = residual_norms(acts) > massive_norm
-        alone[..., 0] = True
+        # Not acts[:, 0]: while text is generated that is the newest token, not the document start.
+        alone = (residual_norms(acts) > massive_norm) | (places(acts).positions == 0)
         return torch.where(alone[..., None], acts, out.to(acts.dtype))
 
     return hook_function
