@@ -1338,8 +1338,8 @@ QUIZ = [
         ],
     ),
     Question(
-        "Subtracting what the Spanish latent adds raises the loss on Spanish by about half a nat. As much subtracted "
-        "along another active latent hardly raises it. Which follow? (More than one is right.)",
+        "Subtracting what the Spanish latent adds raises the loss on Spanish by more than half a nat. As much "
+        "subtracted along another active latent hardly raises it. Which follow? (More than one is right.)",
         [
             Option(
                 "The effect isn't only the size of what is taken away.",
@@ -1349,7 +1349,7 @@ QUIZ = [
             Option(
                 "Spanish is stored in this one latent.",
                 False,
-                "Half a nat is not all the model knows of Spanish, and other latents may carry the same.",
+                "That is not all the model knows of Spanish, and other latents may carry the same.",
             ),
             Option(
                 "Cutting it out of `acts`, not out of the reconstruction, was right: the error term stays.",
