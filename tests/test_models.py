@@ -641,6 +641,14 @@ def test_random_like_can_keep_the_trained_embedding(tiny_model):
     assert torch.equal(weights[block], others[block]) and not torch.equal(weights[block], trained[block])
 
 
+def test_random_like_can_stop_early(tiny_model):
+    control = models.random_like(tiny_model, 1, n_layers=1)
+    assert control.cfg.n_layers == 1 < tiny_model.cfg.n_layers
+    for wrong in (0, tiny_model.cfg.n_layers + 1, True, 1.0):
+        with pytest.raises(ValueError, match="n_layers"):
+            models.random_like(tiny_model, n_layers=wrong)
+
+
 def test_random_like_explains_bad_seeds(tiny_model):
     for seed in (1.5, "1", True, None):
         with pytest.raises(TypeError, match="seed: got"):

@@ -30,6 +30,7 @@ Two choices made here that every result in the course depends on:
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import errno
 import hashlib
@@ -705,7 +706,9 @@ def chat_tokens(
     return ids.to(model.cfg.device)
 
 
-def random_like(model: TransformerBridge, seed: int = 0, *, keep_embedding: bool = False) -> TransformerBridge:
+def random_like(
+    model: TransformerBridge, seed: int = 0, *, keep_embedding: bool = False, n_layers: int | None = None
+) -> TransformerBridge:
     """The same architecture and tokenizer with untrained random weights: a control organism.
 
     What a probe or an SAE still finds in it cannot have been learned in training. Weights are drawn
@@ -713,7 +716,8 @@ def random_like(model: TransformerBridge, seed: int = 0, *, keep_embedding: bool
     global random state is left as it was. Raises TypeError if seed is not an integer.
     keep_embedding: the token embedding (and with it a tied unembedding) is the trained one and only the blocks are
     random. That is the harder control: what is found here needs no learned computation, only learned words.
-    Source of the distinction: Heap et al. 2025, arXiv 2501.17727.
+    n_layers: build only so many blocks, when nothing behind them is read: less memory. Raises ValueError if there are
+    fewer. Source of the distinction: Heap et al. 2025, arXiv 2501.17727.
     """
     import torch
     from transformer_lens.model_bridge import TransformerBridge
@@ -722,9 +726,14 @@ def random_like(model: TransformerBridge, seed: int = 0, *, keep_embedding: bool
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed: got {type(seed).__name__}, expected an integer")
     original = model.original_model
+    config = copy.deepcopy(original.config)
+    if n_layers is not None:
+        if not isinstance(n_layers, int) or isinstance(n_layers, bool) or not 1 <= n_layers <= model.cfg.n_layers:
+            raise ValueError(f"n_layers must be a whole number from 1 to {model.cfg.n_layers}, got {n_layers!r}")
+        config.num_hidden_layers = n_layers
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _quiet():
         torch.manual_seed(seed)
-        fresh = AutoModelForCausalLM.from_config(original.config, attn_implementation="eager")
+        fresh = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     if keep_embedding:
         with torch.no_grad():
             fresh.get_input_embeddings().weight.copy_(model.W_E)
