@@ -30,6 +30,7 @@ from utils.steering.interventions import add, clamp, project_out, steered
 from utils.steering.measures import (
     Surprise,
     distinct_share,
+    fact_choice,
     facts,
     gap,
     gap_from,
@@ -48,6 +49,7 @@ __all__ = [
     "contrast",
     "contrasts",
     "distinct_share",
+    "fact_choice",
     "facts",
     "from_latent",
     "from_probe",

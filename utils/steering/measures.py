@@ -197,15 +197,16 @@ def surprise(
 
 
 def facts(model: Any, hooks: Hooks | None = None, n: int = 40) -> list[bool]:
-    """Which of n landmarks the model still puts in the right city: a small test of what steering breaks.
+    """Which of n landmarks the model still puts in the right city rather than a wrong one. Chance is one half."""
+    return (gap(model, fact_choice(model, n), hooks) > 0).tolist()
 
-    For each of the first n landmarks of lesson 02 that don't name their city, whether the right city's first token is
-    likelier than that of another landmark's city (the next in the list that begins otherwise). Chance is one half.
+
+def fact_choice(model: Any, n: int = 40) -> Choice:
+    """A small test of what steering breaks, for `gap` and `gap_from`: landmarks, the right city and a wrong one.
+
+    The first n landmarks of lesson 02 that don't name their city; the wrong city is that of the next landmark in the
+    list whose city begins with another token. Only the cities' first tokens are compared.
     """
-    return (gap(model, _fact_choice(model, n), hooks) > 0).tolist()
-
-
-def _fact_choice(model: Any, n: int) -> Choice:
     from utils.datasets.landmarks import landmarks
 
     places = [place for place in landmarks() if not place.names_its_city]
