@@ -389,7 +389,7 @@ def test_odds_are_of_the_next_token_with_the_hooks_on(tiny_model):
         steering.odds_from(tiny_model, PROMPTS, ["a", "bananas are"], 0)
     with pytest.raises(ValueError, match="single tokens"):
         steering.odds_from(tiny_model, PROMPTS, [], 0)
-    with pytest.raises(ValueError, match="from 0 to 0"):
+    with pytest.raises(ValueError, match="expected 0 to 0"):
         steering.odds_from(tiny_model, PROMPTS, words, 1)
     with pytest.raises(ValueError, match="texts is empty"):
         steering.odds_from(tiny_model, [], words, 0)
@@ -406,7 +406,7 @@ def test_reading_is_the_mean_surprisal_with_the_hooks_on(tiny_model):
                 logp = tiny_model.run_with_hooks(ids, fwd_hooks=given or []).log_softmax(-1)
             expected = -logp[0, 1:-1].gather(-1, ids[0, 2:, None]).mean()
             assert float(value) == pytest.approx(float(expected), abs=1e-4)
-    with pytest.raises(ValueError, match="block number from 0 to 0"):
+    with pytest.raises(ValueError, match="expected 0 to 0"):
         steering.reading_from(tiny_model, texts, 1)
     with pytest.raises(ValueError, match="too short to be read"):
         steering.reading_from(tiny_model, [texts[0], "1"], 0)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch.nn import functional as F
 
+from utils.continuation import continue_from
 from utils.probing.controls import random_directions
 from utils.probing.inputs import Groups, floating
 from utils.statistics import Interval
@@ -185,27 +186,8 @@ def gap_scorer(
     ``completion_gap(model, choice, hook, f"blocks.{block}.hook_resid_post")`` to rounding, in about half the time.
     Raises ValueError for a block the model doesn't have, or the last one.
     """
-    blocks = list(model.blocks)
-    if not 0 <= block < len(blocks) - 1:
-        raise ValueError(f"block is {block}; expected 0 to {len(blocks) - 2} (a block must follow it)")
-    tokens = choice.tokens.to(next(model.parameters()).device)
-    entry: dict[str, Any] = {}
-
-    def remember(_module: Any, args: tuple, kwargs: dict) -> None:
-        entry["args"], entry["kwargs"] = args, kwargs
-
-    handle = blocks[block + 1].register_forward_pre_hook(remember, with_kwargs=True)
-    try:
-        model.run_with_hooks(tokens, fwd_hooks=[], stop_at_layer=block + 2, return_type=None)
-    finally:
-        handle.remove()
-    args, kwargs = entry["args"], dict(entry["kwargs"])
-    for name in ("past_key_values", "past_key_value", "cache_position"):  # a cache would grow with every call
-        if name in kwargs:
-            kwargs[name] = None
-    if "use_cache" in kwargs:
-        kwargs["use_cache"] = False
-    start = args[0] if args else kwargs.pop("hidden_states")
+    rest = continue_from(model, choice.tokens, block)
+    tokens = choice.tokens.to(rest.start.device)
     if choice.ends is None:
         wanted = choice.weight.to(tokens.device) > 0  # (rows, pos - 1): positions whose next token is scored
         wanted = F.pad(wanted, (0, 1))
@@ -215,11 +197,8 @@ def gap_scorer(
 
     @torch.no_grad()
     def score(hook: Callable[..., torch.Tensor] | None) -> Float[torch.Tensor, " n"]:
-        value = start if hook is None else hook(start)
-        for later in blocks[block + 1 :]:
-            value = later(value, *args[1:], **kwargs)
-            value = value[0] if isinstance(value, tuple) else value
-        logp = model.unembed(model.ln_final(value[wanted].unsqueeze(0)))[0].float().log_softmax(-1)
+        value = rest.start if hook is None else hook(rest.start)
+        logp = rest.logits(value, wanted).log_softmax(-1)
         if choice.ends is not None:
             picked = logp.gather(-1, choice.ends.T.to(logp.device))
             return (picked[:, 0] - picked[:, 1]).cpu()

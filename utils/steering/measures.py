@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch.nn import functional as F
 
 from utils.activations import length_sorted_batches
+from utils.continuation import continue_from
 from utils.probing import Choice, choices, completion_gap, gap_scorer
 from utils.statistics import Interval, proportion
 from utils.steering.interventions import Hooks, steered
@@ -73,7 +74,7 @@ def gap(model: Any, choice: Choice, hooks: Hooks | None = None) -> Float[torch.T
     """Log-likelihood of each prompt's first continuation minus that of its second, in nats, with any hooks on.
 
     choice: `utils.probing.choices(model, prompts, first, second)`. The change of this number is steering's effect on
-    one prompt, without sampling noise. For one direction at one block and many strengths, `gap_from` is twice as fast.
+    one prompt, without sampling noise. For many edits at one block, `gap_from` runs only what comes after it.
     """
     with steered(model, hooks or []):
         return completion_gap(model, choice)
@@ -103,19 +104,13 @@ def odds_from(
         raise ValueError(f"words must be a list of single tokens; not so: {long or words!r}")
     wanted = torch.tensor(sorted({one[0] for one in ids}))
     rows = _token_rows(model, prompts, shortest=2)
-    last = torch.tensor([len(row) - 1 for row in rows])
-    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    start = _up_to(model, tokens, layer)
-    end = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
-
-    def only_last(acts: torch.Tensor, hook: Any) -> torch.Tensor:
-        return acts[torch.arange(len(rows)), last].unsqueeze(1)  # nothing else needs unembedding
+    rest = continue_from(model, torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), layer)
+    last = torch.nn.functional.one_hot(torch.tensor([len(row) - 1 for row in rows]), rest.start.shape[1]).bool()
 
     @torch.no_grad()
     def score(hooks: Hooks | None = None) -> Float[torch.Tensor, " n"]:
         edit = _one_edit(hooks, layer)
-        value = start if edit is None else edit(start)
-        logits = model.run_with_hooks(value, start_at_layer=layer + 1, fwd_hooks=[(end, only_last)])[:, 0].float().cpu()
+        logits = rest.logits(rest.start if edit is None else edit(rest.start), last).cpu()
         inside = logits[:, wanted].logsumexp(-1)
         return inside - logits.index_fill(-1, wanted, -torch.inf).logsumexp(-1)
 
@@ -134,18 +129,19 @@ def reading_from(model: Any, texts: Sequence[str], layer: int) -> Callable[[Hook
     batches = []
     for index in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
         ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in index], batch_first=True)
-        batches.append((index, ids.to(next(model.parameters()).device), _up_to(model, ids, layer)))
+        wanted = torch.zeros_like(ids, dtype=torch.bool)
+        for row, i in enumerate(index):
+            wanted[row, 1 : len(rows[i]) - 1] = True
+        batches.append((index, wanted, continue_from(model, ids, layer)))
 
     @torch.no_grad()
     def read(hooks: Hooks | None = None) -> Float[torch.Tensor, " n"]:
         edit = _one_edit(hooks, layer)
         result = torch.empty(len(rows))
-        for index, ids, start in batches:
-            value = start if edit is None else edit(start)
-            logits = model.run_with_hooks(value, start_at_layer=layer + 1).float()
-            picked = _log_probs(logits[:, 1:-1], ids[:, 2:])
-            for row, i in enumerate(index):
-                result[i] = -picked[row, : len(rows[i]) - 2].mean()
+        for index, wanted, rest in batches:
+            logits = rest.logits(rest.start if edit is None else edit(rest.start), wanted)
+            for i, of_text in zip(index, logits.split([len(rows[i]) - 2 for i in index])):
+                result[i] = F.cross_entropy(of_text, rows[i][2:].to(of_text.device))
         return result
 
     return read
@@ -238,16 +234,6 @@ def _one_edit(hooks: Hooks | None, layer: int) -> Callable[..., torch.Tensor] | 
         return acts
 
     return edit
-
-
-@torch.no_grad()
-def _up_to(model: Any, tokens: torch.Tensor, layer: int) -> Float[torch.Tensor, "batch pos d_model"]:
-    """The residual stream after one block, to go on from."""
-    last = model.cfg.n_layers - 2
-    if not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer <= last:
-        raise ValueError(f"layer must be a block number from 0 to {last} (a block must follow it), got {layer!r}")
-    device = next(model.parameters()).device
-    return model.run_with_hooks(tokens.to(device), stop_at_layer=layer + 1, return_type=None)
 
 
 def _token_rows(model: Any, texts: Any, shortest: int = 3) -> list[torch.Tensor]:

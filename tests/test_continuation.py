@@ -1,0 +1,39 @@
+"""The rest of a model from one block on: the same numbers as a whole run, and none of the earlier blocks' work."""
+
+import pytest
+import torch
+
+from utils.continuation import continue_from
+
+IDS = torch.tensor([[0, 5, 6, 7, 8], [0, 9, 3, 0, 0]])
+WANTED = torch.tensor([[False, False, True, False, True], [False, False, True, False, False]])
+
+
+def test_it_equals_a_whole_run_with_the_same_edit(tiny_model):
+    rest = continue_from(tiny_model, IDS, 0)
+    for edit in (lambda acts: acts, lambda acts: acts * 1.5 + 0.1):
+        with torch.no_grad():
+            whole = tiny_model.run_with_hooks(
+                IDS, fwd_hooks=[("blocks.0.hook_resid_post", lambda acts, hook, edit=edit: edit(acts))]
+            )
+        # The second text is padded on the right, where the model can't see it.
+        torch.testing.assert_close(rest.logits(edit(rest.start), WANTED), whole[WANTED], atol=1e-4, rtol=1e-4)
+
+
+def test_the_earlier_blocks_do_not_run_again_and_later_hooks_do(tiny_model):
+    rest = continue_from(tiny_model, IDS, 0)
+    ran = []
+    names = [f"blocks.{i}.hook_resid_post" for i in range(tiny_model.cfg.n_layers)]
+    with tiny_model.hooks(fwd_hooks=[(name, lambda acts, hook: ran.append(hook.name)) for name in names]):
+        rest.logits(rest.start, WANTED)
+    assert len(ran) == tiny_model.cfg.n_layers - 1 and not any("blocks.0." in name for name in ran)
+
+
+def test_what_cannot_be_continued_is_said(tiny_model):
+    last = tiny_model.cfg.n_layers - 1
+    for block in (-1, last, last + 5, True, 0.0):
+        with pytest.raises(ValueError, match="a block must follow it"):
+            continue_from(tiny_model, IDS, block)
+    rest = continue_from(tiny_model, IDS, 0)
+    with pytest.raises(ValueError, match="stream must have shape"):
+        rest.logits(rest.start[:1], WANTED)
