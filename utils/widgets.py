@@ -151,7 +151,7 @@ def search(
     heading = f"<strong>{html.escape(title)}</strong>"
     shell = w.VBox([w.HTML(_CSS + heading), box, found, status, view, w.HTML(how)])
     shell.add_class("lab-widget")
-    entries = "".join(f"<li>{html.escape(text)}</li>" for text in found._options_labels)
+    entries = "".join(f"<li>{html.escape(text)}</li>" for text, _ in found.options)
     still = f"<section>{heading}<p>{html.escape(label)}: <code>{html.escape(query)}</code></p><ol>{entries}</ol>"
     still += f"{view.value}{how}</section>"
     _display(shell, still, f"{title}\n{_as_text(still)}")
