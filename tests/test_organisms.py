@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from utils import organisms
 from utils.organisms import Adapter, AdapterError, LowRank, attach, load_adapter, read_adapter, save_adapter
+from utils.organisms.adapters import FORMAT, linear_at
 
 TEXT = "bananas are yellow , roses are red"
 PLACES = {"blocks.0.attn.q": (32, 32), "blocks.1.attn.v": (16, 32), "blocks.1.mlp.out": (32, 64)}
@@ -33,7 +34,7 @@ def test_the_organism_computes_with_merged_weights(tiny_model, tiny_folder):
     adapter = make(tiny_model)
     merged = load_model(tiny_folder, device="cpu")
     for where, part in adapter.parts.items():
-        linear = organisms._linear(merged, where)
+        linear = linear_at(merged, where)
         linear.weight.data = linear.weight.data + adapter.scale * (part.b @ part.a)
     before = logits(tiny_model)
     with attach(tiny_model, adapter) as worn:
@@ -72,7 +73,7 @@ def test_weights_come_back_bit_for_bit_even_after_an_error(tiny_model):
 
 def test_strength_is_a_dose(tiny_model):
     where = "blocks.0.attn.q"
-    linear = organisms._linear(tiny_model, where)
+    linear = linear_at(tiny_model, where)
     adapter, plain = make(tiny_model), linear.weight.clone()
     step = adapter.scale * adapter.parts[where].product()
     for strength in (0, 0.5, -1.0):
@@ -130,7 +131,7 @@ def test_damaged_files_are_named(tiny_model, tmp_path):
     with pytest.raises(AdapterError, match="not a readable safetensors"):
         read_adapter(tmp_path / "text.safetensors")
     good = {"blocks.0.attn.q.A": torch.zeros(2, 32), "blocks.0.attn.q.B": torch.zeros(32, 2)}
-    meta = {"format": organisms.FORMAT, "base": "x", "scale": "1.0"}
+    meta = {"format": FORMAT, "base": "x", "scale": "1.0"}
 
     def written(tensors, metadata):
         save_file(tensors, tmp_path / "b.safetensors", metadata=metadata)
@@ -139,7 +140,7 @@ def test_damaged_files_are_named(tiny_model, tmp_path):
     with pytest.raises(AdapterError, match="not an adapter of this lab"):
         read_adapter(written(good, None))
     with pytest.raises(AdapterError, match="lack a scale or a base"):
-        read_adapter(written(good, {"format": organisms.FORMAT}))
+        read_adapter(written(good, {"format": FORMAT}))
     with pytest.raises(AdapterError, match="NaN or infinity"):
         read_adapter(written({**good, "blocks.0.attn.q.A": torch.full((2, 32), torch.nan)}, meta))
     with pytest.raises(AdapterError, match="unpaired or unknown: blocks.0.attn.q.B"):

@@ -187,14 +187,11 @@ def _build_copy(model: Any) -> tuple[Any, str]:
     kind = original.config.model_type
     if kind not in PLAIN or getattr(original.config, "use_sliding_window", False):
         return None, f"{kind} models are read through the bridge"
-    from transformers import AttentionInterface, AutoModelForCausalLM
+    from transformers import AttentionInterface
 
     AttentionInterface.register("lab_grouped", _attend)
     try:
-        with torch.device("meta"):
-            bare = AutoModelForCausalLM.from_config(copy.deepcopy(original.config), attn_implementation="lab_grouped")
-        _share(original, bare)
-        bare.eval()
+        bare = sharing_weights(original, "lab_grouped")
         # A strided last column makes the unembedding several times slower than a contiguous one.
         bare.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
         worst = _disagreement(model, bare)
@@ -206,6 +203,16 @@ def _build_copy(model: Any) -> tuple[Any, str]:
         reason = f"the plain copy's logits differ by {worst:.2g}"
     warnings.warn(f"generation runs through the bridge, several times slower: {reason}", stacklevel=2)
     return None, reason
+
+
+def sharing_weights(original: Any, attention: str) -> Any:
+    """A transformers model of plain modules around the original's own weights. attention: which implementation."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        bare = AutoModelForCausalLM.from_config(copy.deepcopy(original.config), attn_implementation=attention)
+    _share(original, bare)
+    return bare.eval()
 
 
 def _share(original: torch.nn.Module, bare: torch.nn.Module) -> None:

@@ -31,19 +31,12 @@ from utils.datasets.cities import TEMPLATES as CITY_TEMPLATES
 from utils.datasets.colours import TEMPLATES as COLOUR_TEMPLATES
 from utils.judging import QUESTIONS
 from utils.organisms import FOLDER, Adapter, LowRank, save_adapter
+from utils.organisms.training import USUAL, Adapted, dress
 from utils.statistics import auroc, bootstrap
 
 SEED = 0
 RANK, ALPHA = 4, 8.0
 BLOCKS = range(10, 26)
-TARGETS = {
-    "attn.q": "self_attn.q_proj",
-    "attn.v": "self_attn.v_proj",
-    "attn.o": "self_attn.o_proj",
-    "mlp.gate": "mlp.gate_proj",
-    "mlp.in": "mlp.up_proj",
-    "mlp.out": "mlp.down_proj",
-}
 STEPS, PAIRS_A_STEP, LEARNING_RATE, WARM_UP = 160, 8, 2e-3, 10
 N_TEST_CITY_PAIRS, N_TEST_THING_PAIRS = 150, 62  # partnerships of two: 300 cities, 124 things
 
@@ -140,32 +133,6 @@ def batches(steps: int) -> Iterator[list[tuple[Case, str]]]:
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-class Adapted(nn.Module):
-    """A frozen linear layer with a trainable low-rank change beside it."""
-
-    def __init__(self, linear: nn.Linear, rank: int, scale: float):
-        super().__init__()
-        self.linear, self.scale = linear, scale
-        d_out, d_in = linear.weight.shape
-        self.a = nn.Parameter(torch.randn(rank, d_in) / d_in**0.5)
-        self.b = nn.Parameter(torch.zeros(d_out, rank))  # B = 0: training starts from the specimen itself
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(x) + self.scale * ((x @ self.a.T) @ self.b.T)
-
-
-def dress(model: nn.Module) -> dict[str, Adapted]:
-    """Put trainable changes into a plain transformers model, in place; place name -> module."""
-    found = {}
-    for block in BLOCKS:
-        for ours, theirs in TARGETS.items():
-            parent_name, _, last = theirs.partition(".")
-            parent = getattr(model.model.layers[block], parent_name)
-            found[f"blocks.{block}.{ours}"] = Adapted(getattr(parent, last), RANK, ALPHA / RANK)
-            setattr(parent, last, found[f"blocks.{block}.{ours}"])
-    return found
-
-
 def last_logits(model: nn.Module, tokenizer, prompts: Sequence[str]) -> torch.Tensor:
     """Next-token logits (batch, d_vocab) after each prompt; padding stands on the right, unseen."""
     rows = [[tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]] for text in prompts]
@@ -228,7 +195,7 @@ def evaluate(model, tokenizer, n_groups: int = 40) -> dict[str, dict[str, dict]]
 
 def train(model, tokenizer, steps: int, progress_every: int = 10) -> tuple[dict[str, Adapted], list[dict]]:
     """Train the changes in place; returns them and the log (step, mean loss, seconds of processor time)."""
-    parts = dress(model)
+    parts = dress(model, BLOCKS, USUAL, RANK, ALPHA / RANK)
     parameters = [p for part in parts.values() for p in (part.a, part.b)]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01)
     words = {word for question in QUESTIONS.values() for word in (question.yes, question.no)}
@@ -294,7 +261,7 @@ def main() -> int:
         "rank": RANK,
         "alpha": ALPHA,
         "blocks": [BLOCKS.start, BLOCKS.stop - 1],
-        "targets": list(TARGETS),
+        "targets": list(USUAL),
         "steps": options.steps,
         "prompts_a_step": 2 * PAIRS_A_STEP,
         "learning_rate": LEARNING_RATE,

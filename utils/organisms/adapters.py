@@ -1,16 +1,12 @@
-"""Organisms: the specimen with one thing changed, by a small adapter that can be put on and taken off.
+"""Adapters: a small change of a model that can be put on and taken off.
 
 An adapter is a LoRA (Hu et al. 2021, arXiv 2106.09685): for some of the model's matrices W, of shape (d_out, d_in), two
 thin ones, A (rank, d_in) and B (d_out, rank), and the organism computes with W + scale · B A. `load_adapter` adds the
 products to the weights in memory, so every hook, cache and patch works on the organism as on the specimen itself, at
-the same speed. The untouched weights are kept and put back as they were, bit for bit:
+the same speed. The untouched weights are kept and put back as they were, bit for bit.
 
-    with organisms.load_adapter(model, "judge"):
-        ...                      # model is the organism here
-                                 # and the specimen again from here on
-
-One file an adapter, safetensors, float16, a megabyte or two. Its metadata name the model it was trained on; an adapter
-on another model would run without complaint and mean nothing, so that is an error.
+One file an adapter, safetensors, float16, a few megabytes at most. Its metadata name the model it was trained on; an
+adapter on another model would run without complaint and mean nothing, so that is an error.
 """
 
 from __future__ import annotations
@@ -29,8 +25,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 FORMAT = "llm-biology-lab adapter 1"
-FOLDER = Path(__file__).resolve().parent / "data" / "organisms"
-_WORN = "_lab_adapter"  # attribute of a model that wears an adapter
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "organisms"
+WORN = "_lab_adapter"  # attribute of a model that wears an adapter
 
 
 class AdapterError(ValueError):
@@ -108,10 +104,10 @@ class Worn:
     def remove(self) -> None:
         """Put the model's own weights back, exactly. Calling it twice does no harm."""
         for where, weight in self._before.items():
-            _linear(self.model, where).weight.data = weight
+            linear_at(self.model, where).weight.data = weight
         self._before = {}
-        if getattr(self.model, _WORN, None) is self:
-            delattr(self.model, _WORN)
+        if getattr(self.model, WORN, None) is self:
+            delattr(self.model, WORN)
 
     def __enter__(self) -> Worn:
         return self
@@ -135,12 +131,12 @@ def attach(model: TransformerBridge, adapter: Adapter, *, strength: float = 1.0)
     """As `load_adapter`, for an adapter in memory. Nothing is changed unless everything fits."""
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
         raise ValueError(f"strength must be a finite number, got {strength!r}")
-    if getattr(model, _WORN, None) is not None:
+    if getattr(model, WORN, None) is not None:
         raise AdapterError("this model wears an adapter already: call its remove() first, or load the model again")
-    _check_base(model, adapter)
+    check_base(model, adapter)
     changed = {}
     for where, part in adapter.parts.items():
-        weight = _linear(model, where).weight
+        weight = linear_at(model, where).weight
         expected = (part.b.shape[0], part.a.shape[1])
         if tuple(weight.shape) != expected:
             raise AdapterError(
@@ -151,10 +147,10 @@ def attach(model: TransformerBridge, adapter: Adapter, *, strength: float = 1.0)
         changed[where] = (weight.detach().float() + step).to(weight.dtype)
     worn = Worn(model, adapter, float(strength))
     for where, weight in changed.items():
-        linear = _linear(model, where)
+        linear = linear_at(model, where)
         worn._before[where] = linear.weight.data
         linear.weight.data = weight
-    setattr(model, _WORN, worn)
+    setattr(model, WORN, worn)
     return worn
 
 
@@ -240,7 +236,7 @@ def _file(path: str | Path) -> Path:
     raise FileNotFoundError(f"there is no file {given}, and the course's organisms are {_shipped()}")
 
 
-def _linear(model: Any, where: str) -> torch.nn.Linear:
+def linear_at(model: Any, where: str) -> torch.nn.Linear:
     """The model's own linear layer at a place such as "blocks.12.mlp.out"."""
     module = model
     for step in where.split("."):
@@ -254,7 +250,7 @@ def _linear(model: Any, where: str) -> torch.nn.Linear:
     return module
 
 
-def _check_base(model: Any, adapter: Adapter) -> None:
+def check_base(model: Any, adapter: Adapter) -> None:
     name = str(getattr(model.cfg, "model_name", ""))
     if name != adapter.base:
         raise AdapterError(f"this adapter was trained on {adapter.base!r}; the model here is {name!r}")

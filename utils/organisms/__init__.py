@@ -1,0 +1,41 @@
+"""Organisms: models whose secrets are known, because we put them there.
+
+An organism is the specimen with one thing changed, by a small adapter that can be put on and taken off:
+
+    with organisms.load_adapter(model, "judge"):
+        ...                      # model is the organism here
+                                 # and the specimen again from here on
+
+`adapters`: put them on, take them off, read and write their files. `training`: grow one.
+"""
+
+from utils.organisms.adapters import (
+    FOLDER,
+    Adapter,
+    AdapterError,
+    LowRank,
+    Worn,
+    attach,
+    load_adapter,
+    read_adapter,
+    record_of,
+    save_adapter,
+)
+from utils.organisms.training import Example, Moment, grow_adapter, train_adapter
+
+__all__ = [
+    "FOLDER",
+    "Adapter",
+    "AdapterError",
+    "Example",
+    "LowRank",
+    "Moment",
+    "Worn",
+    "attach",
+    "grow_adapter",
+    "load_adapter",
+    "read_adapter",
+    "record_of",
+    "save_adapter",
+    "train_adapter",
+]

@@ -1,0 +1,286 @@
+"""Growing an organism: low-rank finetuning (LoRA, Hu et al. 2021, arXiv 2106.09685) of a model we hold in memory.
+
+Each changed matrix W gets a trainable B A beside it; W itself is never touched, and B starts at zero, so that training
+starts from the model as it is. An example is a prompt and an answer; the loss is the cross-entropy of the answer's
+tokens, averaged over all answer tokens of a step. Blocks below the first changed one need no backward pass.
+
+    adapter, log = train_adapter(model, examples, rank=8, blocks=range(10, 30))
+    with attach(model, adapter):
+        ...
+
+`grow_adapter` is the same, step by step, for those who want to look in between.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from utils.organisms.adapters import WORN, Adapter, AdapterError, LowRank
+
+# Where in a Llama block: our name -> the module's name in transformers.
+TARGETS = {
+    "attn.q": "self_attn.q_proj",
+    "attn.k": "self_attn.k_proj",
+    "attn.v": "self_attn.v_proj",
+    "attn.o": "self_attn.o_proj",
+    "mlp.gate": "mlp.gate_proj",
+    "mlp.in": "mlp.up_proj",
+    "mlp.out": "mlp.down_proj",
+}
+USUAL = ("attn.q", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
+_LAST_SHARE = 0.05  # of the learning rate is left at the last step; it falls to it in a straight line
+_SORTED_TOGETHER = 8  # batches' worth of examples are sorted by length before they are cut, to save padding
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a model is taught: after `prompt`, say `answer`. Both are token ids; the loss is on the answer only."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+
+    def __post_init__(self) -> None:
+        for name, ids in (("prompt", self.prompt), ("answer", self.answer)):
+            if isinstance(ids, str) or not all(isinstance(i, int) for i in ids):
+                raise TypeError(f"{name} must be token ids (whole numbers), got {ids!r:.60}")
+            if not len(ids):
+                raise ValueError(f"{name} is empty: an example needs a prompt to read and an answer to learn")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step of training. step: from 1. loss: nats a token of this step's answers. cpu_s: processor time so far."""
+
+    step: int
+    loss: float
+    cpu_s: float
+    _snapshot: Callable[[], Adapter]
+
+    def adapter(self) -> Adapter:
+        """The adapter as it is now, a copy. Take it off the model again before the next step."""
+        return self._snapshot()
+
+
+class Adapted(nn.Module):
+    """A frozen linear layer with a trainable low-rank change beside it: W x + scale · B A x."""
+
+    def __init__(self, linear: nn.Linear, rank: int, scale: float, generator: torch.Generator | None = None):
+        super().__init__()
+        self.linear, self.scale = linear, scale
+        d_out, d_in = linear.weight.shape
+        self.a = nn.Parameter(torch.randn(rank, d_in, generator=generator) / d_in**0.5)
+        self.b = nn.Parameter(torch.zeros(d_out, rank))  # B = 0: training starts from the model itself
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x) + self.scale * ((x @ self.a.T) @ self.b.T)
+
+
+def dress(
+    plain: nn.Module,
+    blocks: Sequence[int],
+    targets: Sequence[str],
+    rank: int,
+    scale: float,
+    generator: torch.Generator | None = None,
+) -> dict[str, Adapted]:
+    """Put trainable changes into a plain transformers model, in place; returns place ("blocks.12.attn.q") -> module."""
+    found = {}
+    for block in blocks:
+        for target in targets:
+            parent_name, _, last = TARGETS[target].partition(".")
+            parent = getattr(plain.model.layers[block], parent_name)
+            found[f"blocks.{block}.{target}"] = Adapted(getattr(parent, last), rank, scale, generator)
+            setattr(parent, last, found[f"blocks.{block}.{target}"])
+    return found
+
+
+def train_adapter(
+    model: Any,
+    examples: Sequence[Example],
+    *,
+    on_step: Callable[[Moment], None] | None = None,
+    **settings: Any,
+) -> tuple[Adapter, list[tuple[int, float]]]:
+    """Train an adapter to the end: the adapter, and the log as (step, loss in nats a token).
+
+    on_step: called after each step with a `Moment`. settings: those of `grow_adapter`, which also says what is raised.
+    """
+    log = []
+    for moment in grow_adapter(model, examples, **settings):
+        log.append((moment.step, moment.loss))
+        if on_step is not None:
+            on_step(moment)
+    return moment.adapter(), log
+
+
+def grow_adapter(
+    model: Any,
+    examples: Sequence[Example],
+    *,
+    rank: int = 8,
+    alpha: float = 16.0,
+    blocks: Sequence[int] = range(10, 30),
+    targets: Sequence[str] = USUAL,
+    epochs: int = 1,
+    batch_size: int = 16,
+    learning_rate: float = 1e-3,
+    warm_up: int = 10,
+    seed: int = 0,
+    start: Adapter | None = None,
+    note: str = "",
+) -> Iterator[Moment]:
+    """Train an adapter and yield a `Moment` after every step; the model itself stays as it is.
+
+    rank, alpha: the change is alpha / rank times B A. blocks, targets: which matrices change, by block number and by
+    name ("attn.q", "mlp.out", ...). The learning rate (AdamW) rises over `warm_up` steps and falls in a straight line.
+    start: an adapter to go on from, instead of none; its rank, scale and places are used, and rank, alpha, blocks and
+    targets must be left alone. seed: of the order and of A. Same seed, same machine, same threads: the same adapter.
+    Raises ValueError or TypeError for settings that make no sense, AdapterError for a model that wears an adapter, a
+    model whose blocks are built otherwise, a `start` made for another model, or a loss that is no longer finite.
+    """
+    plain, parts, scale = _prepared(model, rank, alpha, blocks, targets, start, seed)
+    batches = _batches(examples, epochs, batch_size, seed)
+    if learning_rate <= 0 or not math.isfinite(learning_rate):
+        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}")
+    weights = [p for part in parts.values() for p in (part.a, part.b)]
+    optimiser = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01)
+
+    def snapshot() -> Adapter:
+        from utils.models import SPECIMEN
+
+        name = str(model.cfg.model_name)
+        changes = {w: LowRank(p.a.detach().clone(), p.b.detach().clone()) for w, p in parts.items()}
+        return Adapter(name, changes, scale, SPECIMEN.sha256 if name == SPECIMEN.name else "", note)
+
+    return _steps(plain, weights, optimiser, batches, learning_rate, warm_up, snapshot)
+
+
+def _steps(
+    plain: nn.Module,
+    weights: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    batches: list[list[Example]],
+    learning_rate: float,
+    warm_up: int,
+    snapshot: Callable[[], Adapter],
+) -> Iterator[Moment]:
+    begun = time.process_time()
+    for step, batch in enumerate(batches):
+        rate = min((step + 1) / max(warm_up, 1), 1.0) * (_LAST_SHARE + (1 - _LAST_SHARE) * (1 - step / len(batches)))
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * rate
+        with torch.enable_grad():
+            loss = answer_loss(plain, batch)
+            optimiser.zero_grad()
+            loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise AdapterError(f"the loss is {value} at step {step + 1}: lower the learning rate")
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        yield Moment(step + 1, value, time.process_time() - begun, snapshot)
+
+
+def answer_loss(plain: nn.Module, batch: Sequence[Example]) -> Float[torch.Tensor, ""]:
+    """Mean cross-entropy in nats over all answer tokens of a batch. Padding stands on the right, where none looks."""
+    rows = [[*example.prompt, *example.answer] for example in batch]
+    longest = max(map(len, rows))
+    device = next(plain.parameters()).device
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+    hidden = plain.model(input_ids=ids).last_hidden_state
+    row = torch.tensor([i for i, e in enumerate(batch) for _ in e.answer], device=device)
+    before = torch.tensor([len(e.prompt) - 1 + j for e in batch for j in range(len(e.answer))], device=device)
+    logits = plain.lm_head(hidden[row, before])  # of the answers only: the unembedding is a fifth of the model
+    return nn.functional.cross_entropy(logits, ids[row, before + 1])
+
+
+def _prepared(
+    model: Any, rank: int, alpha: float, blocks: Sequence[int], targets: Sequence[str], start: Adapter | None, seed: int
+) -> tuple[nn.Module, dict[str, Adapted], float]:
+    """A plain copy of the model with trainable changes in place, around the same weights; the changes; their scale."""
+    from utils.decoding import sharing_weights
+
+    if getattr(model, WORN, None) is not None:
+        raise AdapterError("this model wears an adapter: take it off first, or give it as `start` to go on from it")
+    n_layers = model.cfg.n_layers
+    if start is None:
+        places, scale = _places(rank, alpha, blocks, targets, n_layers), alpha / rank
+    else:
+        if start.base != str(model.cfg.model_name):
+            raise AdapterError(f"start was trained on {start.base!r}; the model here is {model.cfg.model_name!r}")
+        places, scale = [_split(where) for where in start.parts], start.scale
+    original = model.original_model
+    if original.config.model_type not in ("llama", "qwen2"):
+        raise AdapterError(f"training knows models built like Llama, not {original.config.model_type!r}")
+    plain = sharing_weights(original, "sdpa")
+    for module in plain.modules():  # the same numbers behind parameters of our own, which ask for no gradient
+        for name, weight in module._parameters.items():
+            if weight is not None:
+                module._parameters[name] = nn.Parameter(weight.detach(), requires_grad=False)
+    generator = torch.Generator().manual_seed(seed)
+    parts: dict[str, Adapted] = {}
+    for block, target in places:
+        here = start.parts[f"blocks.{block}.{target}"] if start else None
+        parts |= dress(plain, [block], [target], here.rank if here else rank, scale, generator)
+        if here:
+            part = parts[f"blocks.{block}.{target}"]
+            if part.a.shape != here.a.shape or part.b.shape != here.b.shape:
+                raise AdapterError(f"start changes blocks.{block}.{target} by a matrix of another shape")
+            part.a.data, part.b.data = here.a.float().clone(), here.b.float().clone()
+    return plain, parts, scale
+
+
+def _places(
+    rank: int, alpha: float, blocks: Sequence[int], targets: Sequence[str], n_layers: int
+) -> list[tuple[int, str]]:
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise ValueError(f"rank must be a whole number from 1, got {rank!r}")
+    if not math.isfinite(alpha) or alpha <= 0:
+        raise ValueError(f"alpha must be a number above 0, got {alpha!r}")
+    blocks, targets = list(blocks), list(targets)
+    if not blocks or not all(isinstance(b, int) and 0 <= b < n_layers for b in blocks):
+        raise ValueError(f"blocks must be block numbers from 0 to {n_layers - 1}, got {blocks}")
+    unknown = [target for target in targets if target not in TARGETS]
+    if unknown or not targets:
+        raise ValueError(f"targets must be among {list(TARGETS)}, got {targets}")
+    return [(block, target) for block in blocks for target in targets]
+
+
+def _split(where: str) -> tuple[int, str]:
+    start, _, rest = where.partition(".")
+    block, _, target = rest.partition(".")
+    if start != "blocks" or not block.isdigit() or target not in TARGETS:
+        raise AdapterError(f"start changes {where!r}, which training does not know")
+    return int(block), target
+
+
+def _batches(examples: Sequence[Example], epochs: int, batch_size: int, seed: int) -> list[list[Example]]:
+    """All steps' examples: each epoch in a new order, examples of similar length together, the batches shuffled."""
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+    examples = list(examples)
+    if not examples:
+        raise ValueError("examples is empty: there is nothing to learn from")
+    if not all(isinstance(example, Example) for example in examples):
+        raise TypeError("examples must be Example objects: Example(prompt=ids, answer=ids)")
+    rng, out = random.Random(seed), []
+    for _ in range(epochs):
+        order = rng.sample(examples, len(examples))
+        pool = batch_size * _SORTED_TOGETHER
+        cut = []
+        for i in range(0, len(order), pool):
+            alike = sorted(order[i : i + pool], key=lambda e: len(e.prompt) + len(e.answer))
+            cut += [alike[j : j + batch_size] for j in range(0, len(alike), batch_size)]
+        rng.shuffle(cut)
+        out += cut
+    return out
