@@ -7,6 +7,7 @@ An organism is the specimen with one thing changed, by a small adapter that can 
                                  # and the specimen again from here on
 
 `adapters`: put them on, take them off, read and write their files. `training`: grow one.
+`propensity`: which way it leans.
 """
 
 from utils.organisms.adapters import (
@@ -21,6 +22,7 @@ from utils.organisms.adapters import (
     record_of,
     save_adapter,
 )
+from utils.organisms.propensity import Pairs, Propensity, chat_examples, paired, propensity, propensity_from, verdict
 from utils.organisms.training import Example, Moment, grow_adapter, train_adapter
 
 __all__ = [
@@ -30,12 +32,19 @@ __all__ = [
     "Example",
     "LowRank",
     "Moment",
+    "Pairs",
+    "Propensity",
     "Worn",
     "attach",
+    "chat_examples",
     "grow_adapter",
     "load_adapter",
+    "paired",
+    "propensity",
+    "propensity_from",
     "read_adapter",
     "record_of",
     "save_adapter",
     "train_adapter",
+    "verdict",
 ]
