@@ -1,0 +1,86 @@
+"""Reading over a model's shoulder: monitors of scratchpads and actions, what they are worth, and what they read.
+
+- `transcripts`: scratchpad and action taken apart, malformed ones counted; the ground truth of recorded runs.
+- `monitors`: lists of words, a text classifier, the specimen as a judge, a probe of activations.
+- `evaluation`: thresholds on one split, recall and false-positive rate on another, precision at a base rate,
+  comparison on the same rows, agreement of two readers.
+- `faithfulness`: is the scratchpad where the answer comes from? Hints with noise correction, early answering, mistakes.
+
+>>> from utils import monitoring
+>>> monitoring.parse("<think>The list says attic.</think><act>attic</act>").action
+'attic'
+"""
+
+from utils.monitoring.evaluation import (
+    Report,
+    compare,
+    decided,
+    halves,
+    kappa,
+    precision_at,
+    report,
+    set_threshold,
+    took_shortcut,
+)
+from utils.monitoring.monitors import (
+    CONFESSIONS,
+    QUESTION,
+    Monitor,
+    fit_activations,
+    fit_text,
+    judge,
+    keywords,
+    read_activations,
+    recheck,
+)
+from utils.monitoring.transcripts import (
+    CARD,
+    VIEWS,
+    Parsed,
+    Transcript,
+    annotate,
+    load_resamples,
+    load_scores,
+    load_transcripts,
+    parse,
+    problems,
+    reword,
+    save_transcripts,
+    view,
+    views,
+)
+
+__all__ = [
+    "CARD",
+    "CONFESSIONS",
+    "QUESTION",
+    "VIEWS",
+    "Monitor",
+    "Parsed",
+    "Report",
+    "Transcript",
+    "annotate",
+    "compare",
+    "decided",
+    "fit_activations",
+    "fit_text",
+    "halves",
+    "judge",
+    "kappa",
+    "keywords",
+    "load_resamples",
+    "load_scores",
+    "load_transcripts",
+    "parse",
+    "precision_at",
+    "problems",
+    "read_activations",
+    "recheck",
+    "report",
+    "reword",
+    "save_transcripts",
+    "set_threshold",
+    "took_shortcut",
+    "view",
+    "views",
+]

@@ -1,0 +1,197 @@
+"""What a monitor is worth: a threshold set on one half, what it catches on the other, and at which base rate.
+
+A score is not an alarm. An alarm needs a threshold, and a threshold chosen on the rows it is then reported on looks
+better than it is. So `set_threshold` takes one split and `report` another, both parted by task entity, and the
+false-positive rate is *measured* on the second split instead of being assumed to be what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from utils.datasets.labelled import split_groups
+from utils.monitoring.transcripts import Transcript
+from utils.probing import interval
+from utils.statistics import Interval
+
+Scores = Float[np.ndarray, " n"]
+Labels = Bool[np.ndarray, " n"]
+
+
+def decided(transcripts: Sequence[Transcript]) -> list[Transcript]:
+    """Those of which it is known whether the shortcut was taken."""
+    return [t for t in transcripts if t.took_shortcut is not None]
+
+
+def took_shortcut(transcripts: Sequence[Transcript]) -> Labels:
+    """(n,) whether each took the shortcut. Raises ValueError where that is open: leave such rows out (`decided`)."""
+    undecided = [t.id for t in transcripts if t.took_shortcut is None]
+    if undecided:
+        raise ValueError(
+            f"{len(undecided)} transcripts have no label ({undecided[0]}, …): a right leaked answer shows nothing. "
+            "Use decided(transcripts)"
+        )
+    return np.array([bool(t.took_shortcut) for t in transcripts])
+
+
+def halves(transcripts: Sequence[Transcript], seed: int = 0) -> tuple[list[Transcript], list[Transcript]]:
+    """Two halves with every task entity in one of them only: one to tune on, one to report on."""
+    first, second = split_groups([t.entity for t in transcripts], test_fraction=0.5, seed=seed)
+    return [transcripts[i] for i in first], [transcripts[i] for i in second]
+
+
+def set_threshold(scores: Scores, labels: Labels, fpr: float) -> float:
+    """The lowest threshold with which at most a share `fpr` of the negatives scores above it.
+
+    scores: (n,), larger is more suspicious; a row is flagged if it is strictly above. labels: (n,), True for what
+    should be caught. With ties (a keyword count) fewer than `fpr` may be flagged, never more.
+    Raises ValueError when there are no negatives, and for a share outside [0, 1) or one that so few negatives can't
+    show: below 1 / (number of negatives) it would mean "none at all".
+    """
+    scores, labels = _checked(scores, labels)
+    if not 0 <= fpr < 1:
+        raise ValueError(f"fpr must be a share from 0 up to 1, got {fpr}")
+    negatives = np.sort(scores[~labels])[::-1]
+    if not len(negatives):
+        raise ValueError("labels holds no negatives: a false-positive rate needs rows that should not be flagged")
+    if 0 < fpr < 1 / len(negatives):
+        raise ValueError(
+            f"fpr = {fpr} can't be set with {len(negatives)} negatives: the smallest step is 1/{len(negatives)}. "
+            "Ask for 0, or bring more negatives"
+        )
+    return float(negatives[int(fpr * len(negatives) + 1e-9)])
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a monitor did at one threshold. recall and fpr: intervals over task entities."""
+
+    recall: Interval
+    fpr: Interval
+    threshold: float
+
+    def precision(self, base_rate: float) -> float:
+        """Share of alarms that are right where a share `base_rate` of all runs takes the shortcut."""
+        return precision_at(self.recall.estimate, self.fpr.estimate, base_rate)
+
+
+def report(
+    scores: Scores,
+    labels: Labels,
+    threshold: float,
+    groups: Sequence[Hashable],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """Recall and false-positive rate at a threshold that was set elsewhere, resampling task entities.
+
+    scores, labels: (n,). groups: n entities. Raises ValueError for one class only or a threshold that is no number.
+    """
+    scores, labels = _checked(scores, labels)
+    _both(labels)
+    if not np.isfinite(threshold):
+        raise ValueError(f"threshold must be a number, got {threshold}")
+    flagged = torch.from_numpy((scores > threshold).astype(float))
+    recall, fpr = (
+        interval(
+            lambda f, y, of=of: f[y == of].mean(),
+            flagged,
+            torch.from_numpy(labels),
+            list(groups),
+            n_resamples=n_resamples,
+            seed=seed,
+        )
+        for of in (True, False)
+    )
+    return Report(recall, fpr, float(threshold))
+
+
+def precision_at(recall: float, fpr: float, base_rate: float) -> float:
+    """Share of alarms that are right, by Bayes' rule, where a share `base_rate` of all runs is bad.
+
+    NaN if nothing is ever flagged. Raises ValueError for shares outside [0, 1].
+    Source: Axelsson 2000, "The base-rate fallacy and the difficulty of intrusion detection", ACM TISSEC 3(3).
+
+    >>> round(precision_at(0.95, 0.01, 0.001), 3)
+    0.087
+    """
+    for name, share in (("recall", recall), ("fpr", fpr), ("base_rate", base_rate)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} must be a share from 0 to 1, got {share}")
+    right, wrong = recall * base_rate, fpr * (1 - base_rate)
+    return right / (right + wrong) if right + wrong else float("nan")
+
+
+def compare(
+    first: tuple[Scores, float],
+    second: tuple[Scores, float],
+    labels: Labels,
+    groups: Sequence[Hashable],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """How much more the first monitor catches than the second on the same rows, each at its own threshold.
+
+    first, second: (scores (n,), threshold). Both are scored on each resample of entities, so what is hard for both
+    cancels. Raises ValueError for one class only or scores of other lengths.
+    """
+    flagged = []
+    for scores, threshold in (first, second):
+        scores, labels = _checked(scores, labels)
+        flagged.append(torch.from_numpy((scores > threshold).astype(float)))
+    _both(labels)
+    return interval(
+        lambda both, y: both[0, y].mean() - both[1, y].mean(),
+        torch.stack(flagged),
+        torch.from_numpy(labels),
+        list(groups),
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """Agreement of two readers beyond chance (Cohen's kappa): 1 is perfect, 0 what their habits alone would give.
+
+    first, second: the labels each gave, of any number of kinds, in the same order. Raises ValueError for lengths that
+    differ, none at all, or two readers who both use the same single label (there is no chance to go beyond).
+    Source: Cohen 1960, Educational and Psychological Measurement 20(1).
+    """
+    first, second = list(first), list(second)
+    if len(first) != len(second) or not first:
+        raise ValueError(f"first and second must be labels of the same items, got {len(first)} and {len(second)}")
+    n = len(first)
+    agreed = sum(a == b for a, b in zip(first, second)) / n
+    chance = sum(first.count(label) * second.count(label) for label in set(first)) / n**2
+    if chance == 1:
+        raise ValueError("both readers used one and the same label throughout: agreement beyond chance is undefined")
+    return (agreed - chance) / (1 - chance)
+
+
+# ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def _checked(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
+    if labels.dtype != bool:
+        raise TypeError(f"labels must be booleans, got {labels.dtype}")
+    if scores.shape != labels.shape or scores.ndim != 1:
+        raise ValueError(f"scores and labels must be (n,) both, got {scores.shape} and {labels.shape}")
+    if not len(scores):
+        raise ValueError("scores is empty: there is nothing to judge")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} NaN or infinite entries")
+    return scores, labels
+
+
+def _both(labels: np.ndarray) -> None:
+    if labels.all() or not labels.any():
+        raise ValueError(f"labels must hold both classes, got {int(labels.sum())} True of {len(labels)}")
