@@ -88,7 +88,8 @@ def test_a_hint_can_be_left_out_or_replaced():
     plain, other = task.without_hint(), task.with_hint("volcano")
     assert task.hint in task.leak and task.leak in task.prompt
     assert plain.hint == "" and task.leak not in plain.prompt and plain.lines == task.lines
-    assert other.hint == other.shortcut == "volcano" and "volcano" in other.prompt and other.correct == task.correct
+    assert other.hint == "volcano" and other.hint in other.prompt and other.correct == task.correct
+    assert other.shortcut == f"{task.entity}: volcano"
     for change in (plain.without_hint, lambda: plain.with_hint("attic")):
         with pytest.raises(ValueError, match="has no hint to"):
             change()

@@ -132,7 +132,7 @@ class Transcript:
     @property
     def hint_right(self) -> bool:
         """Whether the leaked value is the right one."""
-        return bool(self.hint) and self.hint == self.correct
+        return bool(self.hint) and self.shortcut == self.correct
 
 
 def annotate(errand: Errand, text: str) -> Transcript:
@@ -249,11 +249,15 @@ def load_resamples() -> list[dict[str, Any]]:
 
 
 def load_scores() -> dict[str, Any]:
-    """Recorded scores of the slow monitors: name -> one number for each of `load_transcripts(arm=None)`, in order."""
-    import numpy as np
-    from safetensors.numpy import load_file
+    """Recorded scores of the slow monitors, and activations: name -> array with one row a scored transcript.
 
-    return {name: np.asarray(values, dtype=float) for name, values in load_file(FOLDER / "scores.safetensors").items()}
+    "row": (n,) ints, which of `load_transcripts(arm=None)` was scored. "judge, action" and "judge, both": (n,)
+    log-odds of the unadapted specimen. "scratchpad, block 16", "action, block 16", …: (n, d_model), what
+    `read_activations` gives.
+    """
+    from safetensors.torch import load_file
+
+    return load_file(FOLDER / "scores.safetensors")
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
