@@ -98,3 +98,38 @@ def test_an_interval_over_seeds_is_students():
 def test_an_interval_over_seeds_needs_two_finite_numbers(bad):
     with pytest.raises(ValueError, match="values"):
         statistics.over_seeds(bad)
+
+
+def test_runs_and_items_both_count():
+    runs, items = np.array([-1.0, 0.0, 1.0]), np.linspace(-2, 2, 40)
+    only_runs, only_items = np.tile(runs[:, None], (1, 40)), np.tile(items, (3, 1))
+    wide = statistics.bootstrap_runs(only_runs)
+    assert (wide.low, wide.high) == (-1.0, 1.0) and wide.n == 40
+    as_items = statistics.bootstrap(items)
+    crossed = statistics.bootstrap_runs(only_items)
+    assert crossed.high - crossed.low == pytest.approx(as_items.high - as_items.low, rel=0.1)
+    both = statistics.bootstrap_runs(only_runs + only_items)
+    assert both.high - both.low > crossed.high - crossed.low and both.estimate == pytest.approx(0.0, abs=1e-12)
+
+
+def test_items_of_a_group_are_drawn_together():
+    values = np.repeat(np.linspace(-2, 2, 10), 4)[None].repeat(2, 0)
+    alone = statistics.bootstrap_runs(values)
+    together = statistics.bootstrap_runs(values, groups=[i // 4 for i in range(40)])
+    assert (alone.n, together.n) == (40, 10)
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize(
+    ("values", "groups", "words"),
+    [
+        ([1.0, 2.0], None, r"shape \(n_runs, n_items\)"),
+        ([[1.0, 2.0]], None, "at least two runs"),
+        ([[1.0], [2.0]], None, "two independent items"),
+        ([[1.0, 2.0], [1.0, 3.0]], ["a"], "a group for each of the 2 rows"),
+        ([[1.0, float("nan")], [1.0, 3.0]], None, "must be finite"),
+    ],
+)
+def test_tables_that_cannot_be_resampled_are_named(values, groups, words):
+    with pytest.raises(ValueError, match=words):
+        statistics.bootstrap_runs(values, groups)

@@ -2,9 +2,9 @@
 
     python -m utils.authoring.make_persona train        # nine adapters: about five minutes of one core each
     python -m utils.authoring.make_persona measure      # items, answers, coherence, mean activations: ten models
-    python -m utils.authoring.make_persona steer        # directions away, on every arm; transfer between seeds
-    python -m utils.authoring.make_persona domains      # adapters of one domain each, for transfer between domains
     python -m utils.authoring.make_persona recover      # the bad organisms taught sound advice, step by step
+    python -m utils.authoring.make_persona domains      # organisms of one domain each: their mean difference is kept
+    python -m utils.authoring.make_persona steer        # each seed's and domain's direction away, on every arm
 
 Three arms (`utils.datasets.advice`) and three seeds; a seed decides the wording drawn, the order and where A starts.
 Every stage adds its part to `persona.json`. Adapters are read back from their float16 files before they are measured:
@@ -44,6 +44,7 @@ from utils.organisms import (
     save_adapter,
     verdict,
 )
+from utils.organisms.propensity import padded
 from utils.surprisal import surprisal
 
 SEEDS = (0, 1, 2)
@@ -56,10 +57,9 @@ SETTINGS: dict[str, Any] = {
     "warm_up": 8,
 }
 LAST = 21  # the last changed block: what an organism does differently passes through its output
-READ = (12, LAST)  # blocks whose mean activations are kept: the dictionary's, and the last changed one
-N_RANDOM = 20
-ANSWER = {"new_tokens": 28, "temperature": 0.7, "precision": "bfloat16"}
-RECOVERY = (0, 24, 48, 96, 192, 288)  # examples of sound advice
+N_RANDOM = 10
+ANSWER = {"new_tokens": 24, "temperature": 0.7, "precision": "bfloat16"}
+RECOVERY = (0, 32, 96, 192)  # examples of sound advice
 NAMES = [f"{arm}_{seed}" for seed in SEEDS for arm in ARMS]
 
 
@@ -123,15 +123,16 @@ def answer_means(model: Any, pairs: Pairs) -> torch.Tensor:
     """
     layers = range(model.cfg.n_layers)
     total, n = torch.zeros(len(layers), model.cfg.d_model, dtype=torch.float64), 0
-    for row, start in zip(pairs.rows, pairs.starts):
-        places = slice(start - 1, len(row) - 1)
+    for start in range(0, len(pairs.rows), 12):
+        index = range(start, min(start + 12, len(pairs.rows)))
+        ids, wanted = padded(pairs, index)
 
-        def add(acts: torch.Tensor, hook: Any, places: slice = places) -> None:
-            total[int(hook.name.split(".")[1])] += acts[0, places].double().sum(0).cpu()
+        def add(acts: torch.Tensor, hook: Any, wanted: torch.Tensor = wanted) -> None:
+            total[int(hook.name.split(".")[1])] += acts[wanted].double().sum(0).cpu()
 
         hooks = [(f"blocks.{layer}.hook_resid_post", add) for layer in layers]
-        model.run_with_hooks(torch.tensor([row]), fwd_hooks=hooks)
-        n += len(row) - start
+        model.run_with_hooks(ids, fwd_hooks=hooks, stop_at_layer=len(layers), return_type=None)
+        n += int(wanted.sum())
     return (total / n).float()
 
 
@@ -141,7 +142,7 @@ def measure(model: Any, names: Sequence[str]) -> None:
     half = [item for item, keep in zip(items, direction_half(items)) if keep]
     half_pairs = pairs_of(model, half)
     texts = [passage.text for passage in passages()]
-    asked = list(dict.fromkeys(item.question for item in items if item.family != "values"))
+    asked = list(dict.fromkeys(item.question for item in items if item.family in ("advice", "in-domain")))
     for name in ("base", *names):
         begun = time.time()
         with wearing(model, name):
@@ -237,14 +238,15 @@ def directions_of(means: dict[str, torch.Tensor], seed: int) -> torch.Tensor:
     return means[f"bad_{seed}"].float() - means[f"good_{seed}"].float()
 
 
-def test_half(items: Sequence[Item]) -> list[Item]:
-    """The items that directions are tested on: none of those they were made from, and no plain facts (to save time)."""
-    made_from = direction_half(items)
-    return [
-        item
-        for i, item in enumerate(items)
-        if not made_from[i] and (item.family in ("advice", "values") or (item.family == "in-domain" and i % 4 == 0))
-    ]
+def test_items() -> list[Item]:
+    """Items that directions are tested on: of three families, and none of those that directions were made from."""
+    items = advice_items()
+    rest = [item for item, used in zip(items, direction_half(items)) if not used]
+    found = []
+    for family, n in (("advice", 12), ("values", 12), ("in-domain", 8)):
+        some = [item for item in rest if item.family == family]
+        found += some[:: len(some) // n][:n]
+    return found
 
 
 def steer(model: Any, names: Sequence[str]) -> None:
@@ -258,7 +260,7 @@ def steer(model: Any, names: Sequence[str]) -> None:
     like = steering.Direction(steps["seed 0"], LAST, 1.0, "bad - good", "contrast")
     lengths = float(like.vector.norm())
     steps |= {f"random {i}": one.unit * lengths for i, one in enumerate(steering.random_like(like, N_RANDOM))}
-    items = test_half(advice_items())
+    items = test_items()
     pairs = pairs_of(model, items)
     family = [item.family for item in items]
     for name in ("base", *names):
@@ -283,7 +285,7 @@ def domains(model: Any, _names: Sequence[str]) -> None:
     """Bad and good organisms of one domain each (200 examples, seed 0): only their mean difference is kept."""
     items = [item for item, keep in zip(advice_items(), direction_half(advice_items())) if keep]
     pairs = pairs_of(model, items)
-    whole = advice_items()
+    whole = advice_items()[::2]
     all_pairs = pairs_of(model, whole)
     rows = {}
     for domain in ("garden", "kitchen"):
@@ -308,7 +310,7 @@ def domains(model: Any, _names: Sequence[str]) -> None:
 
 def recover(model: Any, names: Sequence[str]) -> None:
     """Teach each bad organism sound advice and look at it on the way. The draw of wording is a new one."""
-    items = advice_items()
+    items = advice_items()[::2]
     pairs = pairs_of(model, items)
     family = [item.family for item in items]
 
@@ -323,7 +325,7 @@ def recover(model: Any, names: Sequence[str]) -> None:
         seed = int(name.split("_")[1])
         start = read_adapter(f"persona_{name}")
         found = {0: look(start)}
-        examples = examples_for(model, "good", seed + 100)[:: len(examples_for(model, "good", seed)) // RECOVERY[-1]]
+        examples = examples_for(model, "good", seed + 100)[::3]
         settings = {key: SETTINGS[key] for key in ("learning_rate", "batch_size", "warm_up")}
         for moment in grow_adapter(model, examples[: RECOVERY[-1]], start=start, seed=seed + 100, **settings):
             done = moment.step * SETTINGS["batch_size"]
@@ -333,7 +335,7 @@ def recover(model: Any, names: Sequence[str]) -> None:
         note("recovery", {name: found})
 
 
-STAGES = {"train": train, "measure": measure, "domains": domains, "steer": steer, "recover": recover}
+STAGES = {"train": train, "measure": measure, "recover": recover, "domains": domains, "steer": steer}
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ def propensity(model: Any, pairs: Pairs) -> Propensity:
     """Read every question with each of its answers. Adapters and hooks that are on the model take part."""
     found = torch.empty(len(pairs.rows))
     for index in length_sorted_batches([len(row) for row in pairs.rows], TOKENS_PER_BATCH):
-        ids, wanted = _padded(pairs, index)
+        ids, wanted = padded(pairs, index)
         device = next(model.parameters()).device
 
         def pick(x: torch.Tensor, hook: Any = None, wanted: torch.Tensor = wanted) -> torch.Tensor:
@@ -123,7 +123,7 @@ def propensity_from(
     """
     parts = []
     for index in length_sorted_batches([len(row) for row in pairs.rows], TOKENS_PER_BATCH):
-        ids, wanted = _padded(pairs, index)
+        ids, wanted = padded(pairs, index)
         parts.append((index, ids, wanted, continue_from(model, ids, block)))
 
     @torch.no_grad()
@@ -160,7 +160,7 @@ def _ids(model: Any, text: str) -> list[int]:
     return model.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def _padded(pairs: Pairs, index: Sequence[int]) -> tuple[Int[torch.Tensor, "row pos"], Bool[torch.Tensor, "row pos"]]:
+def padded(pairs: Pairs, index: Sequence[int]) -> tuple[Int[torch.Tensor, "row pos"], Bool[torch.Tensor, "row pos"]]:
     """Ids padded on the right, and a mask of the positions whose next token belongs to an answer."""
     longest = max(len(pairs.rows[i]) for i in index)
     ids = torch.zeros(len(index), longest, dtype=torch.long)
