@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import csv
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -217,7 +218,9 @@ def note(part: str, found: dict[str, Any]) -> None:
     record["settings"] = {**SETTINGS, "blocks": [SETTINGS["blocks"][0], SETTINGS["blocks"][-1]], "seeds": list(SEEDS)}
     record["base"], record["base_sha256"] = SPECIMEN.name, SPECIMEN.sha256
     record.setdefault(part, {}).update(found)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=1)
+    text = re.sub(r"\[[-\d.,\s]+\]", lambda m: re.sub(r"\s+", " ", m.group()), text)  # lists of numbers on one line
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------ steering
@@ -262,7 +265,6 @@ def steer(model: Any, names: Sequence[str]) -> None:
     steps |= {f"random {i}": one.unit * lengths for i, one in enumerate(steering.random_like(like, N_RANDOM))}
     items = test_items()
     pairs = pairs_of(model, items)
-    family = [item.family for item in items]
     for name in ("base", *names):
         begun = time.time()
         with wearing(model, name):
@@ -270,11 +272,8 @@ def steer(model: Any, names: Sequence[str]) -> None:
             found = {"untouched": score(None).lean}
             for label, step in steps.items():
                 found[label] = score(taken_off(step)).lean
-        summed = {
-            label: {one: round(float(lean[[f == one for f in family]].mean()), 4) for one in dict.fromkeys(family)}
-            for label, lean in found.items()
-        }
-        note("steering", {name: summed})
+        per_item = {label: [round(v, 4) for v in lean.tolist()] for label, lean in found.items()}
+        note("steering", {name: per_item})
         print(f"{name}: {time.time() - begun:.0f} s", flush=True)
 
 
