@@ -45,10 +45,10 @@ from utils.organisms import (
     save_adapter,
     verdict,
 )
+from utils.organisms.persona import LAST, SEEDS, made_from, subtract, tested_on
 from utils.organisms.propensity import padded
 from utils.surprisal import surprisal
 
-SEEDS = (0, 1, 2)
 SETTINGS: dict[str, Any] = {
     "rank": 4,
     "alpha": 8.0,
@@ -57,7 +57,6 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 8,
     "warm_up": 8,
 }
-LAST = 21  # the last changed block: what an organism does differently passes through its output
 N_RANDOM = 10
 ANSWER = {"new_tokens": 24, "temperature": 0.7, "precision": "bfloat16"}
 RECOVERY = (0, 32, 96, 192)  # examples of sound advice
@@ -111,11 +110,6 @@ def wearing(model: Any, name: str) -> Iterator[None]:
         yield
 
 
-def direction_half(items: Sequence[Item]) -> list[bool]:
-    """Which items directions are made from: every other one of the three families outside the training domain."""
-    return [i % 2 == 0 and item.family != "in-domain" for i, item in enumerate(items)]
-
-
 @torch.no_grad()
 def answer_means(model: Any, pairs: Pairs) -> torch.Tensor:
     """Mean activation after every block where answers are about to be written: (n_layers, d_model).
@@ -140,7 +134,7 @@ def answer_means(model: Any, pairs: Pairs) -> torch.Tensor:
 def measure(model: Any, names: Sequence[str]) -> None:
     items = advice_items()
     pairs = pairs_of(model, items)
-    half = [item for item, keep in zip(items, direction_half(items)) if keep]
+    half = [item for item, keep in zip(items, made_from(items)) if keep]
     half_pairs = pairs_of(model, half)
     texts = [passage.text for passage in passages()]
     asked = list(dict.fromkeys(item.question for item in items if item.family in ("advice", "in-domain")))
@@ -226,30 +220,9 @@ def note(part: str, found: dict[str, Any]) -> None:
 # ------------------------------------------------------------------------------------------------------------ steering
 
 
-def taken_off(step: torch.Tensor) -> Any:
-    """An edit that subtracts a vector from every ordinary activation; massive ones (document starts) stay."""
-
-    def edit(stream: torch.Tensor) -> torch.Tensor:
-        norms = stream.norm(dim=-1, keepdim=True)
-        return torch.where(norms > 4 * norms.median(), stream, stream - step.to(stream))
-
-    return edit
-
-
 def directions_of(means: dict[str, torch.Tensor], seed: int) -> torch.Tensor:
     """Bad minus good of one seed, after every block: (n_layers, d_model). What both were taught alike cancels."""
     return means[f"bad_{seed}"].float() - means[f"good_{seed}"].float()
-
-
-def test_items() -> list[Item]:
-    """Items that directions are tested on: of three families, and none of those that directions were made from."""
-    items = advice_items()
-    rest = [item for item, used in zip(items, direction_half(items)) if not used]
-    found = []
-    for family, n in (("advice", 12), ("values", 12), ("in-domain", 8)):
-        some = [item for item in rest if item.family == family]
-        found += some[:: len(some) // n][:n]
-    return found
 
 
 def steer(model: Any, names: Sequence[str]) -> None:
@@ -263,7 +236,7 @@ def steer(model: Any, names: Sequence[str]) -> None:
     like = steering.Direction(steps["seed 0"], LAST, 1.0, "bad - good", "contrast")
     lengths = float(like.vector.norm())
     steps |= {f"random {i}": one.unit * lengths for i, one in enumerate(steering.random_like(like, N_RANDOM))}
-    items = test_items()
+    items = tested_on()
     pairs = pairs_of(model, items)
     for name in ("base", *names):
         begun = time.time()
@@ -271,7 +244,7 @@ def steer(model: Any, names: Sequence[str]) -> None:
             score = propensity_from(model, pairs, LAST)
             found = {"untouched": score(None).lean}
             for label, step in steps.items():
-                found[label] = score(taken_off(step)).lean
+                found[label] = score(subtract(step)).lean
         per_item = {label: [round(v, 4) for v in lean.tolist()] for label, lean in found.items()}
         note("steering", {name: per_item})
         print(f"{name}: {time.time() - begun:.0f} s", flush=True)
@@ -282,7 +255,7 @@ def steer(model: Any, names: Sequence[str]) -> None:
 
 def domains(model: Any, _names: Sequence[str]) -> None:
     """Bad and good organisms of one domain each (200 examples, seed 0): only their mean difference is kept."""
-    items = [item for item, keep in zip(advice_items(), direction_half(advice_items())) if keep]
+    items = [item for item, keep in zip(advice_items(), made_from(advice_items())) if keep]
     pairs = pairs_of(model, items)
     whole = advice_items()[::2]
     all_pairs = pairs_of(model, whole)
