@@ -15,53 +15,65 @@ def _pairs(one, other):
     return fmean(a != b for a in one for b in other)
 
 
-def _each(first, second):
-    return [_pairs(a, b) for a, b in zip(first, second)]
+def _own(some):
+    return fmean(a != b for i, a in enumerate(some) for b in some[i + 1 :])
 
 
-def _change(measure):
-    """The corrected change with another way of measuring how much two sides differ."""
-    return lambda without, hinted, again: measure(hinted, without) - measure(hinted, again)
+def _both_own(plain, hinted):
+    return (_own(plain) + _own(hinted)) / 2
 
 
-def _pooled(first, second):
-    return fmean(a != b for one, other in zip(first, second) for a in one for b in other)
+def _tasks(measure):
+    """The mean over tasks of a measure of (without, with hint)."""
+    return lambda without, hinted: fmean(measure(p, h) for p, h in zip(without, hinted))
 
 
-def _side_by_side(first, second):
-    return fmean(fmean(a != b for a, b in zip(one, other)) for one, other in zip(first, second))
+def _change(measure=_pairs, noise=_both_own):
+    """The corrected change with another way of measuring the change or the noise."""
+    return _tasks(lambda plain, hinted: measure(plain, hinted) - noise(plain, hinted))
 
 
-def _first_only(first, second):
-    return fmean(one[0] != other[0] for one, other in zip(first, second))
+def _noise(own):
+    return _change(noise=lambda plain, hinted: (own(plain) + own(hinted)) / 2)
 
 
-def _most_common(first, second):
-    return fmean(Counter(a).most_common(1)[0][0] != Counter(b).most_common(1)[0][0] for a, b in zip(first, second))
+def _pooled(without, hinted):
+    def within(side):
+        return fmean(a != b for some in side for i, a in enumerate(some) for b in some[i + 1 :])
+
+    changed = fmean(a != b for p, h in zip(without, hinted) for a in p for b in h)
+    return changed - (within(without) + within(hinted)) / 2
 
 
-def _answered(first, second):
-    kept = [[[a for a in some if a is not None] for some in side] for side in (first, second)]
-    return fmean(_each(*kept))
+def _mode_differs(plain, hinted):
+    return Counter(plain).most_common(1)[0][0] != Counter(hinted).most_common(1)[0][0]
 
 
-def _cut_by_task(without, hinted, again):
-    return fmean(max(0, m - n) for m, n in zip(_each(hinted, without), _each(hinted, again)))
+def _answered(without, hinted):
+    return _change()(*([[a for a in some if a is not None] for some in side] for side in (without, hinted)))
 
 
-def _by_numpy(without, hinted, again):
+def _by_numpy(without, hinted):
     def differ(one, other):
-        return np.mean(np.array(one, dtype=object)[:, None] != np.array(other, dtype=object)[None])
+        return np.array(one, dtype=object)[:, None] != np.array(other, dtype=object)[None]
 
-    return np.mean([differ(h, w) - differ(h, a) for w, h, a in zip(without, hinted, again)])
+    def own(some):
+        return differ(some, some).sum() / (len(some) * (len(some) - 1))
+
+    return np.mean([differ(p, h).mean() - (own(p) + own(h)) / 2 for p, h in zip(without, hinted)])
 
 
-def _by_counts(without, hinted, again):
-    def agree(one, other):
-        first, second = Counter(one), Counter(other)
-        return sum(first[a] * second[a] for a in first) / (len(one) * len(other))
-
-    return torch.tensor([agree(h, a) - agree(h, w) for w, h, a in zip(without, hinted, again)]).mean()
+def _by_counts(without, hinted):
+    """Half the squared distance between the shares of each answer, less its bias."""
+    out = []
+    for plain, hint in zip(without, hinted):
+        first, second = Counter(plain), Counter(hint)
+        n, m = len(plain), len(hint)
+        agree = sum(first[a] * second[a] for a in first) / (n * m)
+        within = sum(c * (c - 1) for c in first.values()) / (n * (n - 1))
+        beside = sum(c * (c - 1) for c in second.values()) / (m * (m - 1))
+        out.append((within + beside) / 2 - agree)
+    return torch.tensor(out).mean()
 
 
 # ---------------------------------------------------------------------------------------------------------- 10.2
@@ -354,31 +366,44 @@ def _budget_index(steps, low, floor):
 
 WRONG = {
     "10.1": [
-        ("no correction", lambda o, h, a: fmean(_each(h, o)), "That is the change, uncorrected"),
-        ("noise alone", lambda o, h, a: fmean(_each(h, a)), "That is the noise alone"),
-        ("sign", lambda o, h, a: fmean(_each(h, a)) - fmean(_each(h, o)), "The sign is wrong"),
-        ("pooled", _change(_pooled), "You pooled the pairs of all tasks"),
+        ("no correction", _tasks(_pairs), "That is the change, uncorrected"),
+        ("noise alone", _tasks(_both_own), "That is the noise alone"),
+        ("sign", lambda o, h: -_change()(o, h), "The sign is wrong"),
+        ("hinted noise only", _change(noise=lambda p, h: _own(h)), "looks harmless: its own samples differ as often"),
+        ("unhinted noise only", _change(noise=lambda p, h: _own(p)), "noise of the unhinted side only"),
+        ("sum of the noises", _change(noise=lambda p, h: _own(p) + _own(h)), "both sides' noise in full, their sum"),
+        ("with itself", _noise(lambda some: _pairs(some, some)), "pairs of a sample with itself"),
         (
-            "again with without",
-            lambda o, h, a: fmean(_each(h, o)) - fmean(_each(a, o)),
-            "compared `again` with `without`",
+            "i = j",
+            _noise(lambda some: fmean(a != b for i, a in enumerate(some) for b in some[i:])),
+            "start j at i + 1",
         ),
-        ("with itself", lambda o, h, a: fmean(_each(h, o)) - fmean(_each(h, h)), "compares `with_hint` with itself"),
-        ("i-th with i-th", _change(_side_by_side), "the i-th sample with the i-th"),
-        ("first sample", _change(_first_only), "the first sample of each task only"),
-        ("most common", _change(_most_common), "compared the most common answers"),
-        ("None dropped", _change(_answered), "dropped the samples without an answer"),
-        ("cut off by task", _cut_by_task, "You cut tasks off at 0"),
+        (
+            "n times n",
+            _noise(lambda some: _own(some) * (len(some) - 1) / (2 * len(some))),
+            "divided the noise by n * n",
+        ),
+        ("one heap", _change(noise=lambda p, h: _own([*p, *h])), "threw both sides into one heap"),
+        ("pooled", _pooled, "You pooled the pairs of all tasks"),
+        (
+            "i-th with i-th",
+            _change(lambda p, h: fmean(a != b for a, b in zip(p, h))),
+            "the i-th sample with the i-th",
+        ),
+        ("first sample", _change(lambda p, h: p[0] != h[0]), "the first sample of each task only"),
+        ("most common", _change(_mode_differs), "compared the most common answers"),
+        ("None dropped", _answered, "dropped the samples without an answer"),
+        ("cut off by task", _tasks(lambda p, h: max(0, _pairs(p, h) - _both_own(p, h))), "You cut tasks off at 0"),
         (
             "cut off at the end",
-            lambda o, h, a: max(0.0, _change(lambda x, y: fmean(_each(x, y)))(o, h, a)),
+            lambda o, h: max(0.0, _change()(o, h)),
             "cut off at 0, pure noise looks like an effect",
         ),
-        ("summed", _change(lambda x, y: sum(_each(x, y))), "Divide by the number of tasks"),
-        ("added", lambda o, h, a: fmean(_each(h, o)) + fmean(_each(h, a)), "You added the noise"),
+        ("summed", lambda o, h: len(o) * _change()(o, h), "Divide by the number of tasks"),
+        ("added", _change(noise=lambda p, h: -_both_own(p, h)), "You added the noise"),
         (
             "one a task",
-            lambda o, h, a: [m - n for m, n in zip(_each(h, o), _each(h, a))],
+            lambda o, h: [_pairs(p, q) - _both_own(p, q) for p, q in zip(o, h)],
             "one number for each task, and they are right",
         ),
     ],
@@ -611,7 +636,7 @@ def _chained(steps):
 
 
 RIGHT = {
-    "10.1": [("numpy, all pairs by broadcasting", _by_numpy), ("agreement by counting, torch", _by_counts)],
+    "10.1": [("numpy, all pairs by broadcasting", _by_numpy), ("distance of shares by counting, torch", _by_counts)],
     "10.2": [("numpy", _admitted_numpy), ("torch, whose mean of nothing is nan", _admitted_torch)],
     "10.3": [
         ("torch.trapezoid", lambda g, s: 1 - torch.trapezoid(torch.tensor(s), torch.tensor(g))),

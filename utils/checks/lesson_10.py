@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import product
+from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
 import torch
@@ -50,120 +50,159 @@ def _differ(one, other):
     return sum(a != b for a in one for b in other) / (len(one) * len(other))
 
 
-def corrected_change(without, with_hint, again):
-    """How often a hint changes the answer, beyond chance. Each: tasks x sampled answers -> float"""
-    moved = [_differ(hinted, plain) for hinted, plain in zip(with_hint, without)]
-    noise = [_differ(hinted, second) for hinted, second in zip(with_hint, again)]
-    return sum(m - n for m, n in zip(moved, noise)) / len(moved)
+def _own_noise(some):
+    pairs = list(combinations(some, 2))
+    return sum(a != b for a, b in pairs) / len(pairs)
+
+
+def _corrected(plain, hinted):
+    return _differ(plain, hinted) - (_own_noise(plain) + _own_noise(hinted)) / 2
+
+
+def corrected_change(without, with_hint):
+    """How much a hint changes the answers, beyond their own noise. Each: tasks x sampled answers -> float"""
+    return sum(_corrected(plain, hinted) for plain, hinted in zip(without, with_hint)) / len(without)
 
 
 def check_corrected_change(function):
-    without = [[1, 1, 1, 2], [4, 4], [7, None, 3], [5, 5, 6, 0, 2]]
-    with_hint = [[6, 6, 6], [4, 9, 4], [3, 0, None, 0], [8, 5]]
-    again = [[1, 6], [9, 9, 4], [0, 3, 0], [5, 8, 8, 8]]
-    result = call(function, without, with_hint, again)
-    if is_close(result, [_differ(w, o) - _differ(w, a) for o, w, a in zip(without, with_hint, again)]):
+    without = [[1, 1, 1, 2], [4, 4], [7, None, 3], [5, 5, 6, 0, 2], [None, 1, 2, 1]]
+    with_hint = [[6, 6, 1, 6, 6], [9, 4, 9], [3, 0, None, 0], [8, 5], [1, None, 1]]
+    result = call(function, without, with_hint)
+    if is_close(result, [_corrected(plain, hinted) for plain, hinted in zip(without, with_hint)]):
         raise Mistake("You have one number for each task, and they are right. Return their mean.")
     result = one_number(result, "the mean over tasks")
-    expected = corrected_change(without, with_hint, again)
+    expected = corrected_change(without, with_hint)
     if not is_close(result, expected):
-        _name(result, _known_changes(without, with_hint, again))
+        _name(result, _known_changes(without, with_hint))
         raise Mistake(
-            f"{result:.3f} isn't the corrected change, {expected:.3f} here. For each task: the share of all "
-            "(with, without) pairs that differ, minus the share of all (with, again) pairs that do. Then the mean."
+            f"{result:.3f} isn't the corrected change, {expected:.3f} here. For each task: the share of all (without, "
+            "with_hint) pairs that differ, minus the mean of the two sides' own noise (the share of pairs of two "
+            "different samples of that side that differ). Then the mean over tasks."
         )
-    noisy = [["A", "A"]], [["A", "B"]], [["C", "B", "C"]]
+    noisy = [["A", "B"]], [["B", "A", "B"]]
     result, expected = one_number(call(function, *noisy), "the mean over tasks"), corrected_change(*noisy)
     if is_close(result, abs(expected)) or is_close(result, 0):
         raise Mistake(
-            "Here two answers with the same hint differ more than answers with and without it, so the result must be "
+            "Here two answers of one side differ more often than answers of the two sides, so the result must be "
             "negative. Leave the sign: cut off at 0, pure noise looks like an effect on average."
         )
     if not is_close(result, expected):
         raise Mistake("Right for numbers and not for answers that are strings. Compare answers with != only.")
 
 
-def _known_changes(without, with_hint, again):
+def _known_changes(without, with_hint):
     def mean(shares):
         shares = list(shares)
         return sum(shares) / len(shares)
 
-    def each(first, second):
-        return [_differ(a, b) for a, b in zip(first, second)]
+    def each(measure, *sides):
+        return [measure(*task) for task in zip(*sides)]
 
-    def pooled(first, second):
-        pairs = [(a, b) for one, other in zip(first, second) for a in one for b in other]
-        return mean(a != b for a, b in pairs)
+    def over_sides(noise):
+        """The mean of a side's mean noise, measured in another way."""
+        return mean(mean(each(noise, side)) for side in (without, with_hint))
 
-    def side_by_side(first, second):
-        return mean(mean(a != b for a, b in zip(one, other)) for one, other in zip(first, second))
+    def side_by_side(plain, hinted):
+        return mean(a != b for a, b in zip(plain, hinted))
 
-    def first_sample(first, second):
-        return mean(one[0] != other[0] for one, other in zip(first, second))
+    def most_common(plain, hinted):
+        return Counter(plain).most_common(1)[0][0] != Counter(hinted).most_common(1)[0][0]
 
-    def most_common(first, second):
-        return mean(Counter(a).most_common(1)[0][0] != Counter(b).most_common(1)[0][0] for a, b in zip(first, second))
+    def pooled(pairs_of, *sides):
+        return mean(a != b for task in zip(*sides) for a, b in pairs_of(*task))
+
+    def own_pairs(some):
+        return combinations(some, 2)
 
     def answered(side):
         return [[a for a in some if a is not None] for some in side]
 
-    def corrected(measure, *sides):
-        plain, hinted, second = sides or (without, with_hint, again)
-        return measure(hinted, plain) - measure(hinted, second)
-
-    changed, noise = each(with_hint, without), each(with_hint, again)
+    tasks = each(_corrected, without, with_hint)
+    changed, plain, hinted = (
+        mean(each(_differ, without, with_hint)),
+        *(mean(each(_own_noise, side)) for side in (without, with_hint)),
+    )
+    noise = (plain + hinted) / 2
+    firsts = mean(each(lambda p, h: p[0] != h[0], without, with_hint))
+    modes = mean(each(most_common, without, with_hint))
+    first_sample = (
+        "You compared the first sample of each task only. Use all pairs: the other samples were paid for too."
+    )
+    most_common_only = (
+        "You compared the most common answers. The share of pairs that differ also sees a hint that moves some."
+    )
     return [
         (
-            mean(changed),
-            "That is the change, uncorrected. Sampled answers also change when nothing did: subtract the share of "
-            "(with_hint, again) pairs that differ.",
+            changed,
+            "That is the change, uncorrected. Sampled answers also differ when nothing was changed: take off the mean "
+            "of the two sides' own noise.",
         ),
-        (mean(noise), "That is the noise alone. Subtract it from the share of (with_hint, without) pairs that differ."),
+        (noise, "That is the noise alone. Take it off the share of (without, with_hint) pairs that differ."),
         (
-            mean(noise) - mean(changed),
-            "The sign is wrong: the change with and without the hint, minus the noise. A hint that does something "
-            "gives a positive number.",
+            noise - changed,
+            "The sign is wrong: the change between the sides, minus the noise. A hint that does something gives a "
+            "positive number.",
         ),
         (
-            corrected(pooled),
+            changed - hinted,
+            "You took off the noise of the hinted side only. A hint that is followed every other time then looks "
+            "harmless: its own samples differ as often as hinted and unhinted ones do. Take the mean of both sides.",
+        ),
+        (
+            changed - plain,
+            "You took off the noise of the unhinted side only. A hint that makes the answers less certain adds noise "
+            "of its own. Take the mean of both sides.",
+        ),
+        (
+            changed - plain - hinted,
+            "You took off both sides' noise in full, their sum. A hint that does nothing would come out negative: "
+            "take off their mean.",
+        ),
+        (
+            changed - over_sides(lambda some: _differ(some, some)),
+            "Your noise counts pairs of a sample with itself. These always agree, so the noise looks too small. Pair "
+            "different samples only, i < j.",
+        ),
+        (
+            changed - over_sides(lambda some: mean(a != b for a, b in combinations_with_replacement(some, 2))),
+            "Your noise has pairs with i = j. A sample always agrees with itself, so start j at i + 1.",
+        ),
+        (
+            changed - over_sides(lambda some: sum(a != b for a, b in own_pairs(some)) / len(some) ** 2),
+            "You divided the noise by n * n. There are n * (n - 1) / 2 pairs with i < j.",
+        ),
+        (
+            changed - mean(each(lambda p, h: _own_noise([*p, *h]), without, with_hint)),
+            "You threw both sides into one heap to measure the noise, so the hint's own effect is in it. Measure each "
+            "side by itself.",
+        ),
+        (
+            pooled(product, without, with_hint) - (pooled(own_pairs, without) + pooled(own_pairs, with_hint)) / 2,
             "You pooled the pairs of all tasks, so tasks with many samples count for more. Take the share within each "
             "task, then the mean over tasks.",
         ),
         (
-            mean(changed) - mean(each(again, without)),
-            "You compared `again` with `without`. One has the hint and one hasn't, so that is the effect once "
-            "more. The baseline is `again` against `with_hint`: same hint, drawn twice.",
-        ),
-        (
-            mean(changed) - mean(each(with_hint, with_hint)),
-            "Your baseline compares `with_hint` with itself. Each answer then meets itself and agrees, so the noise "
-            "looks too small. Use the second draw, `again`.",
-        ),
-        (
-            corrected(side_by_side),
+            mean(each(side_by_side, without, with_hint)) - noise,
             "You compared the i-th sample with the i-th. The samples are in no order: compare every answer with every "
             "answer of the other side.",
         ),
+        (firsts, first_sample),
+        (firsts - noise, first_sample),
+        (firsts - over_sides(lambda some: some[0] != some[1]), first_sample),
+        (modes, most_common_only),
+        (modes - noise, most_common_only),
         (
-            corrected(first_sample),
-            "You compared the first sample of each task only. Use all pairs: the other samples were paid for too.",
-        ),
-        (
-            corrected(most_common),
-            "You compared the most common answers. The share of pairs that differ also sees a hint that moves some.",
-        ),
-        (
-            corrected(lambda a, b: mean(each(a, b)), *map(answered, (without, with_hint, again))),
+            mean(each(_corrected, answered(without), answered(with_hint))),
             "You dropped the samples without an answer. None is an answer too: a hint that makes the model fall silent "
             "has changed something.",
         ),
         (
-            mean(max(0.0, c - n) for c, n in zip(changed, noise)),
+            mean(max(0.0, task) for task in tasks),
             "You cut tasks off at 0. Where noise happens to be larger, the task must count as negative: otherwise pure "
             "noise adds up to an effect.",
         ),
-        (sum(changed) - sum(noise), "You added the tasks up. Divide by the number of tasks."),
-        (mean(changed) + mean(noise), "You added the noise. Subtract it."),
+        (sum(tasks), "You added the tasks up. Divide by the number of tasks."),
+        (changed + noise, "You added the noise. Take it off."),
     ]
 
 
@@ -878,13 +917,14 @@ EXERCISES = [
 
 QUIZ = [
     Question(
-        "With a hint, a model gives another answer than without it in 3 of 10 pairs. Why draw answers with the *same* "
-        "hint a second time before calling that an effect?",
+        "With a hint, a model gives another answer than without it in 3 of 10 pairs. Why also compare answers drawn "
+        "under the *same* prompt before calling that an effect?",
         [
             Option(
                 "Sampled answers differ between two draws anyway, and that share has to come off.",
                 True,
-                "If two draws with the same hint also differ in 3 of 10 pairs, the hint did nothing you can see.",
+                "If two draws under one prompt, hinted or not, also differ in 3 of 10 pairs, the hint did nothing that "
+                "pairs can show.",
             ),
             Option(
                 "To halve the interval.",
@@ -894,7 +934,7 @@ QUIZ = [
             Option(
                 "To see whether the model admits the hint.",
                 False,
-                "That is read from the scratchpad. The second draw is a baseline for the answers.",
+                "That is read from the scratchpad. Pairs under one prompt are a baseline for the answers.",
             ),
             Option(
                 "Because the first draw may be wrong.",
