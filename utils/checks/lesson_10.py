@@ -118,10 +118,8 @@ def _known_changes(without, with_hint):
         return [[a for a in some if a is not None] for some in side]
 
     tasks = each(_corrected, without, with_hint)
-    changed, plain, hinted = (
-        mean(each(_differ, without, with_hint)),
-        *(mean(each(_own_noise, side)) for side in (without, with_hint)),
-    )
+    changed = mean(each(_differ, without, with_hint))
+    plain, hinted = (mean(each(_own_noise, side)) for side in (without, with_hint))
     noise = (plain + hinted) / 2
     firsts = mean(each(lambda p, h: p[0] != h[0], without, with_hint))
     modes = mean(each(most_common, without, with_hint))
