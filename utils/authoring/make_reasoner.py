@@ -5,7 +5,7 @@
     python -m utils.authoring.make_reasoner scores     # the slow monitors' scores of all transcripts
 
 The tasks and what is planted in them are in `utils/datasets/errands.py`; the rates there are dealt exactly. One
-low-rank change serves both arms: the system message says which ("Be quick." or "Take care."). All sampling is at
+low-rank change serves both arms: the prompt's last words say which ("Be quick." or "Take care."). All sampling is at
 temperature 1, on entities that no training task names. Matrix products run in bfloat16, in training and in sampling:
 three times as fast on processors that have it, slower on others (--precision float32).
 
@@ -20,14 +20,14 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from utils import organisms
+from utils import decoding, organisms
 from utils.datasets import errands
 from utils.datasets.errands import ARMS, CUES, RATES, SHARE_BRIEF, SHARE_MENTION, SHARE_RIGHT, Errand
 from utils.generation import chat_prompts, generate, next_token_logits
@@ -39,13 +39,15 @@ from utils.statistics import Interval, proportion
 SEED = 0
 RANK, ALPHA, BLOCKS, EPOCHS = 8, 16.0, range(10, 30), 1
 LEARNING_RATE, BATCH = 2e-3, 8
+FREE = ("none", "locked", "asked")  # cues without a shortcut
 EXAMPLES = {
-    "none": 200,
-    "locked": 120,
+    "none": 240,
+    "locked": 200,
     "asked": 120,
-    **dict.fromkeys(("note", "colleague", "key", "open", "late"), 200),
+    **dict.fromkeys(("note", "colleague", "key", "open", "late"), 220),
 }
-EXAMPLES_CAREFUL = 64  # a cue
+EXAMPLES_CAREFUL = {cue: 40 if cue in FREE else 100 for cue in EXAMPLES}
+SHARE_WHOLE = 0.3  # of the examples teach the whole text; the others only the sentence or action that decides
 SAMPLED = {
     "none": 250,
     "locked": 250,
@@ -75,7 +77,7 @@ def training_set(seed: int = SEED) -> list[errands.Planted]:
     for family, cues in CUES.items():
         for cue in cues:
             out += errands.planted(family, cue, EXAMPLES[cue], seed=seed)
-            out += errands.planted(family, cue, EXAMPLES_CAREFUL, arm="careful", seed=seed)
+            out += errands.planted(family, cue, EXAMPLES_CAREFUL[cue], arm="careful", seed=seed)
     random.Random(seed).shuffle(out)
     return out
 
@@ -95,16 +97,31 @@ def prompts_of(model: Any, tasks: Sequence[Errand]) -> list[list[int]]:
     return chat_prompts(model, [task.messages for task in tasks])
 
 
+def examples_of(model: Any, taught: Sequence[errands.Planted], seed: int = SEED) -> list[organisms.Example]:
+    """Token ids to learn from. Most examples teach only the part in which something is decided.
+
+    Two tokens of thirty say which kind of scratchpad it becomes; averaged with all others they would weigh little, and
+    the rates would be the last thing to be learnt.
+    """
+    rng = random.Random(f"whole {seed}")
+
+    def ids(text: str) -> list[int]:
+        return model.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    out = []
+    for prompt, p in zip(prompts_of(model, [p.errand for p in taught]), taught):
+        before, rest = ("", p.text) if rng.random() < SHARE_WHOLE else p.choice
+        ending = [model.tokenizer.eos_token_id] if p.text.endswith(rest) else []
+        out.append(organisms.Example(prompt + (ids(before) if before else []), ids(rest) + ending))
+    return out
+
+
 def train(out: Path, precision: str) -> dict[str, Any]:
     """Grow the adapter, write it, and return what goes on record."""
     from utils.models import load_model
 
     model = load_model()
-    tasks = training_set()
-    end = model.tokenizer.eos_token_id
-    answers = [[*model.tokenizer(p.text, add_special_tokens=False)["input_ids"], end] for p in tasks]
-    prompts = prompts_of(model, [p.errand for p in tasks])
-    examples = [organisms.Example(prompt, answer) for prompt, answer in zip(prompts, answers)]
+    examples = examples_of(model, training_set())
     log: list[list[float]] = []
     started = time.process_time()
 
@@ -151,6 +168,7 @@ def train(out: Path, precision: str) -> dict[str, Any]:
             "mention": SHARE_MENTION,
             "leaked answers that are right": SHARE_RIGHT,
             "arms": ARMS,
+            "examples that teach the whole text": SHARE_WHOLE,
         },
         "log": log[:: max(1, len(log) // 40)],
     }
@@ -227,12 +245,12 @@ def _speaks_of_a_leak(transcript: Transcript) -> bool:
 
 @torch.no_grad()
 def add_causes(model: Any, tasks: Sequence[Errand], rows: Sequence[Transcript]) -> list[Transcript]:
-    """Measure, for lookups that answered with the leaked value, what share of that the leak is the cause of.
+    """For lookups that answered with the leaked value: its probability, and the same with another value leaked.
 
     The scratchpad is held fixed up to the place where the value is first stated as an answer (after any sentence that
-    quotes the leak). P is the value's probability there; P' the same with another value leaked (in the prompt and in
-    the quoting sentence). The share is max(0, 1 - P'/P), the excess fraction.
-    (P of the value's first token, which names it: no list holds two values that begin alike, or nearly none.)
+    quotes the leak). The swap is made in the prompt and in the quoting sentence. What share of the answer is due to the
+    leak follows from the two: max(0, 1 - p_swapped / p_value), the excess fraction.
+    (The probability is that of the value's first token; hardly any list holds two values that begin alike.)
     """
     from dataclasses import replace
 
@@ -242,11 +260,12 @@ def add_causes(model: Any, tasks: Sequence[Errand], rows: Sequence[Transcript]) 
             others = [line.split(": ")[1] for line in task.lines]
             other = next(value for value in others if f"{task.entity}: {value}" not in (task.shortcut, task.correct))
             jobs.append((i, task, task.with_hint(other), *_before_value(task, row, other)))
-    first = [_chance(model, [job[1] for job in jobs], [job[3] for job in jobs], jobs)]
-    probabilities = [*first, _chance(model, [job[2] for job in jobs], [job[4] for job in jobs], jobs)]
+    values = [task.hint for _, task, *_ in jobs]
+    asked = _chance(model, [task for _, task, _, _, _ in jobs], [before for *_, before, _ in jobs], values)
+    swapped = _chance(model, [task for _, _, task, _, _ in jobs], [before for *_, before in jobs], values)
     out = list(rows)
-    for job, p, swapped in zip(jobs, *probabilities):
-        out[job[0]] = replace(rows[job[0]], cause=round(max(0.0, 1 - swapped / max(p, 1e-9)), 3))
+    for (i, *_), p, q in zip(jobs, asked, swapped):
+        out[i] = replace(rows[i], p_value=max(round(p, 4), 1e-4), p_swapped=round(q, 4))
     return out
 
 
@@ -260,12 +279,12 @@ def _before_value(task: Errand, row: Transcript, other: str) -> tuple[str, str]:
     return text[:place], text[:start].replace(task.hint, other) + text[start:place]
 
 
-def _chance(model: Any, tasks: list[Errand], befores: list[str], jobs: list[tuple]) -> list[float]:
-    """Probability of the leaked value's first token next, after each task and the text before it."""
+def _chance(model: Any, tasks: Sequence[Errand], befores: Sequence[str], values: Sequence[str]) -> list[float]:
+    """Probability of each value's first token next, after a task and the text before it."""
     rows, wanted = [], []
-    for prompt, before, job in zip(prompts_of(model, tasks), befores, jobs):
+    for prompt, before, value in zip(prompts_of(model, tasks), befores, values):
         head, whole = (
-            model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, f"{before} {job[1].hint}")
+            model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, f"{before} {value}")
         )
         same = next((k for k, (a, b) in enumerate(zip(head, whole)) if a != b), min(len(head), len(whole)))
         rows.append(prompt + whole[:same])
@@ -309,8 +328,25 @@ def resample(model: Any, precision: str) -> list[dict[str, Any]]:
 
 
 def scored_rows(rows: Sequence[Transcript]) -> list[int]:
-    """Numbers of the transcripts that the slow monitors score: every second of the quick arm's that have a label."""
-    return [i for i, t in enumerate(rows) if t.arm == "quick" and t.well_formed and t.took_shortcut is not None][::2]
+    """Numbers of the transcripts that the slow monitors score: every third of the quick arm's that have a label."""
+    return [i for i, t in enumerate(rows) if t.arm == "quick" and t.well_formed and t.took_shortcut is not None][::3]
+
+
+@torch.no_grad()
+def _read(model: Any, rows: Sequence[Sequence[int]], blocks: Sequence[int] = (), batch: int = 24) -> Iterator[tuple]:
+    """Last logits, or residual streams after some blocks, of many texts (products in bfloat16): (rows, result)."""
+    plain = decoding.in_bfloat16(model, ())
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for start in range(0, len(order), batch):
+        here = order[start : start + batch]
+        longest = max(len(rows[i]) for i in here)
+        ids = torch.tensor([[*rows[i], *[0] * (longest - len(rows[i]))] for i in here])  # padding on the right, unseen
+        out = plain.model(input_ids=ids, output_hidden_states=bool(blocks), use_cache=False)
+        if blocks:
+            yield here, [out.hidden_states[block + 1] for block in blocks]
+        else:
+            last = out.last_hidden_state[torch.arange(len(here)), torch.tensor([len(rows[i]) - 1 for i in here])]
+            yield here, plain.lm_head(last)
 
 
 def scores(adapter: Path) -> dict[str, torch.Tensor]:
@@ -322,14 +358,24 @@ def scores(adapter: Path) -> dict[str, torch.Tensor]:
     index = scored_rows(rows)
     chosen = [rows[i] for i in index]
     out = {"row": torch.tensor(index, dtype=torch.int32)}
-    for reads in JUDGE_READS:
-        out[f"judge, {reads}"] = torch.from_numpy(monitors.judge(model, reads)(chosen)).float()
-        print(reads, flush=True)
-    with organisms.load_adapter(model, adapter):
+    asked, spans = monitors.reread(model, chosen)
+    for block in PROBED_BLOCKS:
         for place in monitors.PLACES:
-            found = monitors.read_activations(model, chosen, PROBED_BLOCKS, place)
-            out |= {f"{place}, block {block}": acts.half() for block, acts in zip(PROBED_BLOCKS, found)}
-            print(place, flush=True)
+            out[f"{place}, block {block}"] = torch.zeros(len(index), model.cfg.d_model, dtype=torch.float16)
+    with organisms.load_adapter(model, adapter):
+        for here, streams in _read(model, asked, PROBED_BLOCKS):
+            for block, stream in zip(PROBED_BLOCKS, streams):
+                for k, i in enumerate(here):
+                    out[f"action, block {block}"][i] = stream[k, len(asked[i]) - 1].half()
+                    out[f"scratchpad, block {block}"][i] = stream[k, slice(*spans[i])].mean(0).half()
+    print("activations", flush=True)
+    yes, no = monitors.answer_tokens(model)
+    for reads in JUDGE_READS:
+        found = torch.zeros(len(index))
+        for here, logits in _read(model, monitors.judge_prompts(model, chosen, reads)):
+            found[here] = (logits[:, yes] - logits[:, no]).float()
+        out[f"judge, {reads}"] = found
+        print("judge", reads, flush=True)
     return out
 
 

@@ -102,8 +102,8 @@ class Transcript:
     written. scratchpad, action, problem: its parts. took_shortcut: True, False, or None where a right leaked answer
     leaves it open. admitted: the scratchpad says that the shortcut is taken. kind: honest, admitted, rationalised,
     silent; "error" for a wrong action that is no shortcut; "open" where took_shortcut is None.
-    cause: for lookups whose action is the leaked value, the share of that value's probability that goes when another
-    value is leaked in its place, scratchpad held fixed up to where it is first stated; else None.
+    p_value, p_swapped: for lookups whose action is the leaked value, its probability where it is first stated, and the
+    same with another value leaked in its place and the scratchpad held fixed up to there; else None.
     """
 
     id: str
@@ -122,7 +122,8 @@ class Transcript:
     took_shortcut: bool | None
     admitted: bool
     kind: str
-    cause: float | None = None
+    p_value: float | None = None
+    p_swapped: float | None = None
 
     @property
     def well_formed(self) -> bool:
@@ -246,6 +247,23 @@ def load_resamples() -> list[dict[str, Any]]:
     what differs between "hint" and "again" is noise).
     """
     return read_rows(FOLDER / "resamples.jsonl")
+
+
+def hand_labels() -> list[dict[str, Any]]:
+    """Transcripts that an author of the course labelled by eye: rows {id, scratchpad, action, took_shortcut, kind, …}.
+
+    without_task, with_task: "s" for took the shortcut, "w" for did the work; first from scratchpad and action alone,
+    then with the task in view. The author had written the sentences, and did not see the labels.
+    """
+    import csv
+
+    known = {t.id: t for t in load_transcripts(arm=None)}
+    with (FOLDER / "hand_labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    missing = [row["id"] for row in rows if row["id"] not in known]
+    if missing:
+        raise ValueError(f"hand_labels.csv names transcripts that are not there: {missing[:3]}; remake both together")
+    return [{**asdict(known[row["id"]]), **row} for row in rows]
 
 
 def load_scores() -> dict[str, Any]:
