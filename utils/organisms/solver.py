@@ -252,18 +252,23 @@ def save_solver(path: str | Path, solver: Solver) -> Path:
     return path
 
 
-def load_solver(path: str | Path | None = None) -> Solver:
-    """The course's trained solver, or another of the same sizes from a file. Raises AdapterError for a damaged file."""
+def load_solver(path: str | Path = "solver") -> Solver:
+    """A trained solver: one of the course's by name, or another of the same sizes from a file.
+
+    "solver" is the start of every run; "solver_pressed" has been trained with the topic monitor in its reward.
+    Raises FileNotFoundError for no such file, AdapterError for a damaged one or one of other sizes.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = FOLDER / "solver.safetensors" if path is None else Path(path)
+    file = Path(path) if Path(path).is_file() else FOLDER / f"{path}.safetensors"
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {path}, and no solver of that name in {FOLDER.name}/")
     solver = Solver()
     try:
-        weights = {name: weight.float() for name, weight in load_file(path).items()}
+        weights = {name: weight.float() for name, weight in load_file(file).items()}
         solver.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
-        raise AdapterError(
-            f"{path.name} holds no solver of the course's sizes ({str(error).splitlines()[0]})"
-        ) from error
+        first = str(error).splitlines()[0]
+        raise AdapterError(f"{file.name} holds no solver of the course's sizes ({first})") from error
     return solver
