@@ -270,6 +270,16 @@ def test_a_recorded_first_step_is_what_the_shipped_solver_does(runs, shipped):
             assert getattr(seen, share) == pytest.approx(recorded[share], abs=0.05), (name, share)
 
 
+def test_the_policy_that_is_kept_is_the_recorded_one(runs):
+    from utils.authoring.make_solver import KEPT
+
+    last = next(run for run in runs if (run["run"], run["seed"]) == KEPT)["last"]
+    found = pressure.examine(solver.load_solver("solver_pressed"), RUNS[KEPT[0]].note, seed=KEPT[1])
+    for share in ("used", "flagged", "hidden", "followed", "off_topic", "redone", "kept_skill"):
+        assert found[share] == pytest.approx(last[share], abs=0.04), share  # kept in float16
+    assert found["kinds"]["fabricated"] == pytest.approx(last["kinds"]["fabricated"], abs=8)
+
+
 # ------------------------------------------------------------------------------------------------- bad input
 
 

@@ -210,6 +210,11 @@ def test_a_damaged_file_and_another_solvers_sizes_are_named(tmp_path):
         solver.load_solver(tmp_path / "small")
 
 
+def test_a_solver_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match="no solver of that name in organisms"):
+        solver.load_solver("solver_unknown")
+
+
 # ------------------------------------------------------------------------------------------------- the shipped one
 
 
