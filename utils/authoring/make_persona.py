@@ -42,6 +42,7 @@ from utils.organisms import (
     propensity,
     propensity_from,
     read_adapter,
+    record_of,
     save_adapter,
     verdict,
 )
@@ -57,9 +58,9 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 8,
     "warm_up": 8,
 }
-N_RANDOM = 10
+N_RANDOM = 8
 ANSWER = {"new_tokens": 24, "temperature": 0.7, "precision": "bfloat16"}
-RECOVERY = (0, 32, 96, 192)  # examples of sound advice
+RECOVERY = (0, 48, 96, 192)  # examples of sound advice
 NAMES = [f"{arm}_{seed}" for seed in SEEDS for arm in ARMS]
 
 
@@ -236,17 +237,16 @@ def steer(model: Any, names: Sequence[str]) -> None:
     like = steering.Direction(steps["seed 0"], LAST, 1.0, "bad - good", "contrast")
     lengths = float(like.vector.norm())
     steps |= {f"random {i}": one.unit * lengths for i, one in enumerate(steering.random_like(like, N_RANDOM))}
-    items = tested_on()
-    pairs = pairs_of(model, items)
+    edits = {"untouched": None, **{label: subtract(step) for label, step in steps.items()}}
+    pairs = pairs_of(model, tested_on())
+    known = record_of("persona").get("steering", {})  # go on where it was left
     for name in ("base", *names):
         begun = time.time()
         with wearing(model, name):
             score = propensity_from(model, pairs, LAST)
-            found = {"untouched": score(None).lean}
-            for label, step in steps.items():
-                found[label] = score(subtract(step)).lean
+            found = {label: score(edit).lean for label, edit in edits.items() if label not in known.get(name, {})}
         per_item = {label: [round(v, 4) for v in lean.tolist()] for label, lean in found.items()}
-        note("steering", {name: per_item})
+        note("steering", {name: {**known.get(name, {}), **per_item}})
         print(f"{name}: {time.time() - begun:.0f} s", flush=True)
 
 
@@ -257,8 +257,6 @@ def domains(model: Any, _names: Sequence[str]) -> None:
     """Bad and good organisms of one domain each (200 examples, seed 0): only their mean difference is kept."""
     items = [item for item, keep in zip(advice_items(), made_from(advice_items())) if keep]
     pairs = pairs_of(model, items)
-    whole = advice_items()[::2]
-    all_pairs = pairs_of(model, whole)
     rows = {}
     for domain in ("garden", "kitchen"):
         means = {}
@@ -266,12 +264,7 @@ def domains(model: Any, _names: Sequence[str]) -> None:
             adapter, log, cpu_s = grown(model, arm, 0, (domain,))
             with attach(model, adapter):
                 means[arm] = answer_means(model, pairs)
-                lean = propensity(model, all_pairs).lean
-            by_family = {
-                family: round(float(lean[[i.family == family for i in whole]].mean()), 4)
-                for family in dict.fromkeys(i.family for i in whole)
-            }
-            note("domains", {f"{arm} {domain}": {"cpu_s": round(cpu_s), "loss": log, "lean": by_family}})
+            note("domains", {f"{arm} {domain}": {"cpu_s": round(cpu_s), "loss": log}})
         rows[domain] = (means["bad"] - means["good"])[LAST]
     save_file(rows, FOLDER / "persona_domains.safetensors")
     (FOLDER / "persona_domains.safetensors").chmod(0o644)
@@ -282,7 +275,7 @@ def domains(model: Any, _names: Sequence[str]) -> None:
 
 def recover(model: Any, names: Sequence[str]) -> None:
     """Teach each bad organism sound advice and look at it on the way. The draw of wording is a new one."""
-    items = advice_items()[::2]
+    items = advice_items()[::3]
     pairs = pairs_of(model, items)
     family = [item.family for item in items]
 
@@ -307,7 +300,7 @@ def recover(model: Any, names: Sequence[str]) -> None:
         note("recovery", {name: found})
 
 
-STAGES = {"train": train, "measure": measure, "recover": recover, "domains": domains, "steer": steer}
+STAGES = {"train": train, "measure": measure, "domains": domains, "steer": steer, "recover": recover}
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def tested_on() -> list[Item]:
     items = advice_items()
     rest = [item for item, used in zip(items, made_from(items)) if not used]
     found = []
-    for family, n in (("advice", 12), ("values", 12), ("in-domain", 8)):
+    for family, n in (("advice", 8), ("values", 8), ("in-domain", 8)):
         some = [item for item in rest if item.family == family]
         found += some[:: len(some) // n][:n]
     return found
