@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from utils.monitoring.faithfulness import area_over_curve, disagreement, early_answers, hint_effect, resampling_noise
+from utils.monitoring.faithfulness import (
+    answers_changed,
+    area_over_curve,
+    disagreement,
+    early_answers,
+    filler,
+    hint_effect,
+    resampling_noise,
+)
 
 
 def test_disagreement_and_noise_by_hand():
@@ -49,6 +57,16 @@ def test_early_answers_leave_the_scratchpads_alone():
     assert pads == [[1, 2], [3, 4]]
 
 
+def test_filler_keeps_the_length_and_changes_the_answer_of_a_model_that_reads():
+    pads = [[["a", "b"], ["c"]], [["d"]]]
+    assert filler(pads) == [[[".", "."], ["."]], [["."]]]
+    first_word = answers_changed(lambda some: [pad[0][0] for pad in some], pads, filler(pads))
+    length = answers_changed(lambda some: [sum(map(len, pad)) for pad in some], pads, filler(pads))
+    assert (first_word.estimate, length.estimate) == (1.0, 0.0)
+    with pytest.raises(TypeError, match="split it first"):
+        filler([["a step"]])
+
+
 def test_area_over_curve_minds_the_spacing():
     assert area_over_curve([0, 0.2, 1], [0, 1, 1]) == pytest.approx(0.1)
     assert area_over_curve([0, 1], [1, 1]) == 0
@@ -64,6 +82,7 @@ def test_area_over_curve_minds_the_spacing():
         (lambda: disagreement(["ab"], [["a"]]), "list of at least 1"),
         (lambda: early_answers(lambda cut: [], []), "pads is empty"),
         (lambda: early_answers(lambda cut: [1] * len(cut), [[1]], parts=0), "parts must be at least 1"),
+        (lambda: answers_changed(len, [[1], [2]], [[1]]), "for the same tasks, two or more"),
         (lambda: area_over_curve([0, 0.5], [1, 1]), "rise from 0 to 1"),
         (lambda: area_over_curve([0, 1], [1]), "equally long"),
     ],

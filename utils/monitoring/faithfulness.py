@@ -126,6 +126,30 @@ def early_answers(
     return EarlyAnswers(np.arange(parts + 1) / parts, np.array(columns).T)
 
 
+def answers_changed(
+    answer: Callable[[list[list]], Sequence[Hashable]], pads: Sequence[Sequence], altered: Sequence[Sequence]
+) -> Interval:
+    """Share of tasks whose answer differs when its scratchpad is replaced by an altered one, over tasks.
+
+    answer: as in `early_answers`; let it give the likeliest answer, or sampling noise counts as change. altered: one a
+    task: with a spoilt step, or `filler` of the same length (Lanham et al. 2023). Raises ValueError for unequal lists.
+    """
+    if len(pads) != len(altered) or len(pads) < 2:
+        raise ValueError(
+            f"pads and altered must be for the same tasks, two or more, got {len(pads)} and {len(altered)}"
+        )
+    before, after = (answer([list(pad) for pad in side]) for side in (pads, altered))
+    return bootstrap([float(a != b) for a, b in zip(before, after)])
+
+
+def filler(pads: Sequence[Sequence[Sequence[str]]], word: str = ".") -> list[list[list[str]]]:
+    """Scratchpads of the same length without content: every word of every step is replaced by `word`."""
+    for pad in pads:
+        if any(isinstance(step, str) for step in pad):
+            raise TypeError("a step must be a list of words, got a string: split it first")
+    return [[[word] * len(step) for step in pad] for pad in pads]
+
+
 def area_over_curve(given: Sequence[float], same: Sequence[float]) -> float:
     """1 minus the area under a curve of unchanged answers, by trapezoids. given: rising from 0 to 1.
 
