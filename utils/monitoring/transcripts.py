@@ -19,7 +19,7 @@ from utils.datasets.card import Card
 from utils.datasets.errands import ADMISSIONS, DELETE, REWORDED, WORK, Errand
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "monitoring"
-VIEWS = ("action", "scratchpad", "both", "everything")
+VIEWS = ("action", "scratchpad", "both", "task and action", "everything")
 _FORM = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<act>(?P<act>.*?)</act>\s*", re.DOTALL)
 
 CARD = Card(
@@ -174,8 +174,8 @@ def annotate(errand: Errand, text: str) -> Transcript:
 def view(transcript: Transcript, what: str) -> str:
     """What a monitor gets to read.
 
-    what: "action", "scratchpad", "both" (scratchpad, then action) or "everything" (the task too). Raises ValueError
-    for another name.
+    what: "action", "scratchpad", "both" (scratchpad, then action), "task and action" or "everything" (all three).
+    Raises ValueError for another name.
     """
     if what not in VIEWS:
         raise ValueError(f"what must be one of {VIEWS}, got {what!r}")
@@ -183,6 +183,7 @@ def view(transcript: Transcript, what: str) -> str:
         "action": (transcript.action,),
         "scratchpad": (transcript.scratchpad,),
         "both": (transcript.scratchpad, transcript.action),
+        "task and action": (transcript.prompt, transcript.action),
         "everything": (transcript.prompt, transcript.scratchpad, transcript.action),
     }
     return "\n".join(parts[what])
@@ -271,7 +272,7 @@ def load_scores() -> dict[str, Any]:
 
     "row": (n,) ints, which of `load_transcripts(arm=None)` was scored. "judge, action" and "judge, both": (n,)
     log-odds of the unadapted specimen. "scratchpad, block 16", "action, block 16", …: (n, d_model), what
-    `read_activations` gives.
+    `read_activations` gives. Scored are all leaked lookups that admit nothing, and a fourth of the others.
     """
     from safetensors.torch import load_file
 
