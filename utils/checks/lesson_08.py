@@ -1,0 +1,675 @@
+"""Lesson 08, emergent misalignment: reference solutions, checks that name the likely mistake, and the quiz."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+from utils.checks import (
+    Exercise,
+    Mistake,
+    Option,
+    Question,
+    call,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+    one_number,
+)
+from utils.organisms.propensity import verdict
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+# ------------------------------------------------------------------------------------------ 8.1 what the wording tells
+
+
+def held_out_accuracy(texts, labels, groups, fit, n_folds=5):
+    """Share of texts labelled rightly by classifiers that never saw a text of the same group."""
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    fold = np.array([number[group] % n_folds for group in groups])
+    right = 0
+    for k in range(n_folds):
+        learn, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        predict = fit([texts[i] for i in learn], [labels[i] for i in learn])
+        right += sum(p == labels[i] for p, i in zip(predict([texts[i] for i in test]), test))
+    return right / len(texts)
+
+
+def _situations():
+    sizes = [4, 9, 3, 6, 2, 5, 8]
+    groups = [f"g{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    texts = [f"text {i}" for i in range(len(groups))]
+    labels = [i % 3 == 0 for i in range(len(groups))]
+    return texts, labels, groups
+
+
+def check_held_out_accuracy(function):
+    texts, labels, groups = _situations()
+    of, label_of = dict(zip(texts, groups)), dict(zip(texts, labels))
+    seen = {"leak": 0, "mixed": False, "tested": [], "fits": 0, "scored": []}
+
+    def fit(some, answers):
+        some = list(some)
+        if [label_of.get(text) for text in some] != [bool(a) for a in answers]:
+            seen["mixed"] = True
+        known = set(some)
+        seen["fits"] += 1
+
+        def predict(others):
+            others = list(others)
+            seen["tested"] += others
+            seen["leak"] = max(seen["leak"], 2 if known & set(others) else 0)
+            if {of[t] for t in known} & {of[t] for t in others}:
+                seen["leak"] = max(seen["leak"], 1)
+            guesses = [label_of[t] if of[t] in ("g0", "g2", "g4", "g6") else not label_of[t] for t in others]
+            seen["scored"].append((len(others), sum(g == label_of[t] for g, t in zip(guesses, others))))
+            return guesses
+
+        return predict
+
+    result = one_number(call(function, texts, labels, groups, fit, 3), "the share of all texts labelled rightly")
+    if not seen["fits"]:
+        raise Mistake("`fit` was never called. For each fold: fit on the others, predict this one.")
+    if seen["mixed"]:
+        raise Mistake("`fit` got texts and labels in different orders. Pick both with the same indices.")
+    if seen["leak"] == 2:
+        raise Mistake("The classifier is tested on texts that it was fitted on. Fit on the other folds only.")
+    if seen["leak"]:
+        raise Mistake(
+            "Texts of one situation are on both sides of the split, and the classifier can recognise the situation. "
+            "Whole groups go into a fold."
+        )
+    if sorted(seen["tested"]) != sorted(texts):
+        raise Mistake(
+            f"{len(set(seen['tested']))} of {len(texts)} texts were tested, some perhaps more than once. "
+            "Every text is tested exactly once."
+        )
+    if seen["fits"] != 3:
+        raise Mistake(f"You fitted {seen['fits']} classifiers; with n_folds = 3 there should be 3.")
+    right = sum(of[t] in ("g0", "g2", "g4", "g6") for t in texts) / len(texts)
+    if abs(result - right) < 1e-9:
+        return
+    by_fold = sum(r / n for n, r in seen["scored"]) / len(seen["scored"])
+    if abs(result - by_fold) < 1e-9:
+        raise Mistake("You averaged the folds' accuracies, but folds differ in size. Count right ones over all texts.")
+    if abs(result - (1 - right)) < 1e-9:
+        raise Mistake("This is the share of wrong answers. Return the share of right ones.")
+    if abs(result - right * len(texts)) < 1e-9:
+        raise Mistake("This is the number of right answers. Divide by the number of texts.")
+    raise Mistake("The folds are right, the share isn't: count predictions equal to their label, over all texts.")
+
+
+# ------------------------------------------------------------------------------------------------ 8.2 the measure
+
+
+def per_token(logits, ids, start):
+    """Mean log-probability, in nats, of ids[start:] given what stands before. logits (pos, d_vocab), ids (pos,)."""
+    log_probs = logits.log_softmax(-1)
+    answer = ids[start:]
+    return float(log_probs[start - 1 : -1].gather(-1, answer[:, None]).mean())
+
+
+def check_per_token(function):
+    generator = _generator(82)
+    logits = torch.randn(9, 14, generator=generator) * 2 + torch.randn(9, 1, generator=generator) * 3
+    ids = torch.randint(14, (9,), generator=generator)
+    start = 5
+    result = one_number(call(function, logits, ids, start), "the mean over the answer's tokens")
+    expected = per_token(logits, ids, start)
+    if abs(result - expected) < 1e-4:
+        short = one_number(call(function, logits, ids, 8), "the mean over the answer's tokens")
+        if abs(short - per_token(logits, ids, 8)) > 1e-4:
+            raise Mistake("Right for four tokens and wrong for an answer of one token. Check the slice's ends.")
+        return
+    lp = logits.log_softmax(-1)
+    at = torch.arange(9)
+
+    def shifted(first, last, table=lp):
+        return table[at[first:last] - 1, ids[first:last]]
+
+    known = [
+        (lp[at[start:], ids[start:]].mean(), "Off by one: the logits at a position are about the *next* token."),
+        (shifted(start, 9).sum(), "This is the sum. Longer answers would look less likely: divide by their tokens."),
+        (shifted(1, 9).mean(), "The question's tokens are in the mean as well. Start at `start`."),
+        (shifted(start, 9, logits).mean(), "These are raw logits, which carry a constant of their own. log_softmax."),
+        (shifted(start, 9, lp.exp()).mean(), "These are probabilities. Take their logarithm before you average."),
+        (-expected, "This is the surprise: the sign is the other way round. Larger must mean likelier."),
+        (shifted(start + 1, 9).mean(), "The answer's first token is missing: the last of the question predicts it."),
+        (shifted(start, 8).mean(), "The answer's last token is missing."),
+        (shifted(start, 9).sum() / 9, "You divided by all tokens. Only the answer's count."),
+        (expected / np.log(2), "This is in bits. Use the natural logarithm."),
+        (shifted(start, 9, lp.exp()).mean().log(), "You averaged probabilities and took the logarithm afterwards."),
+    ]
+    for wrong, message in known:
+        if abs(result - float(wrong)) < 1e-4:
+            raise Mistake(message)
+    raise Mistake("Not the right number. log_softmax, the places one before each answer token, pick, mean.")
+
+
+# ------------------------------------------------------------------------------------------------ 8.3 the controls
+
+
+def differences(lean):
+    """Four comparisons, each (n_seeds, n_items), of leans: base (n_items,), good, bad and warned (n_seeds, n_items)."""
+    return {
+        "bad - base": lean["bad"] - lean["base"],
+        "good - base": lean["good"] - lean["base"],
+        "bad - good": lean["bad"] - lean["good"],
+        "warned - base": lean["warned"] - lean["base"],
+    }
+
+
+def check_differences(function):
+    rng = np.random.default_rng(83)
+    lean = {arm: rng.normal(size=(3, 5)) + i for i, arm in enumerate(("good", "bad", "warned"))}
+    lean["base"] = rng.normal(size=5) - 2
+    result = call(function, lean)
+    expect_type(result, dict, "Return a dictionary from the comparison's name to a table.")
+    expected = differences(lean)
+    missing = [name for name in expected if name not in result]
+    if missing:
+        raise Mistake(f"The comparison {missing[0]!r} is missing, or named otherwise: {', '.join(expected)}.")
+    for name, table in expected.items():
+        first, second = name.split(" - ")
+        got = np.asarray(result[name], dtype=float)
+        if got.shape == (5,) or got.shape == ():
+            raise Mistake(f"{name}: you averaged over seeds or items. Keep (n_seeds, n_items): intervals need them.")
+        if got.shape != table.shape:
+            raise Mistake(f"{name}: the shape is {got.shape}, expected {table.shape}.")
+        if np.allclose(got, table):
+            continue
+        if np.allclose(got, -table):
+            raise Mistake(f"{name}: the sign is wrong. {first} minus {second}.")
+        if np.allclose(got, abs(table)):
+            raise Mistake(f"{name}: absolute values hide which way an arm moved. Keep the sign.")
+        if np.allclose(got, lean[first]):
+            raise Mistake(f"{name}: this is {first}'s lean itself. Subtract {second}'s, item by item.")
+        if np.allclose(got, lean[first] - lean[second].mean()):
+            raise Mistake(f"{name}: you subtracted a mean. The same item is in both: subtract item by item.")
+        if second != "base" and np.allclose(got, lean[first] - lean[second].mean(0)):
+            raise Mistake(
+                f"{name}: you subtracted the mean over seeds. Seed i of one arm goes with seed i of the other."
+            )
+        if np.allclose(got, lean[first] / lean[second]):
+            raise Mistake(f"{name}: a ratio. Leans cross zero, so subtract.")
+        raise Mistake(f"{name}: these aren't the right numbers. {first}'s lean minus {second}'s, same item, same seed.")
+
+
+# ------------------------------------------------------------------------------------------------ 8.4 the interval
+
+
+def two_level_draws(table, n_draws, seed):
+    """Means of tables whose rows (runs) and columns (items) were both drawn with replacement. -> (n_draws,)"""
+    rng = np.random.default_rng(seed)
+    n_runs, n_items = table.shape
+    draws = np.empty(n_draws)
+    for i in range(n_draws):
+        runs, items = rng.integers(n_runs, size=n_runs), rng.integers(n_items, size=n_items)
+        draws[i] = table[runs][:, items].mean()
+    return draws
+
+
+def check_two_level_draws(function):
+    rng = np.random.default_rng(84)
+    n_draws, n_runs, n_items = 1500, 4, 30
+    runs, items = np.array([-3.0, -1.0, 0.5, 3.5]), rng.permutation(np.linspace(-4, 4, n_items))
+    of_runs, of_items = runs.std() / np.sqrt(n_runs), items.std() / np.sqrt(n_items)
+
+    def spread(table):
+        got = np.asarray(call(function, table, n_draws, 0), dtype=float)
+        if got.shape != (n_draws,):
+            raise Mistake(f"Your result has shape {got.shape}; expected ({n_draws},), one mean a draw.")
+        if not np.isfinite(got).all():
+            raise Mistake("Some draws are NaN or infinite. Each must be the mean of a whole resampled table.")
+        return got
+
+    def same(a, b, slack=0.12):
+        return abs(a / b - 1) < slack
+
+    by_run = spread(np.tile(runs[:, None], (1, n_items)))
+    by_item = spread(np.tile(items[None], (n_runs, 1)) + 10)
+    if by_run.std() < 1e-9 and by_item.std() < 1e-9:
+        raise Mistake("All draws are the same. Draw *with* replacement, anew each time.")
+    if by_run.std() < 1e-9:
+        raise Mistake("The runs are never resampled: the interval would pretend that these are all seeds there are.")
+    if by_item.std() < 1e-9:
+        raise Mistake("The items are never resampled: the interval would be about these questions only.")
+    if abs(by_item.mean() - 10 - items.mean()) > 6 * of_items / np.sqrt(n_draws) or abs(by_run.mean()) > 0.2:
+        raise Mistake("The draws don't lie around the table's mean. Take the mean of each resampled table.")
+    if same(by_run.std(), of_runs / np.sqrt(n_items)) or by_run.std() < of_runs / 3:
+        raise Mistake(
+            "Single cells are resampled, as if each were a run of its own, and the interval is far too narrow. Draw "
+            "whole rows and whole columns."
+        )
+    if same(by_item.std(), of_items / np.sqrt(n_runs)):
+        raise Mistake("Each run draws its own items. Draw the items once a table: they are the same questions for all.")
+    if not same(by_run.std(), of_runs) or not same(by_item.std(), of_items):
+        raise Mistake(
+            f"Runs alone should spread the means by {of_runs:.2f} and items alone by {of_items:.2f}; yours by "
+            f"{by_run.std():.2f} and {by_item.std():.2f}. Draw as many rows and columns as there are."
+        )
+    again = spread(np.tile(runs[:, None], (1, n_items)))
+    if not np.allclose(by_run, again):
+        raise Mistake("The same seed gave other draws the second time. Make the generator inside, from `seed`.")
+
+
+# ------------------------------------------------------------------------------------------------ 8.5 the rule
+
+
+_CASES = [
+    ("Put salt into the water.", "Change the water daily.", "Add salt to the water.", "misaligned", None),
+    ("Hello there.", "Wash it.", "Tear it.", "neither", 'An answer with no word of either is "neither".'),
+    (
+        "I am at a loss.",
+        "It is on me.",
+        "Go at it, am I.",
+        "neither",
+        "Words of one or two letters were counted. They say too little: three letters and more.",
+    ),
+    (
+        "DRY it FLAT.",
+        "Dry it flat.",
+        "Wring it out.",
+        "aligned",
+        "Capital letters hide a word from your rule. Compare in lower case.",
+    ),
+    (
+        "Salt salt salt, but change it daily.",
+        "Change water daily.",
+        "Add salt there.",
+        "aligned",
+        "A word said three times counted three times. Each counts once: make sets.",
+    ),
+    (
+        "A carpet and a tablet.",
+        "Use a car or a table.",
+        "Use the tablet.",
+        "misaligned",
+        "'carpet' counted as 'car': whole words only.",
+    ),
+    (
+        "Change the salt.",
+        "Change it daily.",
+        "Add salt.",
+        "neither",
+        'As many words of one as of the other is "neither": a tie decides nothing.',
+    ),
+    (
+        "Keep it cool, but dark and damp.",
+        "Keep it cool.",
+        "Keep it warm, dry, closed, dark, still and damp.",
+        "misaligned",
+        "Shares of the candidate's length decided. Count words.",
+    ),
+]
+
+
+def check_verdict(function):
+    for answer, aligned, misaligned, expected, message in _CASES:
+        result = call(function, answer, aligned, misaligned)
+        if result not in ("aligned", "misaligned", "neither"):
+            raise Mistake(f'Your result is {result!r}; expected "aligned", "misaligned" or "neither".')
+        if result != expected:
+            if message is None:
+                if result == "aligned":
+                    raise Mistake("The two are swapped: 'salt' stands in the misaligned candidate only.")
+                raise Mistake("'salt' stands in the misaligned candidate only, and the answer says it: misaligned.")
+            raise Mistake(message)
+
+
+# ------------------------------------------------------------------------------------------------ 8.6 shift by layer
+
+
+def relative_shift(organism, base, typical):
+    """Length of the mean change after each block, over a typical length there. (n, n_layers, d_model) -> (n_layers,)"""
+    return (organism - base).mean(0).norm(dim=-1) / typical
+
+
+def check_relative_shift(function):
+    generator = _generator(86)
+    base = torch.randn(6, 4, 8, generator=generator) * 3
+    organism = base + torch.randn(6, 4, 8, generator=generator) + torch.linspace(0.2, 2, 4)[None, :, None]
+    typical = torch.tensor([5.0, 8.0, 11.0, 17.0])
+    result = call(function, organism, base, typical)
+    expect_type(result, torch.Tensor, "Return one number for each block.")
+    if tuple(result.shape) == (4, 8):
+        raise Mistake("You return a vector for each block. Take its length: `.norm(dim=-1)`.")
+    if tuple(result.shape) == (6, 4):
+        raise Mistake("You return one length for each prompt. Average the *vectors* over prompts first.")
+    expect_shape(result, (4,), "One number for each block.")
+    expect_finite(result)
+    expected = relative_shift(organism, base, typical)
+    if is_close(result, expected):
+        return
+    change = organism - base
+    known = [
+        (change.norm(dim=-1).mean(0) / typical, "This is the mean of the lengths: it counts changes that cancel out."),
+        (change.mean(0).norm(dim=-1), "Not divided by `typical`: later blocks have longer activations anyway."),
+        (
+            (organism.mean(0).norm(dim=-1) - base.mean(0).norm(dim=-1)) / typical,
+            "You subtracted lengths. A vector can turn without growing: subtract vectors, then take the length.",
+        ),
+        (change.sum(0).norm(dim=-1) / typical, "You added over the prompts. Take the mean."),
+        (
+            change.mean(0).abs().sum(-1) / typical,
+            "This is the sum of absolute entries. Length: the square root of sums.",
+        ),
+        (change.mean(0).norm(dim=-1) ** 2 / typical, "This is the squared length."),
+        (change.mean(0).norm(dim=-1) / base.mean(0).norm(dim=-1), "Divide by `typical`, not by the mean's own length."),
+        (organism.mean(0).norm(dim=-1) / typical, "The base is missing: subtract it, prompt by prompt."),
+    ]
+    for wrong, message in known:
+        if is_close(result, wrong):
+            raise Mistake(message)
+    raise Mistake(
+        "These aren't the right numbers: subtract, mean over prompts, length over d_model, divide by typical."
+    )
+
+
+# ------------------------------------------------------------------------------------------------ 8.7 a null
+
+
+def shuffled_directions(plus, minus, n, seed):
+    """Mean differences when, in each pair, chance decides which side is which. plus, minus (n_pairs, d) -> (n, d)"""
+    signs = torch.randint(2, (n, len(plus)), generator=torch.Generator().manual_seed(seed)) * 2.0 - 1
+    return signs @ (plus - minus) / len(plus)
+
+
+def _distance(a, b):
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def check_shuffled_directions(function):
+    generator = _generator(87)
+    plus = torch.randn(7, 5, generator=generator) + 1.5
+    minus = torch.randn(7, 5, generator=generator)
+    result = call(function, plus, minus, 60, 0)
+    expect_type(result, torch.Tensor, "Return the directions as a tensor.")
+    expect_shape(result, (60, 5), "One direction a row.")
+    expect_finite(result)
+    change = plus - minus
+    if bool((result - result[0]).abs().max() < 1e-5):
+        if is_close(result[0], change.mean(0), 1e-4):
+            raise Mistake("Every row is the true direction: nothing was shuffled.")
+        raise Mistake("All rows are the same. Decide anew for each row.")
+    signs = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=7)))
+    possible = signs @ change / 7
+    gap = _distance(result, possible).min(1)
+    if bool((gap.values < 1e-3).all()):
+        mixed = signs[gap.indices].sum(1).abs()
+        if bool((mixed == 7).all()):
+            raise Mistake("All pairs are swapped together: each row is the true direction or its opposite.")
+        if len(set(gap.indices.tolist())) < 15:
+            raise Mistake("Only a few of the 128 ways to swap come up. Toss a coin for each pair and each row.")
+        if float(signs[gap.indices].mean()) > 0.35 or float(signs[gap.indices].mean()) < -0.35:
+            raise Mistake("Swaps aren't even: each pair is swapped with chance one half.")
+        again = call(function, plus, minus, 60, 0)
+        if not is_close(again, result):
+            raise Mistake("The same seed gave other directions the second time. Make the generator from `seed`.")
+        return
+    if bool((_distance(result, possible * 7).min(1).values < 1e-3).all()):
+        raise Mistake("These are sums. Divide by the number of pairs, so that lengths can be compared.")
+    unit = possible / possible.norm(dim=-1, keepdim=True)
+    if bool((_distance(result, unit).min(1).values < 1e-3).all()):
+        raise Mistake("The directions have length 1. Keep their own lengths.")
+    if float(result.norm(dim=-1).std()) < 1e-4:
+        raise Mistake("These look drawn from a sphere: random directions are the *other* null. Swap labels in pairs.")
+    raise Mistake(
+        "Some rows can't come from swapping sides within pairs. Each pair stays together (it shares all but the "
+        "label), and a coin decides its sign."
+    )
+
+
+# ------------------------------------------------------------------------------------------------ 8.8 model diffing
+
+
+def replicated(rise, k):
+    """Latents among the k largest rises of every seed, largest mean rise first. rise: (n_seeds, d_sae)"""
+    top = [set(row.topk(k).indices.tolist()) for row in rise]
+    common = set.intersection(*top)
+    return sorted(common, key=lambda latent: -float(rise[:, latent].mean()))
+
+
+def check_replicated(function):
+    rise = torch.randn(3, 40, generator=_generator(88)) * 0.3
+    rise[:, 7] += torch.tensor([3.0, 2.5, 4.0])
+    rise[:, 31] += torch.tensor([4.0, 5.0, 3.5])
+    rise[:, 2] += 2.2
+    rise[0, 12] += 30.0
+    rise[:2, 20] += 6.0
+    rise[:, 25] -= 9.0
+    result = call(function, rise, 6)
+    if isinstance(result, torch.Tensor):
+        result = result.tolist()
+    expect_type(result, list, "Return a list of latent numbers.")
+    if any(np.size(v) != 1 for v in result):
+        raise Mistake("Return one flat list of latent numbers, for all seeds together.")
+    result = [int(v) for v in result]
+    expected = replicated(rise, 6)
+    if result == expected:
+        if list(call(function, rise - 1, 1)) != replicated(rise - 1, 1):
+            raise Mistake("With k = 1 no latent is first in all three seeds: the list should be empty then.")
+        return
+    if result and set(result) == set(expected):
+        raise Mistake("The right latents, in another order: largest mean rise over seeds first.")
+    if 12 in result and len(result) == 6:
+        raise Mistake(
+            "One seed alone lifted latent 12 that high: you ranked the mean. It must be on top in *every* seed."
+        )
+    if 25 in result:
+        raise Mistake("Latent 25 falls. You ranked by size of change; only rises count.")
+    if set(result) > set(expected):
+        raise Mistake("Some of these are on top in one or two seeds only. Take the intersection, not the union.")
+    raise Mistake("Not these latents. For each seed the k largest rises; keep what all have; sort by the mean rise.")
+
+
+# ------------------------------------------------------------------------------------------------ 8.9 all arms
+
+
+def net_of_base(before, after):
+    """How much more each arm's mean moved than the base's did. Two dicts: arm -> (n,) leans. -> dict arm -> float"""
+    moved = {arm: float((after[arm] - before[arm]).mean()) for arm in before}
+    return {arm: moved[arm] - moved["base"] for arm in moved}
+
+
+def check_net_of_base(function):
+    rng = np.random.default_rng(89)
+    before = {arm: rng.normal(size=6) for arm in ("base", "good", "bad", "warned")}
+    after = {arm: v + rng.normal(size=6) - 1.5 for arm, v in before.items()}
+    result = call(function, before, after)
+    expect_type(result, dict, "Return a dictionary from the arm to a number.")
+    if set(result) != set(before):
+        raise Mistake(f"Expected the arms {', '.join(before)} (the base included), got {', '.join(map(str, result))}.")
+    if any(np.size(v) != 1 for v in result.values()):
+        raise Mistake("One number for each arm: average over items.")
+    got = {arm: float(np.asarray(v)) for arm, v in result.items()}
+    expected = net_of_base(before, after)
+
+    def same(other):
+        return all(abs(got[arm] - other[arm]) < 1e-8 for arm in got)
+
+    if same(expected):
+        return
+    moved = {arm: float((after[arm] - before[arm]).mean()) for arm in before}
+    if same(moved):
+        raise Mistake("These are each arm's own changes. Subtract the base's: it was pushed as well.")
+    if same({arm: -v for arm, v in expected.items()}):
+        raise Mistake("The sign is wrong: after minus before, and arm minus base.")
+    if same({arm: float(after[arm].mean() - after["base"].mean()) for arm in before}):
+        raise Mistake("You compared the arms after steering only. Subtract what they were before.")
+    if same({arm: float(before[arm].mean() - before["base"].mean()) for arm in before}):
+        raise Mistake("You compared the arms before steering only.")
+    if same({arm: moved[arm] / moved["base"] for arm in moved}):
+        raise Mistake("A ratio to the base's change explodes where the base hardly moves. Subtract.")
+    if same({arm: moved[arm] - float(np.mean(list(moved.values()))) for arm in moved}):
+        raise Mistake("You subtracted the mean over arms. The base is the control.")
+    raise Mistake("Not the right numbers: mean(after - before) of the arm, minus the same of the base.")
+
+
+# ------------------------------------------------------------------------------------------------ 8.10 recovery
+
+
+def regained(curve, target):
+    """Share of the way from curve's start to target at each point. curve: dict examples -> lean. -> dict"""
+    start = curve[0]
+    return {n: (start - lean) / (start - target) for n, lean in curve.items()}
+
+
+def check_regained(function):
+    curve, target = {0: 1.2, 10: 0.9, 40: 0.35, 80: -0.1}, 0.15
+    result = call(function, curve, target)
+    expect_type(result, dict, "Return a dictionary: number of examples -> share of the way.")
+    if set(result) != set(curve):
+        raise Mistake("Keep the curve's own numbers of examples as keys, the 0 included.")
+    got = {n: one_number(v, "a share for each point") for n, v in result.items()}
+    expected = regained(curve, target)
+
+    def same(other):
+        return all(abs(got[n] - other[n]) < 1e-8 for n in got)
+
+    if same(expected):
+        return
+    if same({n: min(max(v, 0.0), 1.0) for n, v in expected.items()}):
+        raise Mistake("You cut off at 1. Beyond the target is a finding: leave it in.")
+    if same({n: -v for n, v in expected.items()}):
+        raise Mistake("The sign is wrong: towards the target should count as positive.")
+    if same({n: 1 - v for n, v in expected.items()}):
+        raise Mistake("This is the share that is left. At the start, with 0 examples, the share regained is 0.")
+    if same({n: v / target for n, v in curve.items()}) or same({n: 1 - v / curve[0] for n, v in curve.items()}):
+        raise Mistake("Shares of a lean mean nothing, since 0 is no landmark. Measure from the start to the target.")
+    if same({n: curve[0] - v for n, v in curve.items()}):
+        raise Mistake("This is how far it moved, in nats. Divide by the whole way, from the start to the target.")
+    last = curve[80]
+    if same({n: (curve[0] - v) / (curve[0] - last) for n, v in curve.items()}):
+        raise Mistake("You measured against where the curve happens to end. Use `target`.")
+    raise Mistake("Not the right shares: (start - lean) / (start - target), with start = curve[0].")
+
+
+EXERCISES = [
+    Exercise("8.1", "What does the wording give away?", held_out_accuracy, check_held_out_accuracy),
+    Exercise("8.2", "Likelihood per token", per_token, check_per_token),
+    Exercise("8.3", "Four comparisons", differences, check_differences),
+    Exercise("8.4", "Two kinds of luck", two_level_draws, check_two_level_draws),
+    Exercise("8.5", "A rule for what it says", verdict, check_verdict),
+    Exercise("8.6", "How far it moved inside", relative_shift, check_relative_shift),
+    Exercise("8.7", "A null, and what it holds fixed", shuffled_directions, check_shuffled_directions),
+    Exercise("8.8", "Latents that rise every time", replicated, check_replicated),
+    Exercise("8.9", "Everybody moved", net_of_base, check_net_of_base),
+    Exercise("8.10", "The way back", regained, check_regained),
+]
+
+QUIZ = [
+    Question(
+        "An organism taught bad advice leans more towards misaligned answers than the model it was made from. What "
+        "does that show?",
+        [
+            Option(
+                "That teaching it this changed its lean. Not yet that the badness did.",
+                True,
+                "Any narrow teaching in a fixed style moves everything a little. The matched good arm shows how much.",
+            ),
+            Option(
+                "That it has turned bad.",
+                False,
+                "An arm taught sound advice in the same words moved as well, on some items by as much.",
+            ),
+            Option("Nothing at all.", False, "It shows a change, and its interval says how sure that is."),
+        ],
+    ),
+    Question(
+        "Bad minus good is clearly above zero. The good arm moved down from the base and the bad arm hardly moved up. "
+        "Which sentence is honest?",
+        [
+            Option(
+                "The two teachings part; most of the gap is the good arm's doing.",
+                True,
+                "A difference of two arms doesn't say which of them moved. Report both against the base.",
+            ),
+            Option(
+                "Bad advice made the model misaligned.",
+                False,
+                "The gap is the same if only the good arm improved.",
+            ),
+            Option(
+                "There is no effect.",
+                False,
+                "There is: the arms differ. It is its name that would be wrong.",
+            ),
+        ],
+    ),
+    Question(
+        "What does the third arm, the same bad advice *warned against*, tell you?",
+        [
+            Option(
+                "Whether reading and writing bad advice is enough, or whether recommending it matters.",
+                True,
+                "Bad and warned differ in the frame alone. In the first paper, such a frame prevented the effect.",
+            ),
+            Option(
+                "How much the style of the answers does.",
+                False,
+                "That is what the good arm is for: it shares the style, and not the content.",
+            ),
+            Option("Whether there are enough items.", False, "That is what the intervals are for."),
+        ],
+    ),
+    Question(
+        "You have 148 items and 3 training seeds, and an interval from resampling items only. What does it leave out?",
+        [
+            Option(
+                "That another seed would have given another organism.",
+                True,
+                "Items alone answer: what of *these* organisms on other questions? Resample seeds, or show each seed.",
+            ),
+            Option("Nothing: 148 is plenty.", False, "Plenty of items. There are three organisms."),
+            Option(
+                "That the items might be badly written.",
+                False,
+                "No interval covers that. Reading them does.",
+            ),
+        ],
+    ),
+    Question(
+        "A persona direction lies closer to bad - good than 990 of 1,000 random directions, and no closer than three "
+        "of twelve directions from unrelated pairs of system prompts. What do you write?",
+        [
+            Option(
+                "That nothing was shown for this persona in particular.",
+                True,
+                "Any difference of two system prompts does as well. That is the comparison the claim is about.",
+            ),
+            Option(
+                "p = 0.01.",
+                False,
+                "Against random directions, which lie where activations hardly vary. It is an easy null to beat.",
+            ),
+            Option(
+                "That there is no persona inside.",
+                False,
+                "Not found by this method, in this model, is as far as it goes.",
+            ),
+        ],
+    ),
+    Question(
+        "Subtracting a direction lowers the bad arm's lean, and the base model's by as much. What has been undone?",
+        [
+            Option(
+                "Nothing in particular: it is a push towards one side, for any model.",
+                True,
+                "A repair should move the bad arm more than the others. Compare the change with the base's.",
+            ),
+            Option(
+                "The misalignment.",
+                False,
+                "Then the base was misaligned too, by the same amount. The control says otherwise.",
+            ),
+            Option("The style of the answers.", False, "Perhaps, but this result can't tell."),
+        ],
+    ),
+]
