@@ -916,7 +916,7 @@ EXERCISES = [
 QUIZ = [
     Question(
         "With a hint, a model gives another answer than without it in 3 of 10 pairs. Why also compare answers drawn "
-        "under the *same* prompt before calling that an effect?",
+        "under the same prompt before calling that an effect?",
         [
             Option(
                 "Sampled answers differ between two draws anyway, and that share has to come off.",
@@ -963,7 +963,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "Emmons et al. 2025 (arXiv 2507.05246) find that monitors do better where the bad behaviour *needs* reasoning. "
+        "Emmons et al. 2025 (arXiv 2507.05246) find that monitors do better where the bad behaviour needs reasoning. "
         "Why would that be?",
         [
             Option(
