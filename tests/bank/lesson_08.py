@@ -372,7 +372,7 @@ WRONG = {
         ("runs only", _draws(lambda t, rng: _rows(t, rng).mean()), "The items are never resampled"),
         ("cells", _draws(_cells), "Single cells are resampled"),
         ("items anew for each run", _draws(_items_by_run), "Each run draws its own items"),
-        ("no replacement", _draws(_without_replacement), "Draw *with* replacement"),
+        ("no replacement", _draws(_without_replacement), "Draw with replacement"),
         ("no seed", _unseeded, "The same seed gave other draws"),
         ("tables", _draws(lambda t, rng: _rows(t, rng)), "one mean a draw"),
     ],
@@ -404,7 +404,7 @@ WRONG = {
         ("not shuffled", _signed(lambda p, m, n, g: (p - m).mean(0).expand(n, -1)), "nothing was shuffled"),
         ("all pairs at once", _signed(_together), "All pairs are swapped together"),
         ("unpaired", _signed(_unpaired), "can't come from swapping sides within pairs"),
-        ("random directions", _signed(_sphere), "the *other* null"),
+        ("random directions", _signed(_sphere), "the other null"),
         ("sums", _signed(lambda p, m, n, g: _coins(p, n, g) @ (p - m)), "These are sums"),
         (
             "length 1",

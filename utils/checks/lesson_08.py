@@ -134,7 +134,7 @@ def check_per_token(function):
         return table[at[first:last] - 1, ids[first:last]]
 
     known = [
-        (lp[at[start:], ids[start:]].mean(), "Off by one: the logits at a position are about the *next* token."),
+        (lp[at[start:], ids[start:]].mean(), "Off by one: the logits at a position are about the next token."),
         (shifted(start, 9).sum(), "This is the sum. Longer answers would look less likely: divide by their tokens."),
         (shifted(1, 9).mean(), "The question's tokens are in the mean as well. Start at `start`."),
         (shifted(start, 9, logits).mean(), "These are raw logits, which carry a constant of their own. log_softmax."),
@@ -235,7 +235,7 @@ def check_two_level_draws(function):
     by_run = spread(np.tile(runs[:, None], (1, n_items)))
     by_item = spread(np.tile(items[None], (n_runs, 1)) + 10)
     if by_run.std() < 1e-9 and by_item.std() < 1e-9:
-        raise Mistake("All draws are the same. Draw *with* replacement, anew each time.")
+        raise Mistake("All draws are the same. Draw with replacement, anew each time.")
     if by_run.std() < 1e-9:
         raise Mistake("The runs are never resampled: the interval would pretend that these are all seeds there are.")
     if by_item.std() < 1e-9:
@@ -341,7 +341,7 @@ def check_relative_shift(function):
     if tuple(result.shape) == (4, 8):
         raise Mistake("You return a vector for each block. Take its length: `.norm(dim=-1)`.")
     if tuple(result.shape) == (6, 4):
-        raise Mistake("You return one length for each prompt. Average the *vectors* over prompts first.")
+        raise Mistake("You return one length for each prompt. Average the vectors over prompts first.")
     expect_shape(result, (4,), "One number for each block.")
     expect_finite(result)
     expected = relative_shift(organism, base, typical)
@@ -419,7 +419,7 @@ def check_shuffled_directions(function):
     if bool((_distance(result, unit).min(1).values < 1e-3).all()):
         raise Mistake("The directions have length 1. Keep their own lengths.")
     if float(result.norm(dim=-1).std()) < 1e-4:
-        raise Mistake("These look drawn from a sphere: random directions are the *other* null. Swap labels in pairs.")
+        raise Mistake("These look drawn from a sphere: random directions are the other null. Swap labels in pairs.")
     raise Mistake(
         "Some rows can't come from swapping sides within pairs. Each pair stays together (it shares all but the "
         "label), and a coin decides its sign."
@@ -460,7 +460,7 @@ def check_replicated(function):
         raise Mistake("The right latents, in another order: largest mean rise over seeds first.")
     if 12 in result and len(result) == 6:
         raise Mistake(
-            "One seed alone lifted latent 12 that high: you ranked the mean. It must be on top in *every* seed."
+            "One seed alone lifted latent 12 that high: you ranked the mean. It must be on top in every seed."
         )
     if 25 in result:
         raise Mistake("Latent 25 falls. You ranked by size of change; only rises count.")
@@ -604,7 +604,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "What does the third arm, the same bad advice *warned against*, tell you?",
+        "What does the third arm, the same bad advice warned against, tell you?",
         [
             Option(
                 "Whether reading and writing bad advice is enough, or whether recommending it matters.",
@@ -625,7 +625,7 @@ QUIZ = [
             Option(
                 "That another seed would have given another organism.",
                 True,
-                "Items alone answer: what of *these* organisms on other questions? Resample seeds, or show each seed.",
+                "Items alone answer: what of these organisms on other questions? Resample seeds, or show each seed.",
             ),
             Option("Nothing: 148 is plenty.", False, "Plenty of items. There are three organisms."),
             Option(
