@@ -6,8 +6,9 @@ An organism is the specimen with one thing changed, by a small adapter that can 
         ...                      # model is the organism here
                                  # and the specimen again from here on
 
-`adapters`: put them on, take them off, read and write their files. `training`: grow one.
-`propensity`: which way it leans.
+`adapters`: put them on, take them off, read and write their files. `training`: grow one. `propensity`: which way it
+leans; `persona`: what is on record about the nine of lesson 08. Smaller than the specimen, trained from nothing:
+`sums`, a world of written sums; `solver`, the network that lives in it; `pressure`, its reinforcement learning.
 """
 
 from utils.organisms.adapters import (
