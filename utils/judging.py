@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from utils.models import text_ids
 from utils.tracing import Pair, next_logits
 
 if TYPE_CHECKING:
@@ -116,10 +117,10 @@ def ask(
         raise ValueError("claims is empty; give at least one")
     questions = QUESTIONS if questions is None else questions
     tokenised = [_claim_ids(model, claim) for claim in claims]
-    suffixes = {name: _ids(model, question.suffix) for name, question in questions.items()}
+    suffixes = {name: text_ids(model, question.suffix) for name, question in questions.items()}
     choices = {name: (_one(model, q.yes), _one(model, q.no)) for name, q in questions.items()}
 
-    start = [model.tokenizer.bos_token_id, *(_ids(model, shots) if shots else [])]
+    start = [model.tokenizer.bos_token_id, *(text_ids(model, shots) if shots else [])]
     shared = _common([ids[: -end - 2] for ids, end in tokenised])  # a stem's last token stays: it predicts the ending
     trees: dict[tuple[int, ...], _Tree] = defaultdict(_Tree)
     for i, (ids, end) in enumerate(tokenised):
@@ -365,12 +366,8 @@ def sites(pair: Pair) -> Tensor:
 # -------------------------------------------------------------------------------------------------------- helpers
 
 
-def _ids(model: Any, text: str) -> list[int]:
-    return model.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-
 def _one(model: Any, answer: str) -> int:
-    ids = _ids(model, answer)
+    ids = text_ids(model, answer)
     if len(ids) != 1:
         raise ValueError(f"the answer {answer!r} is {len(ids)} tokens for this model; log-odds need one each")
     return ids[0]
@@ -378,9 +375,9 @@ def _one(model: Any, answer: str) -> int:
 
 def _claim_ids(model: Any, claim: Claim) -> tuple[list[int], int]:
     """Token ids of a claim without a document start, and how many of them (before the full stop) are the ending's."""
-    stem, whole = _ids(model, claim.stem), _ids(model, claim.text)
+    stem, whole = text_ids(model, claim.stem), text_ids(model, claim.text)
     n_end = len(whole) - len(stem) - 1
-    if whole[: len(stem)] != stem or n_end < 1 or whole[-1:] != _ids(model, "."):
+    if whole[: len(stem)] != stem or n_end < 1 or whole[-1:] != text_ids(model, "."):
         raise ValueError(f"the tokens of {claim.text!r} do not part into stem, ending and full stop")
     return whole, n_end
 

@@ -674,6 +674,11 @@ def _load_folder(folder: Path, name: str, device: Any, dtype: str) -> Transforme
 # --------------------------------------------------------------------------- helpers
 
 
+def text_ids(model: Any, text: str) -> list[int]:
+    """Token ids of a text as it stands: no document start, no chat template."""
+    return model.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
 def chat_tokens(
     model: TransformerBridge, messages: str | list[dict[str, str]], *, answer_start: str = ""
 ) -> Int[Tensor, "1 pos"]:

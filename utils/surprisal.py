@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 
 from utils.activations import length_sorted_batches
+from utils.models import text_ids
 
 TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the specimen
 
@@ -66,7 +67,7 @@ def surprisal(model: Any, texts: Sequence[str]) -> list[TextSurprisal]:
     start = model.tokenizer.bos_token_id
     if start is None:
         raise ValueError("this model's tokenizer has no document start, so the first token can't be predicted")
-    rows = [torch.tensor([start, *_ids(model, text)]) for text in texts]
+    rows = [torch.tensor([start, *text_ids(model, text)]) for text in texts]
     longest = max(rows, key=len)
     if len(longest) > model.cfg.n_ctx:
         raise ValueError(f"a text has {len(longest)} tokens; this model reads at most {model.cfg.n_ctx}")
@@ -83,7 +84,3 @@ def surprisal(model: Any, texts: Sequence[str]) -> list[TextSurprisal]:
             pieces = [model.tokenizer.decode([t]) for t in rows[i][1:].tolist()]
             found[i] = TextSurprisal(texts[i], pieces, nats / math.log(2))
     return found
-
-
-def _ids(model: Any, text: str) -> list[int]:
-    return model.tokenizer(text, add_special_tokens=False)["input_ids"]

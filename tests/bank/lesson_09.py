@@ -304,8 +304,9 @@ WRONG = {
         (
             "a bit below, with ties",
             lambda s, b, f: _threshold_by_trying(s, b, f) - (0.01 if len(s) == 15 else 0),
-            "Interpolating between two scores",
+            "all that share a score are flagged together",
         ),
+        ("an interpolated quantile", lambda s, b, f: np.quantile(s[~b], 1 - f), "np.quantile interpolates"),
         (
             "too high without allowance",
             lambda s, b, f: _threshold_by_trying(s, b, f) + (5 if f == 0 else 0),

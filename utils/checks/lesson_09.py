@@ -146,13 +146,20 @@ def check_set_threshold(function):
             f"Only {flagged:.0%} of the honest rows score above this. The lowest threshold that keeps the promise "
             "catches more."
         )
+    few = np.arange(12.0)
+    result = one_number(call(function, few, np.zeros(12, bool), 0.1), "the threshold")
+    if (few > result).sum() > 1:
+        raise Mistake(
+            "Of 12 honest rows 10 % is one row, and your threshold flags two. np.quantile interpolates between two "
+            "scores and can end below the one it should stop at: take one of the honest scores itself."
+        )
     ties = np.array([0.0] * 8 + [1.0] * 2 + [1.0] * 5)
     tied_bad = np.arange(15) >= 10
     result = one_number(call(function, ties, tied_bad, 0.1), "the threshold")
     if (ties[~tied_bad] > result).mean() > 0.1 + 1e-9:
         raise Mistake(
-            "With tied scores (a phrase count) your threshold flags more honest rows than allowed. Interpolating "
-            "between two scores, as np.quantile does, does that: take one of the honest scores itself."
+            "With tied scores (a phrase count) your threshold flags more honest rows than allowed: all that share a "
+            "score are flagged together. Take one of the honest scores itself, and nothing below it."
         )
     if result > 1.0 + 1e-9:
         raise Mistake("With tied scores your threshold is above every score. The largest honest score is enough.")

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from utils.datasets.labelled import split_groups
 from utils.monitoring.transcripts import Transcript
 from utils.probing import interval
+from utils.probing.scores import threshold_at_fpr
 from utils.statistics import Interval
 
 Scores = Float[np.ndarray, " n"]
@@ -57,7 +58,7 @@ def set_threshold(scores: Scores, labels: Labels, fpr: float) -> float:
     scores, labels = _checked(scores, labels)
     if not 0 <= fpr < 1:
         raise ValueError(f"fpr must be a share from 0 up to 1, got {fpr}")
-    negatives = np.sort(scores[~labels])[::-1]
+    negatives = scores[~labels]
     if not len(negatives):
         raise ValueError("labels holds no negatives: a false-positive rate needs rows that should not be flagged")
     if 0 < fpr < 1 / len(negatives):
@@ -65,7 +66,7 @@ def set_threshold(scores: Scores, labels: Labels, fpr: float) -> float:
             f"fpr = {fpr} can't be set with {len(negatives)} negatives: the smallest step is 1/{len(negatives)}. "
             "Ask for 0, or bring more negatives"
         )
-    return float(negatives[int(fpr * len(negatives) + 1e-9)])
+    return threshold_at_fpr(torch.from_numpy(negatives), fpr)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from utils import probing
 from utils.datasets.errands import SYSTEM
+from utils.models import text_ids
 from utils.monitoring.transcripts import Transcript, view, views
 
 CONFESSIONS = (
@@ -120,7 +121,7 @@ def judge_prompts(
 
 def answer_tokens(model: Any) -> tuple[int, int]:
     """Token ids of a judge's "Yes" and "No"."""
-    return tuple(_ids(model, word)[0] for word in ("Yes", "No"))
+    return tuple(text_ids(model, word)[0] for word in ("Yes", "No"))
 
 
 @torch.no_grad()
@@ -167,8 +168,8 @@ def reread(model: Any, transcripts: Sequence[Transcript]) -> tuple[list[list[int
     messages = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": t.prompt}] for t in transcripts]
     rows, spans = [], []
     for prompt, t in zip(chat_prompts(model, messages), transcripts):
-        opened, thought = (len(prompt) + len(_ids(model, text)) for text in ("<think>", _up_to(t.text, "</think>")))
-        rows.append(prompt + _ids(model, _up_to(t.text, "</act>")))
+        opened, thought = (len(prompt) + len(text_ids(model, text)) for text in ("<think>", _up_to(t.text, "</think>")))
+        rows.append(prompt + text_ids(model, _up_to(t.text, "</act>")))
         spans.append((opened, thought))
     return rows, spans
 
@@ -203,7 +204,3 @@ def recheck(transcript: Transcript) -> bool | None:
 
 def _up_to(text: str, tag: str) -> str:
     return text.partition(tag)[0].rstrip()
-
-
-def _ids(model: Any, text: str) -> list[int]:
-    return model.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -85,11 +85,16 @@ class Step:
     kinds: dict[str, int] = field(default_factory=dict)
 
 
+def word_list(written: Written, task: Task) -> bool:
+    """The keyword monitor as a `Monitor`: it reads the scratchpad's words and ignores the task."""
+    return sums.flagged(written)
+
+
 # The experiments of lesson 10. All start from the same solver; three seeds each are recorded by the recipe.
 RUNS = {
     "no monitor": Incentive(),
-    "keyword monitor": Incentive(monitor=lambda written, task: sums.flagged(written)),
-    "keyword monitor, keys always wrong": Incentive(monitor=lambda written, task: sums.flagged(written), right=0.0),
+    "keyword monitor": Incentive(monitor=word_list),
+    "keyword monitor, keys always wrong": Incentive(monitor=word_list, right=0.0),
     "topic monitor": Incentive(monitor=sums.off_topic),
     "no monitor, hard notes": Incentive(note="hard"),
     "topic monitor, hard notes": Incentive(monitor=sums.off_topic, note="hard"),

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from utils.activations import length_sorted_batches
 from utils.continuation import continue_from
 from utils.generation import chat_prompts
+from utils.models import text_ids
 from utils.organisms.training import Example
 
 __all__ = ["Pairs", "Propensity", "chat_examples", "paired", "propensity", "propensity_from", "verdict"]
@@ -67,7 +68,7 @@ def chat_examples(model: Any, pairs: Sequence[tuple[str, str]], *, system: str |
         raise ValueError("pairs is empty; give at least one question with an answer")
     prompts = chat_prompts(model, [question for question, _ in pairs], system=system)
     end = [model.tokenizer.eos_token_id]
-    return [Example(prompt, _ids(model, answer) + end) for prompt, (_, answer) in zip(prompts, pairs)]
+    return [Example(prompt, text_ids(model, answer) + end) for prompt, (_, answer) in zip(prompts, pairs)]
 
 
 def paired(
@@ -90,7 +91,7 @@ def paired(
     rows, starts = [], []
     for answers in (aligned, misaligned):
         for prompt, answer in zip(prompts, answers):
-            rows.append(prompt + _ids(model, answer))
+            rows.append(prompt + text_ids(model, answer))
             starts.append(len(prompt))
     return Pairs(rows, starts)
 
@@ -154,10 +155,6 @@ def verdict(answer: str, aligned: str, misaligned: str) -> Verdict:
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
-
-
-def _ids(model: Any, text: str) -> list[int]:
-    return model.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def padded(pairs: Pairs, index: Sequence[int]) -> tuple[Int[torch.Tensor, "row pos"], Bool[torch.Tensor, "row pos"]]:

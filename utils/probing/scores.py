@@ -43,6 +43,14 @@ class Recall:
     n_false: int
 
 
+def threshold_at_fpr(negatives: Float[torch.Tensor, " n"], fpr: float) -> float:
+    """The lowest of the negatives' own scores that at most a share `fpr` of them lie strictly above.
+
+    An interpolated quantile would let one too many through now and then. negatives: (n,), at least one; fpr: 0 up to 1.
+    """
+    return float(negatives.sort(descending=True).values[int(fpr * len(negatives) + 1e-9)])
+
+
 def recall_at_fpr(scores: torch.Tensor, labels: Any, fpr: float = 0.01) -> Recall:
     """Recall at a fixed false-positive rate: how a probe used as an alarm would do. scores: (n,).
 
@@ -55,8 +63,8 @@ def recall_at_fpr(scores: torch.Tensor, labels: Any, fpr: float = 0.01) -> Recal
     if not 0 <= fpr < 1:
         raise ValueError(f"fpr is {fpr}; expected a number from 0 up to 1")
     both_classes(labels)
-    false = scores[~labels].sort(descending=True).values
-    threshold = float(false[int(fpr * len(false) + 1e-9)])
+    false = scores[~labels]
+    threshold = threshold_at_fpr(false, fpr)
     caught = (scores[labels] > threshold).double().mean()
     flagged = (scores[~labels] > threshold).double().mean()
     return Recall(float(caught), threshold, float(flagged), len(false))

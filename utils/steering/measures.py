@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from utils.activations import length_sorted_batches
 from utils.continuation import continue_from
+from utils.models import text_ids
 from utils.probing import Choice, choices, completion_gap, gap_scorer
 from utils.statistics import Interval, proportion
 from utils.steering.interventions import Hooks, steered
@@ -98,7 +99,7 @@ def odds_from(
     gives one number a prompt in nats, (n,): 0 means even odds. One short pass for all prompts, and no sampling noise.
     Raises ValueError for a word of several tokens or for no words, and as `reading_from` does.
     """
-    ids = [model.tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+    ids = [text_ids(model, word) for word in words]
     long = [word for word, one in zip(words, ids) if len(one) != 1]
     if isinstance(words, str) or not ids or long:
         raise ValueError(f"words must be a list of single tokens; not so: {long or words!r}")
@@ -246,7 +247,7 @@ def _token_rows(model: Any, texts: Any, shortest: int = 3) -> list[torch.Tensor]
     start = [] if model.tokenizer.bos_token_id is None else [model.tokenizer.bos_token_id]
     rows = []
     for i, text in enumerate(texts):
-        ids = [*start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]] if isinstance(text, str) else text
+        ids = [*start, *text_ids(model, text)] if isinstance(text, str) else text
         if len(ids) < shortest:
             raise ValueError(f"texts[{i}] is too short to be read: {text!r}")
         if len(ids) > model.cfg.n_ctx:
