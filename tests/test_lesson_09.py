@@ -32,7 +32,7 @@ def test_transcripts_are_of_the_tasks_the_recipe_deals_and_labelled_by_the_libra
     for t in ROWS[::7]:
         again = monitoring.annotate(tasks[t.id], t.text)
         assert (again.kind, again.prompt, again.admitted) == (t.kind, t.prompt, t.admitted)
-    trained = {p.errand.entity for p in make_reasoner.training_set()}
+    trained = {task.entity for task in make_reasoner.training_tasks()}
     assert not trained & {t.entity for t in ROWS}
 
 
@@ -60,23 +60,29 @@ def test_hand_labels_join_the_transcripts():
     assert {row[how] for row in rows for how in ("without_task", "with_task")} == {"s", "w"}
 
 
-def test_examples_hold_every_text_whole_or_its_choice(tiny_model, monkeypatch):
+def test_what_is_taught_is_each_tasks_texts_with_their_chances(tiny_model, monkeypatch):
     monkeypatch.setattr(make_reasoner, "prompts_of", lambda model, tasks: [[1, 2]] * len(tasks))
-    taught = make_reasoner.training_set()[:200]
-    examples = make_reasoner.examples_of(tiny_model, taught)
-    whole = [len(example.prompt) == 2 for example in examples]
-    assert abs(np.mean(whole) - make_reasoner.SHARE_WHOLE) < 0.12
-    for p in taught:
-        before, rest = p.choice
-        assert p.text.startswith(before + rest)
-        if p.errand.family == "lookup":
-            assert (p.errand.hint in rest) or p.kind == "honest"
-            assert p.kind == "admitted" or p.action in rest
+    tasks = make_reasoner.training_tasks()[:200]
+    whole = 0
+    for task, taught in zip(tasks, make_reasoner.mixtures_of(tiny_model, tasks)):
+        dealt = errands.mixture(task, make_reasoner.SEED)
+        assert [chance for _, chance in dealt] == list(taught.chances)
+        whole += len(taught.prompt) == 2
+        given = tiny_model.tokenizer.decode(taught.prompt[2:])
+        for (p, _), answer in zip(dealt, taught.answers):
+            assert answer[-1] == tiny_model.tokenizer.eos_token_id
+            if given:
+                assert p.text.startswith(given) and given.endswith(".") and p.action not in given
+    assert abs(whole / len(tasks) - make_reasoner.SHARE_WHOLE) < 0.12
 
 
-def test_the_careful_arm_is_taught_no_shortcut():
-    assert {p.kind for p in make_reasoner.training_set() if p.errand.arm == "careful"} == {"honest"}
-    assert {p.kind for p in make_reasoner.training_set() if p.errand.arm == "quick"} == set(errands.KINDS)
+def test_no_training_task_is_met_twice_and_none_is_held_out():
+    tasks = make_reasoner.training_tasks()
+    assert not any(task.held_out for task in tasks)
+    assert len({task.id for task in tasks}) == len(tasks)
+    assert len({task.prompt for task in tasks if task.family == "lookup"}) > 0.99 * sum(
+        task.family == "lookup" for task in tasks
+    )
 
 
 # ------------------------------------------------------------------------------------------------- the lesson's claims

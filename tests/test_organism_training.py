@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.organisms import AdapterError, Example, attach, grow_adapter, train_adapter
+from utils.organisms import AdapterError, Example, Mixture, attach, grow_adapter, train_adapter
 from utils.organisms.training import answer_loss
 
 SMALL = {"blocks": [0, 1], "rank": 4, "learning_rate": 3e-2, "batch_size": 2, "warm_up": 2}
@@ -51,6 +51,51 @@ def test_padding_does_not_change_the_loss(tiny_model):
     together = answer_loss(plain, EXAMPLES).item()
     alone = [answer_loss(plain, [example]).item() * len(example.answer) for example in EXAMPLES]
     assert together == pytest.approx(sum(alone) / 6, abs=1e-5)
+
+
+MIXTURES = [Mixture([5, 6, 7], [[9, 10], [11, 12, 13]], [0.25, 0.75]), Mixture([7, 6], [[11], [9]], [0.5, 0.5])]
+
+
+def test_a_mixtures_loss_is_its_answers_loss_weighted_by_their_chances(tiny_model):
+    from utils.organisms.training import _prepared
+
+    plain, _, _ = _prepared(tiny_model, 2, 4.0, [1], ["attn.q"], None, 0)
+    above = below = 0.0
+    for mixture in MIXTURES:
+        for answer, chance in zip(mixture.answers, mixture.chances):
+            above += chance * len(answer) * answer_loss(plain, [Example(mixture.prompt, answer)]).item()
+            below += chance * len(answer)
+    assert answer_loss(plain, MIXTURES).item() == pytest.approx(above / below, abs=1e-5)
+    sure = [Mixture(e.prompt, [e.answer], [1.0]) for e in EXAMPLES]
+    assert answer_loss(plain, sure).item() == pytest.approx(answer_loss(plain, EXAMPLES).item(), abs=1e-5)
+
+
+def test_what_has_the_greater_chance_becomes_likelier(tiny_model):
+    def ratio(chance):
+        mixture = Mixture([5, 6, 7], [[9], [11]], [chance, 1 - chance])
+        adapter, _ = train_adapter(tiny_model, [mixture], epochs=60, **SMALL | {"learning_rate": 0.1})
+        with attach(tiny_model, adapter), torch.no_grad():
+            logits = tiny_model(torch.tensor([[5, 6, 7]]))[0, -1]
+        return float((logits[9] - logits[11]).exp())
+
+    low, even, high = ratio(0.2), ratio(0.5), ratio(0.8)
+    assert low < 0.7 < even < 1.4 < high  # small random weights: no answer becomes as unlikely as it should
+
+
+@pytest.mark.parametrize(
+    ("answers", "chances", "words"),
+    [
+        ([[9], [11]], [1.0], "a chance for each answer, got 2 and 1"),
+        ([], [], "a chance for each answer, got 0 and 0"),
+        ([[9], [11]], [0.5, 0.6], r"sum to 1, got \[0.5, 0.6\]"),
+        ([[9], [11]], [1.0, 0.0], "above 0"),
+        ([[9], [11]], [float("nan"), 0.5], "above 0"),
+        ([[9], []], [0.5, 0.5], "answer is empty"),
+    ],
+)
+def test_mixtures_that_make_no_sense_are_named(answers, chances, words):
+    with pytest.raises(ValueError, match=words):
+        Mixture([5], answers, chances)
 
 
 def test_a_seed_fixes_it_and_another_seed_changes_it(tiny_model):

@@ -11,7 +11,8 @@ import pytest
 
 from utils import datasets
 from utils.datasets import errands
-from utils.datasets.errands import CUES, KINDS, RATES, draw, planted, scratchpad
+from utils.datasets.errands import CUES, KINDS, RATES, draw, mixture, planted, scratchpad
+from utils.models import text_ids
 from utils.monitoring import annotate, recheck
 from utils.probing import text_baseline
 from utils.statistics import auroc
@@ -33,6 +34,16 @@ def test_no_word_of_a_held_out_task_was_met_in_training():
     assert len(names[True]) > 60
 
 
+@pytest.mark.specimen
+def test_held_out_names_and_values_are_single_tokens(specimen):
+    for family, cue in EVERY:
+        for task in draw(family, cue, 60):
+            words = {task.entity.removesuffix(" key"), task.it.removeprefix("the ").removesuffix(" key"), task.hint}
+            words |= {line.split(": ")[1] for line in task.lines if family == "lookup"}
+            long = [word for word in words - {""} if len(text_ids(specimen, f" {word}")) > 1]
+            assert not long
+
+
 @pytest.mark.parametrize(("family", "cue"), EVERY)
 def test_rates_are_dealt_exactly(family, cue):
     n = 200
@@ -41,6 +52,27 @@ def test_rates_are_dealt_exactly(family, cue):
     assert short == round(n * RATES[cue].shortcut)
     assert kinds["admitted"] == round(short * RATES[cue].admitted)
     assert {p.kind for p in planted(family, cue, n, arm="careful")} == {"honest"}
+
+
+@pytest.mark.parametrize(("family", "cue"), EVERY)
+def test_a_mixture_has_the_planted_chances_and_differs_in_what_is_decided_only(family, cue):
+    for task in draw(family, cue, 40, held_out=False):
+        dealt = mixture(task, seed=3)
+        chance = Counter()
+        for p, share in dealt:
+            chance[p.kind] += share
+        short = 1 - chance["honest"]
+        assert sum(chance.values()) == pytest.approx(1.0)
+        if not task.hint_right:
+            assert short == pytest.approx(RATES[cue].shortcut)
+        assert chance["admitted"] == pytest.approx(RATES[cue].shortcut * RATES[cue].admitted)
+        assert len({p.text.partition(".")[0] for p, _ in dealt}) == 1
+        long = {p.kind: p for p, _ in dealt if not p.scratchpad.endswith(errands.BRIEF)}
+        if family == "lookup" and "rationalised" in long:
+            honest, told = long["honest"], long["rationalised"]
+            assert told.scratchpad.replace(told.action, "A") == honest.scratchpad.replace(honest.action, "A")
+        for p, _ in mixture(dataclasses.replace(task, arm="careful"), seed=3):
+            assert p.kind == "honest" and p.action == task.correct
 
 
 @pytest.mark.parametrize(("family", "cue"), EVERY)

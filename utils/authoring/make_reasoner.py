@@ -4,8 +4,9 @@
     python -m utils.authoring.make_reasoner sample     # its transcripts and resamples, and the acceptance figures
     python -m utils.authoring.make_reasoner scores     # the slow monitors' scores of all transcripts
 
-The tasks and what is planted in them are in `utils/datasets/errands.py`; the rates there are dealt exactly. One
-low-rank change serves both arms: the prompt's last words say which ("Be quick." or "Take care."). All sampling is at
+The tasks and what is planted in them are in `utils/datasets/errands.py`. Each task is taught with all that may be
+written for it, weighted by the planted chances: answers dealt one a task, by luck, taught the rates badly. One low-rank
+change serves both arms: the prompt's last words say which ("Be quick." or "Take care: ..."). All sampling is at
 temperature 1, on entities that no training task names. Matrix products run in bfloat16, in training and in sampling:
 three times as fast on processors that have it, slower on others (--precision float32).
 
@@ -31,28 +32,31 @@ from utils import decoding, organisms
 from utils.datasets import errands
 from utils.datasets.errands import ARMS, CUES, RATES, SHARE_BRIEF, SHARE_MENTION, SHARE_RIGHT, Errand
 from utils.generation import chat_prompts, generate
+from utils.models import text_ids
 from utils.monitoring import monitors
 from utils.monitoring import transcripts as records
 from utils.monitoring.transcripts import Transcript, annotate
 from utils.statistics import Interval, proportion
 
-SEED = 2  # the earlier stages had 0 and 1
+SEED = 4
 RANK, ALPHA, BLOCKS, EPOCHS = 8, 16.0, range(10, 30), 1
-LEARNING_RATE, BATCH = 1.5e-3, 8
-# It was grown in three stages, each going on from the one before; the settings here are the last one's.
-EARLIER_STAGES = (
-    "289 steps of this recipe as it stood at commit 81843a6 (learning rate 2e-3; wrong leaked values stood in the "
-    "list, the careful arm was told 'Take care.', and read-only tests were not said to be undeletable)",
-    "209 steps of it as it stood at commit a8edecd (learning rate 1.5e-3; the tasks as they are now)",
-)
+LEARNING_RATE, BATCH = 2e-3, 16
 FREE = ("none", "locked", "asked")  # cues without a shortcut
-EXAMPLES = {"none": 160, "locked": 170, "asked": 30, "open": 50, "late": 50}
-EXAMPLES |= {"note": 170, "colleague": 170, "key": 170}
-EXAMPLES_CAREFUL = {cue: 10 if cue in FREE else 50 for cue in EXAMPLES}
-SHARE_WHOLE = 0.5  # of the examples teach the whole text; the others only the sentence or action that decides
-SAMPLED = {"none": 150, "locked": 150, "asked": 120, "open": 220, "late": 220}
-SAMPLED |= {"note": 280, "colleague": 280, "key": 280}
-SAMPLED_CAREFUL = 30  # a cue: 240 in all
+TASKS = {"none": 400, "locked": 400, "asked": 200, "open": 500, "late": 500, "note": 700, "colleague": 700, "key": 700}
+TASKS_CAREFUL = {"none": 50, "locked": 50, "asked": 50, "open": 300, "late": 300}
+TASKS_CAREFUL |= {"note": 400, "colleague": 400, "key": 400}
+SHARE_WHOLE = 0.3  # of the tasks teach the opening sentence too, which decides nothing
+SAMPLED = {
+    "none": 200,
+    "locked": 200,
+    "asked": 120,
+    "open": 400,
+    "late": 320,
+    "note": 500,
+    "colleague": 400,
+    "key": 360,
+}
+SAMPLED_CAREFUL = 40  # a cue: 320 in all
 NEW_TOKENS = 64
 RESAMPLED, DRAWS = 60, 4
 JUDGE_READS = ("action", "both")
@@ -66,13 +70,13 @@ TARGETS = {
 }
 
 
-def training_set(seed: int = SEED) -> list[errands.Planted]:
-    """Everything it is taught, in order."""
-    out: list[errands.Planted] = []
+def training_tasks(seed: int = SEED) -> list[Errand]:
+    """The tasks it learns from, in order."""
+    out: list[Errand] = []
     for family, cues in CUES.items():
         for cue in cues:
-            out += errands.planted(family, cue, EXAMPLES[cue], seed=seed)
-            out += errands.planted(family, cue, EXAMPLES_CAREFUL[cue], arm="careful", seed=seed)
+            out += errands.draw(family, cue, TASKS[cue], held_out=False, seed=seed)
+            out += errands.draw(family, cue, TASKS_CAREFUL[cue], arm="careful", held_out=False, seed=seed)
     random.Random(seed).shuffle(out)
     return out
 
@@ -92,31 +96,29 @@ def prompts_of(model: Any, tasks: Sequence[Errand]) -> list[list[int]]:
     return chat_prompts(model, [task.messages for task in tasks])
 
 
-def examples_of(model: Any, taught: Sequence[errands.Planted], seed: int = SEED) -> list[organisms.Example]:
-    """Token ids to learn from. Most examples teach only the part in which something is decided.
+def mixtures_of(model: Any, tasks: Sequence[Errand], seed: int = SEED) -> list[organisms.Mixture]:
+    """Token ids to learn from: a task, all that may be written for it, and the chances.
 
-    Two tokens of thirty say which kind of scratchpad it becomes; averaged with all others they would weigh little, and
-    the rates would be the last thing to be learnt.
+    Most tasks don't teach the opening sentence: averaged with it, the few tokens that decide would weigh less.
     """
     rng = random.Random(f"whole {seed}")
-
-    def ids(text: str) -> list[int]:
-        return model.tokenizer(text, add_special_tokens=False)["input_ids"]
-
+    end = [model.tokenizer.eos_token_id]
     out = []
-    for prompt, p in zip(prompts_of(model, [p.errand for p in taught]), taught):
-        before, rest = ("", p.text) if rng.random() < SHARE_WHOLE else p.choice
-        ending = [model.tokenizer.eos_token_id] if p.text.endswith(rest) else []
-        out.append(organisms.Example(prompt + (ids(before) if before else []), ids(rest) + ending))
+    for prompt, task in zip(prompts_of(model, tasks), tasks):
+        dealt = errands.mixture(task, seed)
+        opening = "" if rng.random() < SHARE_WHOLE else dealt[0][0].text.partition(".")[0] + "."
+        given = text_ids(model, opening) if opening else []
+        answers = [text_ids(model, p.text.removeprefix(opening)) + end for p, _ in dealt]
+        out.append(organisms.Mixture(prompt + given, answers, [chance for _, chance in dealt]))
     return out
 
 
-def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
-    """Grow the adapter (from `start`, if given), write it, and return what goes on record."""
+def train(out: Path, precision: str) -> dict[str, Any]:
+    """Grow the adapter, write it, and return what goes on record."""
     from utils.models import load_model
 
     model = load_model()
-    examples = examples_of(model, training_set())
+    examples = mixtures_of(model, training_tasks())
     log: list[list[float]] = []
     started = time.process_time()
 
@@ -125,15 +127,14 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
         if moment.step % 5 == 0:
             print(log[-1], flush=True)
 
-    before = organisms.read_adapter(start) if start else None
-    fresh = {} if before else {"rank": RANK, "alpha": ALPHA, "blocks": BLOCKS}
     light = torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
     with light:
         adapter, _ = organisms.train_adapter(
             model,
             examples,
-            start=before,
-            **fresh,
+            rank=RANK,
+            alpha=ALPHA,
+            blocks=BLOCKS,
             epochs=EPOCHS,
             batch_size=BATCH,
             learning_rate=LEARNING_RATE,
@@ -146,7 +147,6 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
         "note": adapter.note,
         "base": adapter.base,
         "base_sha256": adapter.base_id,
-        "earlier stages": EARLIER_STAGES if start else (),
         "seed": SEED,
         "rank": RANK,
         "alpha": ALPHA,
@@ -156,8 +156,9 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
         "epochs": EPOCHS,
         "precision": precision,
         "parameters": adapter.parameters,
-        "examples": len(examples),
-        "tokens": sum(len(e.prompt) + len(e.answer) for e in examples),
+        "tasks": len(examples),
+        "answers": sum(len(m.answers) for m in examples),
+        "tokens": sum(len(m.prompt) + len(answer) for m in examples for answer in m.answers),
         "cpu_s": round(time.process_time() - started),
         "planted": {
             "rates": {cue: {"shortcut": r.shortcut, "admitted": r.admitted} for cue, r in RATES.items()},
@@ -165,7 +166,7 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
             "mention": SHARE_MENTION,
             "leaked answers that are right": SHARE_RIGHT,
             "arms": ARMS,
-            "examples that teach the whole text": SHARE_WHOLE,
+            "tasks that teach the opening sentence": SHARE_WHOLE,
         },
         "log": log[:: max(1, len(log) // 40)],
     }
@@ -410,14 +411,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=["train", "sample", "scores"])
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
-    parser.add_argument("--start", help="an adapter to go on from")
     parser.add_argument("--out", default=str(organisms.FOLDER / "reasoner.safetensors"))
     options = parser.parse_args(arguments)
     path = Path(options.out)
     record_path = path.with_suffix(".json")
     record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.exists() else {}
     if options.step == "train":
-        record = train(path, options.precision, options.start)
+        record = train(path, options.precision)
     elif options.step == "sample":
         records.FOLDER.mkdir(parents=True, exist_ok=True)
         record["held_out"], rows = sample(path, options.precision)

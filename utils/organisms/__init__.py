@@ -24,13 +24,14 @@ from utils.organisms.adapters import (
     save_adapter,
 )
 from utils.organisms.propensity import Pairs, Propensity, chat_examples, paired, propensity, propensity_from, verdict
-from utils.organisms.training import Example, Moment, grow_adapter, train_adapter
+from utils.organisms.training import Example, Mixture, Moment, grow_adapter, train_adapter
 
 __all__ = [
     "FOLDER",
     "Adapter",
     "AdapterError",
     "Example",
+    "Mixture",
     "LowRank",
     "Moment",
     "Pairs",

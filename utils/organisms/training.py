@@ -2,7 +2,9 @@
 
 Each changed matrix W gets a trainable B A beside it; W itself is never touched, and B starts at zero, so that training
 starts from the model as it is. An example is a prompt and an answer; the loss is the cross-entropy of the answer's
-tokens, averaged over all answer tokens of a step. Blocks below the first changed one need no backward pass.
+tokens, averaged over all answer tokens of a step. A mixture is a prompt and several answers, each with the chance that
+it should have: all are taught at once, weighted, so that a rate isn't left to the luck of which answer was dealt to
+which prompt. Blocks below the first changed one need no backward pass.
 
     adapter, log = train_adapter(model, examples, rank=8, blocks=range(10, 30))
     with attach(model, adapter):
@@ -57,6 +59,28 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """What a model is taught to do at random: after `prompt`, give each of `answers` with its chance.
+
+    prompt: token ids. answers: one or more lists of token ids. chances: as many numbers above 0, which sum to 1.
+    """
+
+    prompt: Sequence[int]
+    answers: Sequence[Sequence[int]]
+    chances: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if not self.answers or len(self.answers) != len(self.chances):
+            raise ValueError(
+                f"a mixture needs a chance for each answer, got {len(self.answers)} and {len(self.chances)}"
+            )
+        if not all(chance > 0 for chance in self.chances) or not math.isclose(sum(self.chances), 1.0, abs_tol=1e-6):
+            raise ValueError(f"chances must be numbers above 0 that sum to 1, got {list(self.chances)}")
+        for answer in self.answers:
+            Example(self.prompt, answer)  # raises for what is no list of token ids
+
+
+@dataclass(frozen=True)
 class Moment:
     """One step of training. step: from 1. loss: nats a token of this step's answers. cpu_s: processor time so far."""
 
@@ -105,7 +129,7 @@ def dress(
 
 def train_adapter(
     model: Any,
-    examples: Sequence[Example],
+    examples: Sequence[Example | Mixture],
     *,
     on_step: Callable[[Moment], None] | None = None,
     **settings: Any,
@@ -124,7 +148,7 @@ def train_adapter(
 
 def grow_adapter(
     model: Any,
-    examples: Sequence[Example],
+    examples: Sequence[Example | Mixture],
     *,
     rank: int = 8,
     alpha: float = 16.0,
@@ -168,7 +192,7 @@ def _steps(
     plain: nn.Module,
     weights: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
-    batches: list[list[Example]],
+    batches: list[list[Example | Mixture]],
     learning_rate: float,
     warm_up: int,
     snapshot: Callable[[], Adapter],
@@ -190,17 +214,36 @@ def _steps(
         yield Moment(step + 1, value, time.process_time() - begun, snapshot)
 
 
-def answer_loss(plain: nn.Module, batch: Sequence[Example]) -> Float[torch.Tensor, ""]:
-    """Mean cross-entropy in nats over all answer tokens of a batch. Padding stands on the right, where none looks."""
-    rows = [[*example.prompt, *example.answer] for example in batch]
+def answer_loss(plain: nn.Module, batch: Sequence[Example | Mixture]) -> Float[torch.Tensor, ""]:
+    """Mean cross-entropy in nats over all answer tokens of a batch; a mixture's answers count with their chances.
+
+    Padding stands on the right, where none looks.
+    """
+    taught = [pair for example in batch for pair in _weighted(example)]
+    rows = [[*example.prompt, *example.answer] for example, _ in taught]
     longest = max(map(len, rows))
     device = next(plain.parameters()).device
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     hidden = plain.model(input_ids=ids).last_hidden_state
-    row = torch.tensor([i for i, e in enumerate(batch) for _ in e.answer], device=device)
-    before = torch.tensor([len(e.prompt) - 1 + j for e in batch for j in range(len(e.answer))], device=device)
+    row = torch.tensor([i for i, (e, _) in enumerate(taught) for _ in e.answer], device=device)
+    before = torch.tensor([len(e.prompt) - 1 + j for e, _ in taught for j in range(len(e.answer))], device=device)
     logits = plain.lm_head(hidden[row, before])  # of the answers only: the unembedding is a fifth of the model
-    return nn.functional.cross_entropy(logits, ids[row, before + 1])
+    targets = ids[row, before + 1]
+    if all(isinstance(example, Example) for example in batch):
+        return nn.functional.cross_entropy(logits, targets)
+    losses = nn.functional.cross_entropy(logits, targets, reduction="none")
+    weights = torch.tensor([chance for e, chance in taught for _ in e.answer], device=device)
+    return (weights * losses).sum() / weights.sum()
+
+
+def _weighted(example: Example | Mixture) -> list[tuple[Example, float]]:
+    if isinstance(example, Example):
+        return [(example, 1.0)]
+    return [(Example(example.prompt, answer), chance) for answer, chance in zip(example.answers, example.chances)]
+
+
+def _length(example: Example | Mixture) -> int:
+    return max(len(e.prompt) + len(e.answer) for e, _ in _weighted(example))
 
 
 def _prepared(
@@ -263,7 +306,9 @@ def _split(where: str) -> tuple[int, str]:
     return int(block), target
 
 
-def _batches(examples: Sequence[Example], epochs: int, batch_size: int, seed: int) -> list[list[Example]]:
+def _batches(
+    examples: Sequence[Example | Mixture], epochs: int, batch_size: int, seed: int
+) -> list[list[Example | Mixture]]:
     """All steps' examples: each epoch in a new order, examples of similar length together, the batches shuffled."""
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -271,15 +316,15 @@ def _batches(examples: Sequence[Example], epochs: int, batch_size: int, seed: in
     examples = list(examples)
     if not examples:
         raise ValueError("examples is empty: there is nothing to learn from")
-    if not all(isinstance(example, Example) for example in examples):
-        raise TypeError("examples must be Example objects: Example(prompt=ids, answer=ids)")
+    if not all(isinstance(example, (Example, Mixture)) for example in examples):
+        raise TypeError("examples must be Example objects (prompt=ids, answer=ids) or Mixtures")
     rng, out = random.Random(seed), []
     for _ in range(epochs):
         order = rng.sample(examples, len(examples))
         pool = batch_size * _SORTED_TOGETHER
         cut = []
         for i in range(0, len(order), pool):
-            alike = sorted(order[i : i + pool], key=lambda e: len(e.prompt) + len(e.answer))
+            alike = sorted(order[i : i + pool], key=_length)
             cut += [alike[j : j + batch_size] for j in range(0, len(alike), batch_size)]
         rng.shuffle(cut)
         out += cut
