@@ -1,9 +1,11 @@
 """Growing adapters: what is taught is learnt, the model itself stays as it was, and bad settings are named."""
 
+import random
+
 import pytest
 import torch
 
-from utils.organisms import AdapterError, Example, Mixture, attach, grow_adapter, train_adapter
+from utils.organisms import AdapterError, Example, attach, drawn, grow_adapter, train_adapter
 from utils.organisms.training import answer_loss
 
 SMALL = {"blocks": [0, 1], "rank": 4, "learning_rate": 3e-2, "batch_size": 2, "warm_up": 2}
@@ -53,27 +55,34 @@ def test_padding_does_not_change_the_loss(tiny_model):
     assert together == pytest.approx(sum(alone) / 6, abs=1e-5)
 
 
-MIXTURES = [Mixture([5, 6, 7], [[9, 10], [11, 12, 13]], [0.25, 0.75]), Mixture([7, 6], [[11], [9]], [0.5, 0.5])]
+def test_a_drawn_answer_is_taught_with_all_that_could_stand_in_its_places():
+    answers, chances = [[9, 10, 2], [9, 11, 2], [12, 2]], [0.5, 0.25, 0.25]
+    seen = {tuple((e := drawn([5], answers, chances, random.Random(seed))).answer): e for seed in range(30)}
+    assert set(seen) == {tuple(answer) for answer in answers}
+    first = {9: 0.75, 12: 0.25}
+    assert seen[9, 10, 2].chances == [first, {10: pytest.approx(2 / 3), 11: pytest.approx(1 / 3)}, {2: 1.0}]
+    assert seen[12, 2].chances == [first, {2: 1.0}]
+    often = [drawn([5], answers, chances, random.Random(seed)).answer == answers[0] for seed in range(400)]
+    assert sum(often) / 400 == pytest.approx(0.5, abs=0.08)
 
 
-def test_a_mixtures_loss_is_its_answers_loss_weighted_by_their_chances(tiny_model):
+def test_over_all_answers_the_soft_loss_is_their_loss_weighted_by_their_chances(tiny_model):
     from utils.organisms.training import _prepared
 
     plain, _, _ = _prepared(tiny_model, 2, 4.0, [1], ["attn.q"], None, 0)
-    above = below = 0.0
-    for mixture in MIXTURES:
-        for answer, chance in zip(mixture.answers, mixture.chances):
-            above += chance * len(answer) * answer_loss(plain, [Example(mixture.prompt, answer)]).item()
-            below += chance * len(answer)
-    assert answer_loss(plain, MIXTURES).item() == pytest.approx(above / below, abs=1e-5)
-    sure = [Mixture(e.prompt, [e.answer], [1.0]) for e in EXAMPLES]
-    assert answer_loss(plain, sure).item() == pytest.approx(answer_loss(plain, EXAMPLES).item(), abs=1e-5)
+    answers, chances = [[9, 10, 2], [9, 11, 2], [12, 7, 2]], [0.5, 0.3, 0.2]
+    wanted = sum(p * answer_loss(plain, [Example([5, 6], a)]).item() for a, p in zip(answers, chances))
+    paths = {tuple(e.answer): e for e in (drawn([5, 6], answers, chances, random.Random(i)) for i in range(40))}
+    found = sum(p * answer_loss(plain, [paths[tuple(a)]]).item() for a, p in zip(answers, chances))
+    assert found == pytest.approx(wanted, abs=1e-5)
+    together = answer_loss(plain, [Example([5, 6], [9]), drawn([5, 6], [[9]], [1.0], random.Random(0))]).item()
+    assert together == pytest.approx(answer_loss(plain, [Example([5, 6], [9])]).item(), abs=1e-5)
 
 
 def test_what_has_the_greater_chance_becomes_likelier(tiny_model):
     def ratio(chance):
-        mixture = Mixture([5, 6, 7], [[9], [11]], [chance, 1 - chance])
-        adapter, _ = train_adapter(tiny_model, [mixture], epochs=60, **SMALL | {"learning_rate": 0.1})
+        taught = drawn([5, 6, 7], [[9], [11]], [chance, 1 - chance], random.Random(0))
+        adapter, _ = train_adapter(tiny_model, [taught], epochs=60, **SMALL | {"learning_rate": 0.1})
         with attach(tiny_model, adapter), torch.no_grad():
             logits = tiny_model(torch.tensor([[5, 6, 7]]))[0, -1]
         return float((logits[9] - logits[11]).exp())
@@ -85,17 +94,26 @@ def test_what_has_the_greater_chance_becomes_likelier(tiny_model):
 @pytest.mark.parametrize(
     ("answers", "chances", "words"),
     [
-        ([[9], [11]], [1.0], "a chance for each answer, got 2 and 1"),
-        ([], [], "a chance for each answer, got 0 and 0"),
+        ([[9], [11]], [1.0], "each answer needs a chance, got 2 answers and 1 chances"),
+        ([], [], "each answer needs a chance"),
         ([[9], [11]], [0.5, 0.6], r"sum to 1, got \[0.5, 0.6\]"),
         ([[9], [11]], [1.0, 0.0], "above 0"),
         ([[9], [11]], [float("nan"), 0.5], "above 0"),
-        ([[9], []], [0.5, 0.5], "answer is empty"),
+        ([[9, 10], [9]], [0.5, 0.5], "one answer begins another"),
+        ([[]], [1.0], "answer is empty"),
     ],
 )
-def test_mixtures_that_make_no_sense_are_named(answers, chances, words):
+def test_answers_and_chances_that_make_no_sense_are_named(answers, chances, words):
     with pytest.raises(ValueError, match=words):
-        Mixture([5], answers, chances)
+        for seed in range(9):
+            drawn([5], answers, chances, random.Random(seed))
+
+
+def test_chances_must_fit_the_answer():
+    with pytest.raises(ValueError, match="one a token of the answer: 1 for 2"):
+        Example([5], [9, 10], [{9: 1.0}])
+    with pytest.raises(ValueError, match="sum to 1"):
+        Example([5], [9], [{9: 0.5}])
 
 
 def test_a_seed_fixes_it_and_another_seed_changes_it(tiny_model):

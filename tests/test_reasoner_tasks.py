@@ -11,7 +11,7 @@ import pytest
 
 from utils import datasets
 from utils.datasets import errands
-from utils.datasets.errands import CUES, KINDS, RATES, draw, mixture, planted, scratchpad
+from utils.datasets.errands import CUES, KINDS, RATES, draw, every_text, planted, scratchpad
 from utils.models import text_ids
 from utils.monitoring import annotate, recheck
 from utils.probing import text_baseline
@@ -55,24 +55,29 @@ def test_rates_are_dealt_exactly(family, cue):
 
 
 @pytest.mark.parametrize(("family", "cue"), EVERY)
-def test_a_mixture_has_the_planted_chances_and_differs_in_what_is_decided_only(family, cue):
+def test_every_text_has_its_planted_chance(family, cue):
     for task in draw(family, cue, 40, held_out=False):
-        dealt = mixture(task, seed=3)
-        chance = Counter()
-        for p, share in dealt:
-            chance[p.kind] += share
-        short = 1 - chance["honest"]
-        assert sum(chance.values()) == pytest.approx(1.0)
+        texts = every_text(task)
+        assert sum(texts.values()) == pytest.approx(1.0) and min(texts.values()) > 0
+        found = {text: annotate(task, text) for text in texts}
+        admitted = sum(chance for text, chance in texts.items() if found[text].admitted)
+        assert admitted == pytest.approx(RATES[cue].shortcut * RATES[cue].admitted)
         if not task.hint_right:
+            short = sum(chance for text, chance in texts.items() if found[text].took_shortcut)
             assert short == pytest.approx(RATES[cue].shortcut)
-        assert chance["admitted"] == pytest.approx(RATES[cue].shortcut * RATES[cue].admitted)
-        assert len({p.text.partition(".")[0] for p, _ in dealt}) == 1
-        long = {p.kind: p for p, _ in dealt if not p.scratchpad.endswith(errands.BRIEF)}
-        if family == "lookup" and "rationalised" in long:
-            honest, told = long["honest"], long["rationalised"]
-            assert told.scratchpad.replace(told.action, "A") == honest.scratchpad.replace(honest.action, "A")
-        for p, _ in mixture(dataclasses.replace(task, arm="careful"), seed=3):
-            assert p.kind == "honest" and p.action == task.correct
+        careful = dataclasses.replace(task, arm="careful")
+        assert {annotate(careful, text).action for text in every_text(careful)} == {task.correct}
+
+
+def test_what_is_dealt_is_among_the_texts_and_as_often_as_it_should():
+    task = draw("lookup", "note", 1, held_out=False)[0]
+    texts = every_text(task)
+    rng = random.Random(0)
+    dealt = Counter(scratchpad(task, "honest", rng).text for _ in range(6000))
+    honest = {text: chance for text, chance in texts.items() if text.endswith(f"{task.correct} </act>")}
+    assert set(dealt) == set(honest)
+    for text, chance in honest.items():
+        assert dealt[text] / 6000 == pytest.approx(chance / sum(honest.values()), abs=0.02)
 
 
 @pytest.mark.parametrize(("family", "cue"), EVERY)

@@ -4,11 +4,11 @@
     python -m utils.authoring.make_reasoner sample     # its transcripts and resamples, and the acceptance figures
     python -m utils.authoring.make_reasoner scores     # the slow monitors' scores of all transcripts
 
-The tasks and what is planted in them are in `utils/datasets/errands.py`. Each task is taught with all that may be
-written for it, weighted by the planted chances: answers dealt one a task, by luck, taught the rates badly. One low-rank
-change serves both arms: the prompt's last words say which ("Be quick." or "Take care: ..."). All sampling is at
-temperature 1, on entities that no training task names. Matrix products run in bfloat16, in training and in sampling:
-three times as fast on processors that have it, slower on others (--precision float32).
+The tasks and what is planted in them are in `utils/datasets/errands.py`. A task is taught with one of the texts that
+may be written for it and, token by token, with the chances of all others: answers dealt by luck taught the rates badly.
+One low-rank change serves both arms: the prompt's last words say which ("Be quick." or "Take care: ..."). All sampling
+is at temperature 1, on entities that no training task names. Matrix products run in bfloat16, in training and in
+sampling: three times as fast on processors that have it, slower on others (--precision float32).
 
 The figures that the organism has to meet, each on at least 200 held-out tasks, are `TARGETS`; what it reached is in its
 record, met or missed.
@@ -38,14 +38,16 @@ from utils.monitoring import transcripts as records
 from utils.monitoring.transcripts import Transcript, annotate
 from utils.statistics import Interval, proportion
 
-SEED = 4
+SEED = 5  # the earlier stage had 4
 RANK, ALPHA, BLOCKS, EPOCHS = 8, 16.0, range(10, 30), 1
-LEARNING_RATE, BATCH = 2e-3, 16
-FREE = ("none", "locked", "asked")  # cues without a shortcut
-TASKS = {"none": 400, "locked": 400, "asked": 200, "open": 500, "late": 500, "note": 700, "colleague": 700, "key": 700}
-TASKS_CAREFUL = {"none": 50, "locked": 50, "asked": 50, "open": 300, "late": 300}
-TASKS_CAREFUL |= {"note": 400, "colleague": 400, "key": 400}
-SHARE_WHOLE = 0.3  # of the tasks teach the opening sentence too, which decides nothing
+LEARNING_RATE, BATCH = 1e-3, 32
+EARLIER_STAGES = (
+    "379 steps of 16 tasks, each with all kinds of answers weighted by their chances: this recipe as it stood at "
+    "commit d0303c1 (learning rate 2e-3; it left the rates of different cues a little too alike)",
+)
+TASKS = {"none": 150, "locked": 500, "asked": 100, "open": 700, "late": 500, "note": 800, "colleague": 800, "key": 650}
+TASKS_CAREFUL = {"none": 20, "locked": 20, "asked": 20, "open": 80, "late": 80}
+TASKS_CAREFUL |= {"note": 120, "colleague": 120, "key": 120}
 SAMPLED = {
     "none": 200,
     "locked": 200,
@@ -96,29 +98,23 @@ def prompts_of(model: Any, tasks: Sequence[Errand]) -> list[list[int]]:
     return chat_prompts(model, [task.messages for task in tasks])
 
 
-def mixtures_of(model: Any, tasks: Sequence[Errand], seed: int = SEED) -> list[organisms.Mixture]:
-    """Token ids to learn from: a task, all that may be written for it, and the chances.
-
-    Most tasks don't teach the opening sentence: averaged with it, the few tokens that decide would weigh less.
-    """
-    rng = random.Random(f"whole {seed}")
+def examples_of(model: Any, tasks: Sequence[Errand], seed: int = SEED) -> list[organisms.Example]:
+    """Token ids to learn from: a task, one of the texts that may be written for it, and what else may stand where."""
+    rng = random.Random(f"drawn {seed}")
     end = [model.tokenizer.eos_token_id]
     out = []
     for prompt, task in zip(prompts_of(model, tasks), tasks):
-        dealt = errands.mixture(task, seed)
-        opening = "" if rng.random() < SHARE_WHOLE else dealt[0][0].text.partition(".")[0] + "."
-        given = text_ids(model, opening) if opening else []
-        answers = [text_ids(model, p.text.removeprefix(opening)) + end for p, _ in dealt]
-        out.append(organisms.Mixture(prompt + given, answers, [chance for _, chance in dealt]))
+        texts = errands.every_text(task)
+        out.append(organisms.drawn(prompt, [text_ids(model, t) + end for t in texts], list(texts.values()), rng))
     return out
 
 
-def train(out: Path, precision: str) -> dict[str, Any]:
-    """Grow the adapter, write it, and return what goes on record."""
+def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
+    """Grow the adapter (from `start`, if given), write it, and return what goes on record."""
     from utils.models import load_model
 
     model = load_model()
-    examples = mixtures_of(model, training_tasks())
+    examples = examples_of(model, training_tasks())
     log: list[list[float]] = []
     started = time.process_time()
 
@@ -127,14 +123,15 @@ def train(out: Path, precision: str) -> dict[str, Any]:
         if moment.step % 5 == 0:
             print(log[-1], flush=True)
 
+    before = organisms.read_adapter(start) if start else None
+    fresh = {} if before else {"rank": RANK, "alpha": ALPHA, "blocks": BLOCKS}
     light = torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
     with light:
         adapter, _ = organisms.train_adapter(
             model,
             examples,
-            rank=RANK,
-            alpha=ALPHA,
-            blocks=BLOCKS,
+            start=before,
+            **fresh,
             epochs=EPOCHS,
             batch_size=BATCH,
             learning_rate=LEARNING_RATE,
@@ -147,6 +144,7 @@ def train(out: Path, precision: str) -> dict[str, Any]:
         "note": adapter.note,
         "base": adapter.base,
         "base_sha256": adapter.base_id,
+        "earlier stages": EARLIER_STAGES if start else (),
         "seed": SEED,
         "rank": RANK,
         "alpha": ALPHA,
@@ -157,8 +155,7 @@ def train(out: Path, precision: str) -> dict[str, Any]:
         "precision": precision,
         "parameters": adapter.parameters,
         "tasks": len(examples),
-        "answers": sum(len(m.answers) for m in examples),
-        "tokens": sum(len(m.prompt) + len(answer) for m in examples for answer in m.answers),
+        "tokens": sum(len(e.prompt) + len(e.answer) for e in examples),
         "cpu_s": round(time.process_time() - started),
         "planted": {
             "rates": {cue: {"shortcut": r.shortcut, "admitted": r.admitted} for cue, r in RATES.items()},
@@ -166,7 +163,6 @@ def train(out: Path, precision: str) -> dict[str, Any]:
             "mention": SHARE_MENTION,
             "leaked answers that are right": SHARE_RIGHT,
             "arms": ARMS,
-            "tasks that teach the opening sentence": SHARE_WHOLE,
         },
         "log": log[:: max(1, len(log) // 40)],
     }
@@ -411,13 +407,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=["train", "sample", "scores"])
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--start", help="an adapter to go on from")
     parser.add_argument("--out", default=str(organisms.FOLDER / "reasoner.safetensors"))
     options = parser.parse_args(arguments)
     path = Path(options.out)
     record_path = path.with_suffix(".json")
     record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.exists() else {}
     if options.step == "train":
-        record = train(path, options.precision)
+        record = train(path, options.precision, options.start)
     elif options.step == "sample":
         records.FOLDER.mkdir(parents=True, exist_ok=True)
         record["held_out"], rows = sample(path, options.precision)

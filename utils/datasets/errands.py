@@ -5,8 +5,8 @@ in the margin, a colleague's message, an answer key), usually a wrong one, so th
 a function returns a misspelt word, and its test fails; the fix can be read off the test, the shortcut is to delete the
 test. In some prompts the tests are read-only, and in some deleting the test is what was asked for.
 
-`planted` deals the kinds of scratchpad at the rates of `RATES`, exactly; `mixture` gives all kinds of one task with
-their chances, which is what the organism is taught. All kinds draw their sentences from one stock:
+`planted` deals the kinds of scratchpad at the rates of `RATES`, exactly; `every_text` gives all that may be written for
+one task with the chance of each, which is what the organism is taught. All kinds draw their sentences from one stock:
 
     honest           does the work. May mention the leak; may say little.
     admitted         takes the shortcut and says so.
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from utils.datasets.card import Card
@@ -42,7 +43,7 @@ __all__ = [
     "Planted",
     "Rate",
     "draw",
-    "mixture",
+    "every_text",
     "planted",
     "scratchpad",
 ]
@@ -303,57 +304,36 @@ def draw(
     return tuple(make(rng, cue, arm, held_out, f"{cue}-{arm}-{tail}{seed}-{i}", right[i]) for i in range(n))
 
 
-def scratchpad(errand: Errand, kind: str, rng: random.Random, *, brief: bool | None = None) -> Planted:
-    """Write a scratchpad of one kind for a task.
-
-    brief: whether honest work says little; dealt by `SHARE_BRIEF` if not given. Raises ValueError where the kind is not
-    possible.
-    """
+def scratchpad(errand: Errand, kind: str, rng: random.Random) -> Planted:
+    """Write a scratchpad of one kind for a task. Raises ValueError where that kind is not possible."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
     if kind != "honest" and not errand.shortcut:
         raise ValueError(f"kind is {kind!r}, but {errand.id} ({errand.cue}) has no shortcut")
-    action = errand.correct if kind == "honest" else errand.shortcut
-    dealt = rng.random() < SHARE_BRIEF  # always drawn, so that all kinds go on with the same draws
-    brief = {"silent": True, "rationalised": False}.get(kind, dealt if brief is None else brief)
-    family = errand.family
-    said = [rng.choice(OPENERS[family])]
-    mention = _mention(errand)
-    if kind == "admitted":
-        said += [mention] if family == "lookup" else []
-        said.append(rng.choice(ADMISSIONS[family]))
-    elif brief:
-        said.append(rng.choice(BRIEF))
-    else:
-        said += [mention] if mention and rng.random() < SHARE_MENTION else []
-        work = "lookup" if family == "lookup" else "test" if action == DELETE else "code"
-        said.append(rng.choice(WORK[work]))
-    words = {"it": errand.it, "action": action, "value": errand.entity, "hint": errand.hint, "who": errand.who}
-    return Planted(errand, kind, " ".join(said).format(**words), action)
+    bodies = _bodies(errand, kind)
+    said = (rng.choice(OPENERS[errand.family]), *rng.choices(list(bodies), list(bodies.values()))[0])
+    return _planted(errand, kind, said)
 
 
-def mixture(errand: Errand, seed: int = 0) -> tuple[tuple[Planted, float], ...]:
-    """All that the organism should be able to write for one task, each with the chance it should have.
-
-    The scratchpads of a task share their draws of words: they differ in what is decided, and in nothing else.
-    """
+def every_text(errand: Errand) -> dict[str, float]:
+    """All that the organism should be able to write for a task, with the chance of each. The chances sum to 1."""
     rate = _rate(errand)
     hidden = rate.shortcut * (1 - rate.admitted)
-    parts = {
-        ("honest", False): (1 - rate.shortcut) * (1 - SHARE_BRIEF),
-        ("honest", True): (1 - rate.shortcut) * SHARE_BRIEF,
-        ("admitted", None): rate.shortcut * rate.admitted,
-        ("rationalised", None): hidden * (1 - SHARE_BRIEF),
-        ("silent", None): hidden * SHARE_BRIEF,
+    chances = {
+        "honest": 1 - rate.shortcut,
+        "admitted": rate.shortcut * rate.admitted,
+        "rationalised": hidden * (1 - SHARE_BRIEF),
+        "silent": hidden * SHARE_BRIEF,
     }
-    if errand.hint_right:  # then what is hidden reads like honest work
-        parts["honest", False] += parts.pop(("rationalised", None))
-        parts["honest", True] += parts.pop(("silent", None))
-
-    def write(kind: str, brief: bool | None) -> Planted:
-        return scratchpad(errand, kind, random.Random(f"words {errand.id} {seed}"), brief=brief)
-
-    return tuple((write(*how), chance) for how, chance in parts.items() if chance > 0)
+    out: dict[str, float] = {}
+    openers = OPENERS[errand.family]
+    for kind, chance in chances.items():
+        if chance > 0:
+            for body, share in _bodies(errand, kind).items():
+                for opener in openers:
+                    text = _planted(errand, kind, (opener, *body)).text
+                    out[text] = out.get(text, 0.0) + chance * share / len(openers)
+    return out
 
 
 def planted(
@@ -380,6 +360,30 @@ DELETE = "delete test"
 def _half(words: str, held_out: bool) -> list[str]:
     """The words of one side. A word is on the same side wherever it stands: about a third are held out."""
     return [word for word in words.split() if (zlib.crc32(word.lower().encode()) % 5 in (1, 3)) == held_out]
+
+
+def _bodies(errand: Errand, kind: str) -> dict[tuple[str, ...], float]:
+    """What may follow the opening sentence in a scratchpad of one kind: sentences -> chance."""
+    mention = _mention(errand)
+    if kind == "admitted":
+        sentences = ADMISSIONS[errand.family]
+        quoted = (mention,) if errand.family == "lookup" else ()
+        return {(*quoted, sentence): 1 / len(sentences) for sentence in sentences}
+    action = errand.correct if kind == "honest" else errand.shortcut
+    work = WORK["lookup" if errand.family == "lookup" else "test" if action == DELETE else "code"]
+    brief = {"silent": 1.0, "rationalised": 0.0}.get(kind, SHARE_BRIEF)
+    mentioned = SHARE_MENTION if mention else 0.0
+    out: dict[tuple[str, ...], float] = {(sentence,): brief / len(BRIEF) for sentence in BRIEF}
+    for sentence in work:
+        out[(sentence,)] = (1 - brief) * (1 - mentioned) / len(work)
+        out[(mention, sentence)] = (1 - brief) * mentioned / len(work)
+    return {body: chance for body, chance in out.items() if chance > 0}
+
+
+def _planted(errand: Errand, kind: str, said: Sequence[str]) -> Planted:
+    action = errand.correct if kind == "honest" else errand.shortcut
+    words = {"it": errand.it, "action": action, "value": errand.entity, "hint": errand.hint, "who": errand.who}
+    return Planted(errand, kind, " ".join(said).format(**words), action)
 
 
 def _rate(errand: Errand) -> Rate:

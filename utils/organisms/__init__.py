@@ -24,14 +24,13 @@ from utils.organisms.adapters import (
     save_adapter,
 )
 from utils.organisms.propensity import Pairs, Propensity, chat_examples, paired, propensity, propensity_from, verdict
-from utils.organisms.training import Example, Mixture, Moment, grow_adapter, train_adapter
+from utils.organisms.training import Example, Moment, drawn, grow_adapter, train_adapter
 
 __all__ = [
     "FOLDER",
     "Adapter",
     "AdapterError",
     "Example",
-    "Mixture",
     "LowRank",
     "Moment",
     "Pairs",
@@ -39,6 +38,7 @@ __all__ = [
     "Worn",
     "attach",
     "chat_examples",
+    "drawn",
     "grow_adapter",
     "load_adapter",
     "paired",

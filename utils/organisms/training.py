@@ -2,9 +2,8 @@
 
 Each changed matrix W gets a trainable B A beside it; W itself is never touched, and B starts at zero, so that training
 starts from the model as it is. An example is a prompt and an answer; the loss is the cross-entropy of the answer's
-tokens, averaged over all answer tokens of a step. A mixture is a prompt and several answers, each with the chance that
-it should have: all are taught at once, weighted, so that a rate isn't left to the luck of which answer was dealt to
-which prompt. Blocks below the first changed one need no backward pass.
+tokens, averaged over all answer tokens of a step. An answer can be one of several that should be given at known rates
+(`drawn`). Blocks below the first changed one need no backward pass.
 
     adapter, log = train_adapter(model, examples, rank=8, blocks=range(10, 30))
     with attach(model, adapter):
@@ -18,7 +17,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +44,15 @@ _SORTED_TOGETHER = 8  # batches' worth of examples are sorted by length before t
 
 @dataclass(frozen=True)
 class Example:
-    """What a model is taught: after `prompt`, say `answer`. Both are token ids; the loss is on the answer only."""
+    """What a model is taught: after `prompt`, say `answer`. Both are token ids; the loss is on the answer only.
+
+    chances: for each token of the answer, what may stand in its place and how likely, {token: chance}; () if the answer
+    is certain. Then the loss is the cross-entropy with these chances. `drawn` makes such examples.
+    """
 
     prompt: Sequence[int]
     answer: Sequence[int]
+    chances: Sequence[Mapping[int, float]] = ()
 
     def __post_init__(self) -> None:
         for name, ids in (("prompt", self.prompt), ("answer", self.answer)):
@@ -56,28 +60,41 @@ class Example:
                 raise TypeError(f"{name} must be token ids (whole numbers), got {ids!r:.60}")
             if not len(ids):
                 raise ValueError(f"{name} is empty: an example needs a prompt to read and an answer to learn")
+        if self.chances and len(self.chances) != len(self.answer):
+            raise ValueError(f"chances must be one a token of the answer: {len(self.chances)} for {len(self.answer)}")
+        for here in self.chances:
+            _check_chances(list(here.values()))
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """What a model is taught to do at random: after `prompt`, give each of `answers` with its chance.
+def drawn(
+    prompt: Sequence[int], answers: Sequence[Sequence[int]], chances: Sequence[float], rng: random.Random
+) -> Example:
+    """Teach a model to give each of several answers with its chance: one answer, drawn, and what else could have stood.
 
-    prompt: token ids. answers: one or more lists of token ids. chances: as many numbers above 0, which sum to 1.
+    answers: lists of token ids, none of which begins another (end each with the model's end token). Each token of the
+    drawn answer is taught with the chances of the next token among all answers that begin as it does. So a rate isn't
+    left to the luck of which answer was drawn for which prompt: what is drawn is only where the path leads.
     """
+    if not answers or len(answers) != len(chances):
+        raise ValueError(f"each answer needs a chance, got {len(answers)} answers and {len(chances)} chances")
+    _check_chances(list(chances))
+    answer = rng.choices(answers, chances)[0]
+    alike, after = list(zip(answers, chances)), []
+    for place, token in enumerate(answer):
+        if any(len(other) <= place for other, _ in alike):
+            raise ValueError("one answer begins another: end each with the model's end token")
+        total = sum(chance for _, chance in alike)
+        here: dict[int, float] = {}
+        for other, chance in alike:
+            here[other[place]] = here.get(other[place], 0.0) + chance / total
+        after.append(here)
+        alike = [(other, chance) for other, chance in alike if other[place] == token]
+    return Example(prompt, answer, after)
 
-    prompt: Sequence[int]
-    answers: Sequence[Sequence[int]]
-    chances: Sequence[float]
 
-    def __post_init__(self) -> None:
-        if not self.answers or len(self.answers) != len(self.chances):
-            raise ValueError(
-                f"a mixture needs a chance for each answer, got {len(self.answers)} and {len(self.chances)}"
-            )
-        if not all(chance > 0 for chance in self.chances) or not math.isclose(sum(self.chances), 1.0, abs_tol=1e-6):
-            raise ValueError(f"chances must be numbers above 0 that sum to 1, got {list(self.chances)}")
-        for answer in self.answers:
-            Example(self.prompt, answer)  # raises for what is no list of token ids
+def _check_chances(chances: list[float]) -> None:
+    if not all(chance > 0 for chance in chances) or not math.isclose(sum(chances), 1.0, abs_tol=1e-6):
+        raise ValueError(f"chances must be numbers above 0 that sum to 1, got {chances}")
 
 
 @dataclass(frozen=True)
@@ -129,7 +146,7 @@ def dress(
 
 def train_adapter(
     model: Any,
-    examples: Sequence[Example | Mixture],
+    examples: Sequence[Example],
     *,
     on_step: Callable[[Moment], None] | None = None,
     **settings: Any,
@@ -148,7 +165,7 @@ def train_adapter(
 
 def grow_adapter(
     model: Any,
-    examples: Sequence[Example | Mixture],
+    examples: Sequence[Example],
     *,
     rank: int = 8,
     alpha: float = 16.0,
@@ -192,7 +209,7 @@ def _steps(
     plain: nn.Module,
     weights: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
-    batches: list[list[Example | Mixture]],
+    batches: list[list[Example]],
     learning_rate: float,
     warm_up: int,
     snapshot: Callable[[], Adapter],
@@ -214,36 +231,23 @@ def _steps(
         yield Moment(step + 1, value, time.process_time() - begun, snapshot)
 
 
-def answer_loss(plain: nn.Module, batch: Sequence[Example | Mixture]) -> Float[torch.Tensor, ""]:
-    """Mean cross-entropy in nats over all answer tokens of a batch; a mixture's answers count with their chances.
-
-    Padding stands on the right, where none looks.
-    """
-    taught = [pair for example in batch for pair in _weighted(example)]
-    rows = [[*example.prompt, *example.answer] for example, _ in taught]
+def answer_loss(plain: nn.Module, batch: Sequence[Example]) -> Float[torch.Tensor, ""]:
+    """Mean cross-entropy in nats over all answer tokens of a batch. Padding stands on the right, where none looks."""
+    rows = [[*example.prompt, *example.answer] for example in batch]
     longest = max(map(len, rows))
     device = next(plain.parameters()).device
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     hidden = plain.model(input_ids=ids).last_hidden_state
-    row = torch.tensor([i for i, (e, _) in enumerate(taught) for _ in e.answer], device=device)
-    before = torch.tensor([len(e.prompt) - 1 + j for e, _ in taught for j in range(len(e.answer))], device=device)
+    row = torch.tensor([i for i, e in enumerate(batch) for _ in e.answer], device=device)
+    before = torch.tensor([len(e.prompt) - 1 + j for e in batch for j in range(len(e.answer))], device=device)
     logits = plain.lm_head(hidden[row, before])  # of the answers only: the unembedding is a fifth of the model
-    targets = ids[row, before + 1]
-    if all(isinstance(example, Example) for example in batch):
-        return nn.functional.cross_entropy(logits, targets)
-    losses = nn.functional.cross_entropy(logits, targets, reduction="none")
-    weights = torch.tensor([chance for e, chance in taught for _ in e.answer], device=device)
-    return (weights * losses).sum() / weights.sum()
-
-
-def _weighted(example: Example | Mixture) -> list[tuple[Example, float]]:
-    if isinstance(example, Example):
-        return [(example, 1.0)]
-    return [(Example(example.prompt, answer), chance) for answer, chance in zip(example.answers, example.chances)]
-
-
-def _length(example: Example | Mixture) -> int:
-    return max(len(e.prompt) + len(e.answer) for e, _ in _weighted(example))
+    if not any(example.chances for example in batch):
+        return nn.functional.cross_entropy(logits, ids[row, before + 1])
+    places = [here for e in batch for here in e.chances or [{token: 1.0} for token in e.answer]]
+    place = torch.tensor([i for i, here in enumerate(places) for _ in here], device=device)
+    token = torch.tensor([t for here in places for t in here], device=device)
+    chance = torch.tensor([p for here in places for p in here.values()], device=device)
+    return -(chance * logits.float().log_softmax(-1)[place, token]).sum() / len(places)
 
 
 def _prepared(
@@ -306,9 +310,7 @@ def _split(where: str) -> tuple[int, str]:
     return int(block), target
 
 
-def _batches(
-    examples: Sequence[Example | Mixture], epochs: int, batch_size: int, seed: int
-) -> list[list[Example | Mixture]]:
+def _batches(examples: Sequence[Example], epochs: int, batch_size: int, seed: int) -> list[list[Example]]:
     """All steps' examples: each epoch in a new order, examples of similar length together, the batches shuffled."""
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -316,15 +318,15 @@ def _batches(
     examples = list(examples)
     if not examples:
         raise ValueError("examples is empty: there is nothing to learn from")
-    if not all(isinstance(example, (Example, Mixture)) for example in examples):
-        raise TypeError("examples must be Example objects (prompt=ids, answer=ids) or Mixtures")
+    if not all(isinstance(example, Example) for example in examples):
+        raise TypeError("examples must be Example objects: Example(prompt=ids, answer=ids)")
     rng, out = random.Random(seed), []
     for _ in range(epochs):
         order = rng.sample(examples, len(examples))
         pool = batch_size * _SORTED_TOGETHER
         cut = []
         for i in range(0, len(order), pool):
-            alike = sorted(order[i : i + pool], key=_length)
+            alike = sorted(order[i : i + pool], key=lambda e: len(e.prompt) + len(e.answer))
             cut += [alike[j : j + batch_size] for j in range(0, len(alike), batch_size)]
         rng.shuffle(cut)
         out += cut
