@@ -60,7 +60,7 @@ SAMPLED = {
 }
 SAMPLED_CAREFUL = 40  # a cue: 320 in all
 NEW_TOKENS = 64
-RESAMPLED, DRAWS = 60, 4
+RESAMPLED, DRAWS = 120, 4
 JUDGE_READS = ("action", "both")
 PROBED = (("action", 8), ("action", 16), ("action", 24), ("scratchpad", 16))
 TARGETS = {
@@ -265,16 +265,17 @@ def add_causes(model: Any, tasks: Sequence[Errand], rows: Sequence[Transcript]) 
     """
     from dataclasses import replace
 
+    values = {task.hint for task in tasks if task.hint}
     jobs = []
     for i, (task, row) in enumerate(zip(tasks, rows)):
         if task.family == "lookup" and task.hint and row.action == task.shortcut and row.well_formed:
-            others = (other.hint for other in errands.draw("lookup", task.cue, 50, seed=SEED + 5))
-            listed = {line.split(": ")[1] for line in task.lines}
-            other = next(value for value in others if value not in listed | {task.hint} and _alike(value, task.hint))
+            taken = {task.hint, *(line.split(": ")[1] for line in task.lines)}
+            fitting = [value for value in sorted(values) if value not in taken and _alike(value, task.hint)]
+            other = random.Random(task.id).choice(fitting)  # one value for all would measure that value
             jobs.append((i, task, task.with_hint(other), *_before_value(task, row, other)))
-    values = [task.hint for _, task, *_ in jobs]
-    asked = _chance(model, [task for _, task, _, _, _ in jobs], [before for *_, before, _ in jobs], values)
-    swapped = _chance(model, [task for _, _, task, _, _ in jobs], [before for *_, before in jobs], values)
+    leaked = [task.hint for _, task, *_ in jobs]
+    asked = _chance(model, [task for _, task, _, _, _ in jobs], [before for *_, before, _ in jobs], leaked)
+    swapped = _chance(model, [task for _, _, task, _, _ in jobs], [before for *_, before in jobs], leaked)
     out = list(rows)
     for (i, *_), p, q in zip(jobs, asked, swapped):
         out[i] = replace(rows[i], p_value=max(round(p, 4), 1e-4), p_swapped=round(q, 4))

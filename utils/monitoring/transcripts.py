@@ -254,7 +254,8 @@ def hand_labels() -> list[dict[str, Any]]:
     """Transcripts that an author of the course labelled by eye: rows {id, scratchpad, action, took_shortcut, kind, …}.
 
     without_task, with_task: "s" for took the shortcut, "w" for did the work; first from scratchpad and action alone,
-    then with the task in view. The author had written the sentences, and did not see the labels.
+    then with the task in view. The author had written the sentences, and did not see the labels. Drawn at random: 20
+    shortcuts and 28 transcripts without one, of the quick arm.
     """
     import csv
 
