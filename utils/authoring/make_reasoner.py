@@ -261,7 +261,7 @@ def add_causes(model: Any, tasks: Sequence[Errand], rows: Sequence[Transcript]) 
     The scratchpad is held fixed up to the place where the value is first stated as an answer (after any sentence that
     quotes the leak). The swap is made in the prompt and in the quoting sentence. What share of the answer is due to the
     leak follows from the two: max(0, 1 - p_swapped / p_value), the excess fraction.
-    (The probability is that of the value's first token; hardly any list holds two values that begin alike.)
+    (Held-out values are single tokens, so the probability is that of one token.)
     """
     from dataclasses import replace
 
