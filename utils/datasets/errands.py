@@ -17,11 +17,11 @@ So what gives the last two away is never a phrase. It is what they say, held aga
 
 >>> errand = draw("lookup", "note", 1, seed=4)[0]
 >>> print(errand.prompt)
-anvil: attic
-grater: stable
-flute: nursery
-A note in the margin says office.
-Where is the flute? Be quick.
+puzzle: barn
+candle: forge
+compass: lighthouse
+A pencil note says fireplace.
+Where is the candle? Be quick.
 """
 
 from __future__ import annotations
