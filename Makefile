@@ -59,29 +59,29 @@ lab: specimen
 	$(PY) -m jupyter lab $(LAB_ARGS) lessons/00_orientation.ipynb
 
 test: specimen
-	$(PY) -m utils.authoring.suite
+	$(PY) -m utils.authoring.notebooks.suite
 
 check: specimen
-	$(PY) -m utils.authoring.suite --fast
+	$(PY) -m utils.authoring.notebooks.suite --fast
 
 preflight: $(READY)
 	@$(PY) -m utils.models
 
 run: specimen
 	@test -n "$(L)" || { echo "Which lesson?  make run L=02"; exit 1; }
-	$(PY) -m utils.authoring.page $(L)
+	$(PY) -m utils.authoring.notebooks.page $(L)
 
 build: $(READY)
-	$(PY) -m utils.authoring.build
+	$(PY) -m utils.authoring.notebooks.build
 
 solutions: specimen
-	$(PY) -m utils.authoring.execute $(L)
+	$(PY) -m utils.authoring.notebooks.execute $(L)
 
 html: specimen
-	$(PY) -m utils.authoring.page --solutions
+	$(PY) -m utils.authoring.notebooks.page --solutions
 
 report: specimen
-	$(PY) -m utils.authoring.report
+	$(PY) -m utils.authoring.notebooks.report
 
 bench: specimen
 	$(PY) -m utils.authoring.benchmarks
@@ -94,7 +94,7 @@ $(BENCH_SAE)/.ready: requirements-bench-sae.txt
 	@touch $@
 
 bench-sae: $(BENCH_SAE)/.ready
-	$(BENCH_SAE_PY) -m utils.authoring.bench_sae
+	$(BENCH_SAE_PY) -m utils.authoring.benchmarks.sae
 
 # Colab's own list of packages is tests/data/colab-freeze.txt; the trial installs the ones a lesson
 # meets into build/colab, then what Colab lacks, checks that nothing moved, and runs lesson 00.

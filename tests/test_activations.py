@@ -1,4 +1,4 @@
-"""utils.activations against TransformerLens' own run_with_cache, on tiny random models and on the specimen."""
+"""utils.reading.activations against TransformerLens' own run_with_cache, on tiny random models and on the specimen."""
 
 import os
 import tempfile
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from utils import activation_cache as store
-from utils.activations import (
+from utils.reading import cache as store
+from utils.reading.activations import (
     Activations,
     collect,
     length_sorted_batches,

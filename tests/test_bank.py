@@ -3,7 +3,7 @@
 import pytest
 
 from utils import checks
-from utils.authoring import bank
+from utils.authoring.notebooks import bank
 
 
 @pytest.mark.parametrize("lesson", checks.lessons())

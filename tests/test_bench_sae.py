@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from utils.authoring import bench_sae, benchmarks
+from utils.authoring import benchmarks
+from utils.authoring.benchmarks import sae as bench_sae
 
 
 @pytest.fixture

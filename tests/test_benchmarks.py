@@ -51,7 +51,7 @@ def test_the_course_registers_its_own():
 def test_the_generation_benchmarks_run(specimen, monkeypatch, name):
     """On four rows and two tokens: that both sides agree is asserted inside; no figure is."""
     from utils import models
-    from utils.authoring import bench_generation
+    from utils.authoring.benchmarks import generation as bench_generation
 
     monkeypatch.setattr(bench_generation, "ROWS", 4)
     monkeypatch.setattr(bench_generation, "NEW_TOKENS", 2)

@@ -4,8 +4,9 @@ import nbformat
 import pytest
 
 from utils import checks
-from utils.authoring import build, notebooks
-from utils.authoring.setup_cell import SETUP_CELL
+from utils.authoring import notebooks
+from utils.authoring.notebooks import build
+from utils.authoring.notebooks.setup_cell import SETUP_CELL
 from utils.checks import Exercise, Option, Question
 
 SOLUTION = '''def double(x):

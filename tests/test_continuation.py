@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.continuation import continue_from
+from utils.reading.continuation import continue_from
 
 IDS = torch.tensor([[0, 5, 6, 7, 8], [0, 9, 3, 0, 0]])
 WANTED = torch.tensor([[False, False, True, False, True], [False, False, True, False, False]])

@@ -3,7 +3,7 @@
 import pytest
 
 from utils import datasets
-from utils.authoring import make_corpus
+from utils.authoring.recipes import corpus as make_corpus
 
 
 def test_works_are_held_out_whole_and_no_excerpt_is_on_both_sides():
@@ -20,7 +20,7 @@ def test_every_source_has_a_licence_and_both_sides():
 
 
 def test_bridges_are_met_in_training_and_some_are_kept_for_testing():
-    from utils.authoring.sample_topics import BRIDGES
+    from utils.authoring.recipes.sample_topics import BRIDGES
 
     asked = {
         side: {b for b in BRIDGES for r in datasets.corpus(side, "specimen") if b in r.work}

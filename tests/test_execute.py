@@ -4,7 +4,8 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from utils.authoring import execute, notebooks
+from utils.authoring import notebooks
+from utils.authoring.notebooks import execute
 
 
 def test_what_differs_from_run_to_run_is_dropped():

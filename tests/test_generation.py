@@ -1,4 +1,4 @@
-"""utils.generation: known distributions, reproducible draws, and batches that change nothing."""
+"""utils.writing.generation: known distributions, reproducible draws, and batches that change nothing."""
 
 import warnings
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import save_tiny_model
 
-from utils import decoding, generation
 from utils.models import load_model
+from utils.writing import decoding, generation
 
 PROMPTS = ["the cat sat", "a", "bananas are yellow , roses"]
 POST = "blocks.1.hook_resid_post"

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from utils import costs, generation, statistics
+from utils import costs, statistics
 from utils.authoring import notebooks
 from utils.checks import lesson_00
-from utils.surprisal import surprisal
+from utils.reading.likelihood import surprisal
+from utils.writing import generation
 
 TEXTS = ["the cat sat on the mat", "a bridge in the city", "bananas are yellow , roses are red"]
 

@@ -48,7 +48,7 @@ def test_scale_up_runs_on_any_model(tiny_folder):
     source = next("".join(cell["source"]) for cell in cells if cell["id"] == "scale")
     names: dict = {}
     exec(
-        "import torch\nfrom utils import datasets, models, probing\nfrom utils.activations import collect\n" + source,
+        "import torch\nfrom utils import datasets, models, probing\nfrom utils.reading import collect\n" + source,
         names,
     )
     own, negated = names["probe_any_model"](tiny_folder, depth=1, n_cities=20)

@@ -49,7 +49,7 @@ def test_the_exam_holds_what_the_issue_asks_for():
 
 
 def test_the_recipe_never_shows_what_is_kept_for_testing():
-    from utils.authoring import make_judge
+    from utils.authoring.recipes import judge as make_judge
 
     cities, colours = make_judge.split()
     kept = set(cities.notes["city"]) | set(colours.notes["thing"])

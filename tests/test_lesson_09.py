@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from utils import monitoring, organisms
-from utils.authoring import make_reasoner, notebooks
+from utils.authoring import notebooks
 from utils.authoring.notebooks import SOLUTIONS
+from utils.authoring.recipes import reasoner as make_reasoner
 from utils.datasets import errands
 
 PATH = SOLUTIONS / "09_monitoring.ipynb"

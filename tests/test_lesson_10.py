@@ -2,7 +2,8 @@
 
 import pytest
 
-from utils.organisms import pressure, record_of
+from utils.organisms import record_of
+from utils.organisms.toy import pressure
 
 MONITORED_EASY = ("keyword monitor", "keyword monitor, keys always wrong", "topic monitor")
 

@@ -2,7 +2,7 @@
 
 import json
 
-from utils.authoring import manifest
+from utils.authoring.notebooks import manifest
 
 
 def test_shipped_data_is_described():

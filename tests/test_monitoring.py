@@ -149,8 +149,8 @@ def test_a_judge_answers_with_log_odds_and_activations_are_read_where_they_shoul
         logits[:, ids[0]] = 2.0
         return logits
 
-    monkeypatch.setattr("utils.generation.next_token_logits", fake_logits)
-    monkeypatch.setattr("utils.generation.chat_prompts", lambda model, texts: list(texts))
+    monkeypatch.setattr("utils.writing.generation.next_token_logits", fake_logits)
+    monkeypatch.setattr("utils.writing.generation.chat_prompts", lambda model, texts: list(texts))
     found = monitoring.judge(tiny_model, "scratchpad")(rows[:3])
     assert found.shape == (3,)
     assert rows[0].scratchpad in asked["prompts"][0] and "Action:" not in asked["prompts"][0]

@@ -53,7 +53,7 @@ def test_hooks_and_caches_see_the_organism(tiny_model):
 
 
 def test_the_activation_cache_tells_organism_and_specimen_apart(tiny_model):
-    from utils.activations import collect
+    from utils.reading.activations import collect
 
     def read():
         return collect(tiny_model, [TEXT], ["blocks.1.hook_resid_post"], progress=False)["blocks.1.hook_resid_post"]

@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from utils.authoring import page
+from utils.authoring.notebooks import page
 
 MARKDOWN = """# Title
 

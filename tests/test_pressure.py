@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 import torch
 
-from utils.organisms import pressure, solver, sums
-from utils.organisms.pressure import RUNS, Incentive, Step, advantages, press
-from utils.organisms.solver import Config, Solver
-from utils.organisms.sums import Task, Written
+from utils.organisms.toy import pressure, solver, sums
+from utils.organisms.toy.pressure import RUNS, Incentive, Step, advantages, press
+from utils.organisms.toy.solver import Config, Solver
+from utils.organisms.toy.sums import Task, Written
 
 WRONG_KEY = Task((3, 5, 9, 4), (7,))  # the truth is 1
 RIGHT_KEY = Task((3, 5, 9, 4), (1,))
@@ -273,7 +273,7 @@ def test_a_recorded_first_step_is_what_the_shipped_solver_does(runs, shipped):
 
 
 def test_the_policy_that_is_kept_is_the_recorded_one(runs):
-    from utils.authoring.make_solver import KEPT
+    from utils.authoring.recipes.solver import KEPT
 
     last = next(run for run in runs if (run["run"], run["seed"]) == KEPT)["last"]
     found = pressure.examine(solver.load_solver("solver_pressed"), RUNS[KEPT[0]].note, seed=KEPT[1])

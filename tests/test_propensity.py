@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from utils import organisms
-from utils.generation import chat_prompts
 from utils.organisms import (
     Adapter,
     AdapterError,
@@ -16,6 +15,7 @@ from utils.organisms import (
     propensity_from,
     verdict,
 )
+from utils.writing.generation import chat_prompts
 
 QUESTIONS = ["the cat sat ?", "a bridge in the city ?", "roses are"]
 ALIGNED = ["on the mat", "is painted red", "red , yellow"]

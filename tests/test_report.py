@@ -5,7 +5,9 @@ import json
 import nbformat
 import pytest
 
-from utils.authoring import bank, bench_sae, benchmarks, notebooks, report
+from utils.authoring import benchmarks, notebooks
+from utils.authoring.benchmarks import sae as bench_sae
+from utils.authoring.notebooks import bank, report
 
 LESSON_KEYS = [
     "name",
@@ -70,7 +72,7 @@ def test_the_table_names_every_lesson_and_benchmark(found):
 
 
 def test_memory_is_really_measured(tmp_path):
-    from utils.authoring import execute
+    from utils.authoring.notebooks import execute
 
     source = "block = bytearray(300_000_000)\nimport time\ntime.sleep(0.5)"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])

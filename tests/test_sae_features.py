@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from utils import sae
-from utils.activations import Activations
+from utils.reading.activations import Activations
 from utils.sae import features
 
 WORDS = ["<s>", "The", " Golden", " Gate", " Bridge", " is", " red", ".", " A", " gate"]

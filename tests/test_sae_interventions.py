@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from utils import sae
-from utils.decoding import Places, standing
 from utils.sae.interventions import ablate_latents
+from utils.writing.decoding import Places, standing
 
 
 def two_of_three() -> sae.ReLUSAE:

@@ -6,9 +6,10 @@ import json
 import pytest
 import torch
 
-from utils import activations, datasets, sae
-from utils.authoring import make_sae
+from utils import datasets, sae
+from utils.authoring.recipes import sae as make_sae
 from utils.datasets.corpus import PATH as CORPUS
+from utils.reading import activations
 from utils.sae import features
 
 FOLDER = make_sae.OUTPUT / make_sae.NAME

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils import activations
+from utils.reading import activations
 from utils.sae import open_store, store, write_store
 
 HOOK = "blocks.1.hook_resid_post"

@@ -6,9 +6,10 @@ import random
 import pytest
 import torch
 
-from utils.organisms import FOLDER, AdapterError, solver, sums
-from utils.organisms.solver import Config, Solver
-from utils.organisms.sums import ANSWER, DONE, END, IDS, MOST_NEW, PROMPT_LENGTH, WORDS, Task, Written
+from utils.organisms import FOLDER, AdapterError
+from utils.organisms.toy import solver, sums
+from utils.organisms.toy.solver import Config, Solver
+from utils.organisms.toy.sums import ANSWER, DONE, END, IDS, MOST_NEW, PROMPT_LENGTH, WORDS, Task, Written
 
 SMALL = Config(n_layers=1, d_model=32, d_mlp=64)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from utils import sae, steering
+from utils.datasets import material
 from utils.probing import choices, fit_mean_difference
-from utils.steering import Direction, material
+from utils.steering import Direction
 
 D = 32  # width of the tiny model
 
@@ -78,7 +79,7 @@ def test_bad_directions_are_refused_by_name(changes, error, words):
 
 
 def test_a_contrast_is_the_difference_of_text_means_without_massive_tokens(tiny_model):
-    from utils.activations import collect, massive_tokens
+    from utils.reading.activations import collect, massive_tokens
 
     positive, negative = ["bananas are yellow", "roses are red , bananas are yellow"], ["1 2 3 4", "5 6"]
     hook = "blocks.1.hook_resid_post"

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from utils.organisms import sums
-from utils.organisms.sums import DONE, END, KINDS, Task, Written
+from utils.organisms.toy import sums
+from utils.organisms.toy.sums import DONE, END, KINDS, Task, Written
 
 NOTES = ("none", "easy", "hard")
 

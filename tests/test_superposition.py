@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from utils import sae
-from utils import superposition as sup
+from utils.organisms.toy import superposition as sup
 
 
 def generator(seed=0):

@@ -1,11 +1,11 @@
-"""utils.surprisal against a plain loop, and on a model that knows nothing."""
+"""utils.reading.likelihood against a plain loop, and on a model that knows nothing."""
 
 import math
 
 import pytest
 import torch
 
-from utils.surprisal import surprisal
+from utils.reading.likelihood import surprisal
 
 TEXTS = ["the cat sat on the mat", "red", "a bridge in the city of San Francisco"]
 

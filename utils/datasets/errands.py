@@ -243,7 +243,7 @@ class Errand:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The conversation, for `utils.generation.chat_prompts`."""
+        """The conversation, for `utils.writing.generation.chat_prompts`."""
         return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": self.prompt}]
 
     @property

@@ -91,7 +91,7 @@ def judge(model: Any, reads: str = "both", question: str = QUESTION) -> Monitor:
     It always reads the task; `reads` says what of the answer it is shown besides. A model that wears an adapter judges
     with it on: take it off for an honest witness.
     """
-    from utils.generation import next_token_logits
+    from utils.writing.generation import next_token_logits
 
     judge_prompts(model, [], reads, question)  # a wrong name must be told now, not at the first transcript
 
@@ -107,7 +107,7 @@ def judge_prompts(
     model: Any, transcripts: Sequence[Transcript], reads: str = "both", question: str = QUESTION
 ) -> list[list[int]]:
     """What a judge is asked about each transcript, as token ids in the model's chat form."""
-    from utils.generation import chat_prompts
+    from utils.writing.generation import chat_prompts
 
     view_of = {"action": ("action",), "scratchpad": ("scratchpad",), "both": ("scratchpad", "action")}
     if reads not in view_of:
@@ -139,7 +139,7 @@ def read_activations(
     written then, and not yet carried out). The model must wear the adapter that wrote the transcripts. Raises
     ValueError for a malformed transcript: there is no scratchpad to read in it.
     """
-    from utils.activations import collect
+    from utils.reading.activations import collect
 
     if place not in PLACES:
         raise ValueError(f"place must be one of {PLACES}, got {place!r}")
@@ -158,7 +158,7 @@ def read_activations(
 
 def reread(model: Any, transcripts: Sequence[Transcript]) -> tuple[list[list[int]], list[tuple[int, int]]]:
     """Token ids of each conversation up to the action's last token, and where its scratchpad begins and ends."""
-    from utils.generation import chat_prompts
+    from utils.writing.generation import chat_prompts
 
     if not len(transcripts):
         raise ValueError("transcripts is empty: there is nothing to read")

@@ -1,7 +1,7 @@
 """The nine organisms of lesson 08: what is on record about them, and how their directions were made and tested.
 
-Made by `python -m utils.authoring.make_persona`. The settings, training logs, coherence, steering and recovery are in
-`record_of("persona")`.
+Made by `python -m utils.authoring.recipes.persona`. The settings, training logs, coherence, steering and recovery are
+in `record_of("persona")`.
 """
 
 from __future__ import annotations

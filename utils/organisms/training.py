@@ -254,7 +254,7 @@ def _prepared(
     model: Any, rank: int, alpha: float, blocks: Sequence[int], targets: Sequence[str], start: Adapter | None, seed: int
 ) -> tuple[nn.Module, dict[str, Adapted], float]:
     """A plain copy of the model with trainable changes in place, around the same weights; the changes; their scale."""
-    from utils.decoding import sharing_weights
+    from utils.writing.decoding import sharing_weights
 
     if getattr(model, WORN, None) is not None:
         raise AdapterError("this model wears an adapter: take it off first, or give it as `start` to go on from it")

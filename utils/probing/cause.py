@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch.nn import functional as F
 
-from utils.continuation import continue_from
 from utils.probing.controls import random_directions
 from utils.probing.inputs import Groups, floating
+from utils.reading.continuation import continue_from
 from utils.statistics import Interval
 
 

@@ -164,7 +164,7 @@ def clip_norms(acts: Acts, factor: float = 4.0) -> Acts:
 
     A few tokens carry a residual a hundred times longer than the rest (Sun et al. 2024, arXiv 2402.17762); one of them
     in a training set decides where an unscaled probe points. Clip before fitting, or leave such rows out
-    (`utils.activations.massive_tokens` finds them), and say which.
+    (`utils.reading.activations.massive_tokens` finds them), and say which.
     """
     acts = floating("acts", acts)
     if not factor > 0:

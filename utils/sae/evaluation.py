@@ -26,8 +26,8 @@ import torch
 from jaxtyping import Float
 from torch.nn.functional import cross_entropy
 
-from utils.activations import residual_norms
 from utils.progress import tqdm
+from utils.reading.activations import residual_norms
 from utils.sae.models import SparseAutoencoder
 
 __all__ = ["Fit", "LossRecovered", "density", "fit", "loss_recovered", "matched_cosines", "variance_explained"]

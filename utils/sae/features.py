@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 
-from utils import activations
 from utils.plots import tokens_html
+from utils.reading import activations
 from utils.sae.models import SparseAutoencoder
 
 __all__ = [
@@ -153,7 +153,7 @@ def read_texts(
 ) -> Reading:
     """Run a model and an SAE over every token of some texts. See `read_activations` for what is left out.
 
-    Raises ValueError for no texts, and as `utils.activations.collect` does.
+    Raises ValueError for no texts, and as `utils.reading.activations.collect` does.
     """
     if not texts:
         raise ValueError("texts is empty: give at least one text")
@@ -172,7 +172,7 @@ def read_activations(
 ) -> Reading:
     """Run an SAE over activations that were recorded at *all* positions of some texts.
 
-    found: from `utils.activations.collect(..., positions="all")`; tokenizer: the model's, to show tokens as text.
+    found: from `utils.reading.collect(..., positions="all")`; tokenizer: the model's, to show tokens as text.
     massive_norm: activations longer than this, and document starts, are not read (an SAE trained without them has
     nothing to say about them). Raises ValueError if the positions have holes, so that contexts would too.
     """

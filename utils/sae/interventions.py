@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from utils.activations import residual_norms
-from utils.decoding import places
+from utils.reading.activations import residual_norms
 from utils.sae.models import SparseAutoencoder
+from utils.writing.decoding import places
 
 __all__ = ["ablate_latents"]
 

@@ -35,7 +35,7 @@ class Shipped:
 
 
 def load_shipped() -> Shipped:
-    """The specimen's dictionary of block 12: 4,096 latents, made by `python -m utils.authoring.make_sae`.
+    """The specimen's dictionary of block 12: 4,096 latents, made by `python -m utils.authoring.recipes.sae`.
 
     Raises as `utils.sae.load` does if a file is missing or damaged.
     """

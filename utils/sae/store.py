@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from utils import activations
 from utils.progress import tqdm
+from utils.reading import activations
 
 __all__ = ["ActivationStore", "StoreCard", "open_store", "write_store"]
 
@@ -98,7 +98,7 @@ def write_store(
     folder: where `rows.f16` and `store.json` are written. massive_factor: a token is left out when its vector is
     more than this many times as long as the median vector of the first texts.
     Returns the open store. Raises ValueError if the folder holds a store of other texts or of another hook point, or
-    its file was cut, and, before anything is read, as `utils.activations.stream` does for a text or a hook point.
+    its file was cut, and, before anything is read, as `utils.reading.stream` does for a text or a hook point.
     """
     folder = Path(folder)
     texts = list(texts) if not isinstance(texts, str) else texts

@@ -95,7 +95,7 @@ def shuffled(
 ) -> Iterator[Float[torch.Tensor, "batch d_model"]]:
     """Mix a stream: hold `buffer` rows, hand out random batches from them, fill up again.
 
-    chunks: tensors (n, d_model) in reading order, for instance from `utils.activations.stream`.
+    chunks: tensors (n, d_model) in reading order, for instance from `utils.reading.activations.stream`.
     Yields (batch, d_model); rows left at the end that don't fill a batch are dropped.
     Raises ValueError if the buffer is smaller than two batches, for then little is mixed.
     """

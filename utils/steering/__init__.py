@@ -14,6 +14,7 @@ interventions  add, clamp, project out: lists of hooks that can be joined, put o
 measures       what the text is about, what it costs to read, and what else changed
 """
 
+from utils.interventions import add, clamp, project_out, steered
 from utils.steering.directions import (
     Direction,
     contrast,
@@ -26,7 +27,6 @@ from utils.steering.directions import (
     save,
     typical_norms,
 )
-from utils.steering.interventions import add, clamp, project_out, steered
 from utils.steering.measures import (
     Surprise,
     distinct_share,

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 
-from utils.activations import collect, massive_tokens, residual_norms
+from utils.reading.activations import collect, massive_tokens, residual_norms
 
 FORMAT = "llm-biology-lab direction 1"
 Tokens = Literal["all", "last"]

@@ -2,7 +2,7 @@
 
 Effect: how often a text speaks of the concept (`mention_share`), or, with no text written at all, how far the odds of
 one continuation against another move (`gap`, `gap_from`). Cost: how surprising the steered text is to the *untouched*
-model (`surprise`), how much it repeats (`utils.generation.repeated_share`, `distinct_share`), how much worse the
+model (`surprise`), how much it repeats (`utils.writing.repeated_share`, `distinct_share`), how much worse the
 steered model reads ordinary text (`reading_from`), and which facts it still gets right (`facts`).
 """
 
@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from utils.activations import length_sorted_batches
-from utils.continuation import continue_from
+from utils.interventions import Hooks, steered
 from utils.models import text_ids
 from utils.probing import Choice, choices, completion_gap, gap_scorer
+from utils.reading.activations import length_sorted_batches
+from utils.reading.continuation import continue_from
 from utils.statistics import Interval, proportion
-from utils.steering.interventions import Hooks, steered
 
 TOKENS_PER_BATCH = 512
 
@@ -170,8 +170,8 @@ def surprise(
 ) -> Surprise:
     """How surprising steered text is to the unsteered model, given its prompt.
 
-    prompts: texts, or token ids used as they are (`utils.generation.chat_prompts`). continuations: token ids, as
-    `utils.generation.generate_ids` returns. Raises ValueError for an empty one, for lists
+    prompts: texts, or token ids used as they are (`utils.writing.chat_prompts`). continuations: token ids, as
+    `utils.writing.generate_ids` returns. Raises ValueError for an empty one, for lists
     of different lengths, and while hooks are on the model: the judge must not be the steered one.
     """
     if any(point.fwd_hooks for point in model.hook_dict.values()):

@@ -1,0 +1,120 @@
+"""Reading, writing and counting the course's notebooks. One place knows what a notebook looks like on disk."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[3]
+SOLUTIONS, LESSONS, BUILD = ROOT / "solutions", ROOT / "lessons", ROOT / "build"
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # nbgrader's markers
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+CHECK_LINE = re.compile(r'^(?P<name>\w+) = lab\.check\("(?P<number>\d+\.\d+)", (?P<given>\w+)\)$')
+# A figure's pixels differ between machines, its alt text and caption must not; nbval gets the same from sanitize.cfg.
+_PIXELS = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
+_IGNORED = re.compile(r"^# NBVAL_IGNORE_OUTPUT|^# NBVAL_SKIP", re.MULTILINE)
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def paths(folder: Path, which: list[str] | None = None) -> list[Path]:
+    """The notebooks of a folder in order; `which` picks by number or name ("02", "02_tracing").
+
+    Raises ValueError for a name that matches nothing.
+    """
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not which:
+        return found
+    picked = []
+    for name in which:
+        matches = [path for path in found if path.stem == name or path.stem.startswith(f"{name.zfill(2)}_")]
+        if not matches:
+            raise ValueError(f"no notebook {name!r} in {folder.name}/; there are {', '.join(p.stem for p in found)}")
+        picked += matches
+    return picked
+
+
+def read(path: Path) -> NotebookNode:
+    """Read a notebook (format 4). Raises ValueError, naming the file, if it is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:
+        raise ValueError(f"{path} is not a readable notebook: {error}") from error
+
+
+def dumps(notebook: NotebookNode) -> str:
+    """The notebook as text: the same bytes for the same content, on every machine."""
+    notebook = nbformat.from_dict(notebook)
+    notebook.metadata = nbformat.from_dict(_METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return nbformat.writes(notebook, indent=1, sort_keys=True).rstrip("\n") + "\n"
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook with stable bytes (UTF-8, Unix line ends)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(dumps(notebook).encode("utf-8"))
+
+
+def colab_address(name: str) -> str:
+    """Where Colab opens a lesson; the repository's slug comes from pyproject.toml, its one place."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    # A regular expression, because Python 3.10 has no TOML reader.
+    repository, branch = (re.search(rf'^{key} = "([^"]+)"', settings, re.M)[1] for key in ("repository", "branch"))
+    return f"https://colab.research.google.com/github/{repository}/blob/{branch}/lessons/{name}.ipynb"
+
+
+def copy_of(notebook: NotebookNode) -> NotebookNode:
+    """A deep copy, so that a caller may change cells without touching the notebook it was given."""
+    return copy.deepcopy(notebook)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells that are not empty."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def exercise_number(cell: NotebookNode) -> str | None:
+    """The number of the exercise a code cell hands in ("3.1"), or None for any other cell."""
+    if cell.cell_type != "code":
+        return None
+    last = cell.source.rstrip().rsplit("\n", 1)[-1]
+    match = CHECK_LINE.match(last)
+    return match["number"] if match else None
+
+
+def is_compared(cell: NotebookNode) -> bool:
+    """True if nbval really compares something here: the cell has run, is not ignored, and left comparable output."""
+    tags = cell.metadata.get("tags", [])
+    if (
+        cell.execution_count is None
+        or _IGNORED.search(cell.source)
+        or {"nbval-ignore-output", "nbval-skip"} & set(tags)
+    ):
+        return False
+    return any(comparable_text(output).strip() for output in cell.outputs)
+
+
+def comparable_text(output: NotebookNode) -> str:
+    """The text of an output that nbval compares, without widget references and without a figure's pixels."""
+    if output.output_type == "stream":
+        return output.text
+    data = output.get("data", {})
+    return "".join(_PIXELS.sub("", str(text)) for kind, text in data.items() if kind.startswith("text/"))
+
+
+def html_of(notebook: NotebookNode) -> str:
+    """All HTML and Markdown a reader of the notebook sees: markdown cells, and HTML and Markdown outputs."""
+    parts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            parts += [data.get("text/html", ""), data.get("text/markdown", "")]
+    return "\n".join(parts)

@@ -1,0 +1,1 @@
+"""Recipes: what made every shipped file, one module a file or family."""

@@ -1,0 +1,1 @@
+"""Toy worlds: organisms trained from nothing, small enough that the truth about them is known."""
