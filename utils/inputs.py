@@ -40,37 +40,6 @@ from jaxtyping import Bool, Float
 if typing.TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "Count",
-    "Fraction",
-    "Groups",
-    "Index",
-    "Labels",
-    "NonNegative",
-    "Number",
-    "Numbers",
-    "Positive",
-    "Range",
-    "Seed",
-    "Share",
-    "Text",
-    "Texts",
-    "boolean_labels",
-    "check_instance",
-    "checked",
-    "flag",
-    "function",
-    "group_names",
-    "is_model",
-    "number",
-    "one_of",
-    "same_length",
-    "text",
-    "texts",
-    "what",
-    "whole",
-]
-
 MOST = 10_000_000  # of anything that is counted: a slip of the keyboard must not hang the computer
 
 
