@@ -192,6 +192,8 @@ def _rows(name: str, value: Any, expected: str) -> list[Any]:
         single = f"; for a single one write [{name}]" if isinstance(value, str) else ""
         raise TypeError(f"{name} must be {expected}, got {what(value)}{single}")
     if hasattr(value, "detach"):
+        if value.is_meta:
+            raise TypeError(f"{name} must be {expected}, got a tensor without content (device meta)")
         value = value.detach().cpu()
     if hasattr(value, "tolist"):
         listed = value.tolist()
@@ -264,6 +266,8 @@ def numbers(name: str, value: Any) -> Float[np.ndarray, "*shape"]:
     """Finite numbers as a float64 array with at least one axis and one entry."""
     if isinstance(value, str | bytes | Mapping) or value is None:
         raise TypeError(f"{name} must be numbers, got {what(value)}")
+    if getattr(value, "is_meta", False):
+        raise TypeError(f"{name} must be numbers, got a tensor without content (device meta)")
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.double().numpy() if value.dtype.is_floating_point else value.numpy()
@@ -314,6 +318,8 @@ Numbers = Annotated[Float[np.ndarray, "*shape"], _As(numbers, "numbers")]
 # ------------------------------------------------------------------------------------------------------ signatures
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Tests set this to see every call that went well: (function, its arguments as given, the result). None costs nothing.
+witness: Callable[[Any, dict[str, Any], Any], None] | None = None
 _Door = Callable[[str, Any, "dict[str, tuple[Any, str]]"], Any]
 
 
@@ -336,7 +342,7 @@ def checked(target: F) -> F:
                 if parameter.annotation is inspect.Parameter.empty or (name == first and name in ("self", "cls")):
                     ready[name] = _pass
                 else:
-                    ready[name] = _door(_resolved(target, parameter.annotation))
+                    ready[name] = _door(resolved(target, parameter.annotation))
         return ready
 
     @functools.wraps(target)
@@ -345,6 +351,7 @@ def checked(target: F) -> F:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{target.__qualname__}: {error}") from None
+        given = dict(bound.arguments) if witness is not None else {}
         sizes: dict[str, tuple[Any, str]] = {}
         known = doors()
         for name, value in bound.arguments.items():
@@ -355,9 +362,12 @@ def checked(target: F) -> F:
                 bound.arguments[name] = {key: known[name](key, one, sizes) for key, one in value.items()}
             elif value is not parameter.default:
                 bound.arguments[name] = known[name](name, value, sizes)
-        return target(*bound.args, **bound.kwargs)
+        result = target(*bound.args, **bound.kwargs)
+        if witness is not None:
+            witness(call, given, result)
+        return result
 
-    call.__doors__ = doors  # type: ignore[attr-defined]  # what tests of the doors look at
+    call.__checked__ = target  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 
@@ -388,7 +398,8 @@ class _ModelType:
     """Stands for TransformerBridge where importing it would take seconds."""
 
 
-def _resolved(target: Any, annotation: Any) -> Any:
+def resolved(target: Any, annotation: Any) -> Any:
+    """The type that an annotation of a function or class means, in its own module."""
     if not isinstance(annotation, str):
         return annotation
     module = sys.modules.get(target.__module__)
@@ -594,6 +605,8 @@ def _kind_of(kinds: set[str]) -> str:
 
 def numbers_or_bools(name: str, value: Any, expected: str) -> np.ndarray:
     """The value as a numpy array of numbers or booleans, whatever it came in."""
+    if getattr(value, "is_meta", False):
+        raise TypeError(f"{name} must be {expected}, got a tensor without content (device meta)")
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
