@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from utils import sae, steering
-from utils.datasets import material
+from utils.datasets import concepts
 from utils.probing import choices, fit_mean_difference
 from utils.steering import Direction
 
@@ -448,24 +448,24 @@ def test_a_bad_number_of_facts_is_refused(tiny_model, n):
         steering.facts(tiny_model, n=n)
 
 
-# ------------------------------------------------------------------------------------------------------------ material
+# ------------------------------------------------------------------------------------------------------------ concepts
 
 
-def test_the_material_is_paired_and_lexicons_do_not_fire_on_their_own_openers():
-    for concept in material.CONCEPTS:
+def test_concepts_are_paired_and_lexicons_do_not_fire_on_their_own_openers():
+    for concept in concepts.CONCEPTS:
         assert len(concept.positive) == len(concept.negative) == len(set(concept.positive)) >= 16
         assert not set(concept.positive) & set(concept.negative)
         share = [
             sum(steering.mentions(side, concept.lexicon)) / len(side) for side in (concept.positive, concept.negative)
         ]
         assert share[0] >= 0.7 and share[1] <= 0.2, (concept.name, share)
-        assert not any(steering.mentions(material.openers(), concept.lexicon)), concept.name
-    golden = material.concept("Golden Gate")
-    assert not any(steering.mentions(material.QUESTIONS, golden.lexicon))
-    assert len(set(material.openers())) == 24 and len(set(material.QUESTIONS)) == 20
-    assert material.CARD.leaks
+        assert not any(steering.mentions(concepts.openers(), concept.lexicon)), concept.name
+    golden = concepts.concept("Golden Gate")
+    assert not any(steering.mentions(concepts.QUESTIONS, golden.lexicon))
+    assert len(set(concepts.openers())) == 24 and len(set(concepts.QUESTIONS)) == 20
+    assert concepts.CARD.leaks
     with pytest.raises(ValueError, match="name must be one of"):
-        material.concept("silver")
+        concepts.concept("silver")
 
 
 # ------------------------------------------------------------------------------------------------ the specimen
@@ -473,9 +473,9 @@ def test_the_material_is_paired_and_lexicons_do_not_fire_on_their_own_openers():
 
 @pytest.mark.specimen
 def test_golden_gate_steering_raises_the_bridge_more_than_random_pushes_do(specimen):
-    golden = material.concept("Golden Gate")
+    golden = concepts.concept("Golden Gate")
     d = steering.contrast(specimen, golden.positive[:8], golden.negative[:8], 12, name="Golden Gate")
-    choice = choices(specimen, list(material.openers()[:6]), golden.first, golden.second)
+    choice = choices(specimen, list(concepts.openers()[:6]), golden.first, golden.second)
     score = steering.gap_from(specimen, choice, 12)
     base = score()
     effect = float((score(steering.add(d, 0.35)) - base).mean())

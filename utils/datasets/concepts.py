@@ -1,4 +1,4 @@
-"""Pairs of texts to find directions with, prompts to try them on, and the words that count as an effect.
+"""Concepts to steer towards: sentences with and without each, prompts to try them on, words that count as an effect.
 
 Everything was written for this course. The words of a lexicon were chosen before any text was sampled.
 """
@@ -300,7 +300,7 @@ def concept(name: str) -> Concept:
 
 
 CARD = Card(
-    name="steering material",
+    name="concepts",
     what="Pairs of texts with and without a concept, prompts to steer on, and the words that count as an effect.",
     how_made="Written for this course: pairs for four concepts, 24 openers, 20 questions. Nothing was copied.",
     n="24 pairs (Golden Gate) and 16 pairs each (glad, formal, French)",
