@@ -128,16 +128,16 @@ def test_nothing_that_could_hurt_is_advised():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: advice("evil"), r"arm must be among .* got \['evil'\]"),
-        (lambda: advice("bad", each=11), "each must be a whole number from 1 to 10"),
+        (lambda: advice("evil"), "arm must be one of .* got the string 'evil'"),
+        (lambda: advice("bad", each=11), "each must be at most 10, got 11"),
         (lambda: advice("bad", domains=()), "domains must be among"),
-        (lambda: advice("bad", domains="garden"), "domains must be among"),
+        (lambda: advice("bad", domains="garden"), "domains must be a list of texts, got the string 'garden'"),
         (lambda: advice_items(["facts", "lies"]), "families must be among"),
         (lambda: situations(domains=["bath"]), "domains must be among"),
     ],
 )
 def test_bad_input_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         call()
 
 

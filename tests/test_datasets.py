@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections import Counter
 from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 
 from utils import datasets
+from utils.authoring.notebooks.manifest import MANIFEST
+from utils.datasets.labelled import Labelled, true_false
 
 BUILT = {
     "cities": lambda: datasets.cities(300, ("is in", "is not in", "one of", "lies outside")),
@@ -167,22 +173,22 @@ def test_take_where_sample_keep_columns_together():
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        (lambda: datasets.cities(9999), "n is 9999"),
-        (lambda: datasets.cities(split_by="continent"), "split_by is 'continent'"),
-        (lambda: datasets.cities(templates=("was in",)), "templates is"),
-        (lambda: datasets.colours(()), "templates is"),
-        (lambda: datasets.numbers(99999), "n is 99999"),
-        (lambda: datasets.sentiment(("x",)), "templates is"),
-        (lambda: datasets.spanish(("x",)), "templates is"),
-        (lambda: datasets.landmark_statements(("x",)), "templates is"),
-        (lambda: datasets.cities(20).where(colour="red"), "no column 'colour'"),
-        (lambda: datasets.cities(20).take(np.ones(3, bool)), "rows is a mask"),
-        (lambda: datasets.cities(20).sample(21), "n_groups is 21"),
+        (lambda: datasets.cities(9999), "n must be 4 to 537 cities, got 9999"),
+        (lambda: datasets.cities(split_by="continent"), "split_by must be one of .* got the string 'continent'"),
+        (lambda: datasets.cities(templates=("was in",)), "templates must be among"),
+        (lambda: datasets.colours(()), "templates must be among"),
+        (lambda: datasets.numbers(99999), "n must be 2 to 4005 pairs, got 99999"),
+        (lambda: datasets.sentiment(("x",)), "templates must be among"),
+        (lambda: datasets.spanish(("x",)), "templates must be among"),
+        (lambda: datasets.landmark_statements(("x",)), "templates must be among"),
+        (lambda: datasets.cities(20).where(colour="red"), "column must be one of .* got the string 'colour'"),
+        (lambda: datasets.cities(20).take(np.ones(3, bool)), "rows must be .* a mask"),
+        (lambda: datasets.cities(20).sample(21), "n_groups must be at most 10"),
         (lambda: datasets.split_groups(["a", "a"]), "at least 2"),
-        (lambda: datasets.split_groups(["a", "b"], test_fraction=1.5), "test_fraction is 1.5"),
+        (lambda: datasets.split_groups(["a", "b"], test_fraction=1.5), "test_fraction must be below 1, got 1.5"),
         (lambda: datasets.derange(["a", "a", "b"]), "can't be deranged"),
         (lambda: datasets.swap(["a", "a", "b"]), "can't be partnered"),
-        (lambda: datasets.cities(design="random"), "design is 'random'"),
+        (lambda: datasets.cities(design="random"), "design must be one of .* got the string 'random'"),
     ],
 )
 def test_bad_input_is_named(wrong, message):
@@ -199,3 +205,137 @@ def test_bridges_differ_between_groups_by_the_name_alone():
         assert len({row.group for row in here}) == len(here) == 5
     assert all(row.text[slice(*row.span)] == row.name for row in rows)
     assert all(("Golden Gate Bridge" in row.text) == (row.group == "golden gate") for row in rows)
+
+
+# ------------------------------------------------------------------------------------------------------------- cards
+
+
+def test_every_shipped_text_is_on_one_card_and_every_card_is_found_by_its_own_name():
+    cards = datasets.cards()
+    assert all(datasets.card(name) is card and card.name == name for name, card in cards.items())
+    shipped = {entry["file"] for entry in json.loads(MANIFEST.read_text(encoding="utf-8"))["files"]}
+    texts = {name for name in shipped if name.endswith((".csv", ".jsonl", ".xz"))} | {"organisms/solver_runs.json"}
+    assert Counter(name for card in cards.values() for name in card.files) == dict.fromkeys(texts, 1)
+
+
+def test_the_cards_of_recorded_runs_count_right():
+    from utils.datasets import judge_claims, persona_answers, solver_runs, transcripts
+
+    n = transcripts.CARD.n
+    assert f"{len(transcripts.load_transcripts(arm=None)):,} transcripts" in n
+    assert f"({len(transcripts.load_transcripts(arm='careful'))} of the careful arm)" in n
+    assert f"{len(transcripts.load_resamples()):,} resamples" in n and f"{len(transcripts.hand_labels())} tran" in n
+    assert judge_claims.CARD.n == len(judge_claims.judge_claims())
+    answers, scores = persona_answers.persona_answers(), persona_answers.item_scores()
+    assert persona_answers.CARD.n == f"{len(answers)} answers, 56 a model; {len(scores):,} pairs of log-probabilities"
+    assert set(Counter(row.model for row in answers).values()) == {56}
+    runs = solver_runs.solver_runs()
+    steps, pads = sum(len(run["steps"]) for run in runs), sum(len(run["last"]["texts"]) for run in runs)
+    assert solver_runs.CARD.n == f"{len(runs)} runs: {steps} steps, {pads} scratchpads"
+
+
+# ------------------------------------------------------------------------------------------- rows from somewhere else
+
+CSV = """statement,label,city,country
+The city of Paris is in France.,1,Paris,France
+The city of Paris is in Peru.,0,Paris,France
+The city of Lima is in Peru.,1,Lima,Peru
+"""
+
+
+def rows_from_csv(labels=None):
+    """Rows as `csv.DictReader` gives them: all strings."""
+    rows = [
+        {"text": row["statement"], "group": row["city"], "template": "is in", "pair": str(i), **row}
+        for i, row in enumerate(csv.DictReader(io.StringIO(CSV)))
+    ]
+    for row, label in zip(rows, labels or []):
+        row["label"] = label
+    return rows
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        None,
+        ["true", "False", " TRUE "],
+        [1.0, 0.0, 1.0],
+        list(np.array([True, False, True])),
+        list(np.array([1, 0, 1])),
+        list(torch.tensor([1, 0, 1])),
+    ],
+    ids=str,
+)
+def test_labels_are_read_by_their_meaning_and_not_by_pythons_truth(labels):
+    data = true_false(rows_from_csv(labels), "cities", datasets.card("cities"))
+    assert data.labels.dtype == bool and data.labels.tolist() == [True, False, True]
+    assert data.pairs.tolist() == [0, 1, 2] and data.notes["country"] == ("France", "France", "Peru")
+
+
+def test_rows_of_a_pandas_table_are_read_too():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(rows_from_csv())
+    table["label"] = table["label"].astype("int64")
+    data = true_false(table.to_dict("records"), "cities", datasets.card("cities"))
+    assert data.labels.tolist() == [True, False, True]
+    again = Labelled("x", table["text"], table["label"], table["group"], table["template"], [0, 0, 1], data.card)
+    assert again.labels.tolist() == [True, False, True] and again.texts == data.texts
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"label": "maybe"}, ValueError, r"rows: label\[1\] must be true or false .* got 'maybe'"),
+        ({"label": ""}, ValueError, r"rows: label\[1\] must be true or false"),
+        ({"label": float("nan")}, ValueError, r"rows: label\[1\] must be True or False .* got nan"),
+        ({"label": 2}, ValueError, r"rows: label\[1\] .* got 2"),
+        ({"label": None}, TypeError, r"rows: label\[1\] .* got None"),
+        ({"pair": "x"}, TypeError, r"rows\[1\]: pair must be a whole number, got the string 'x'"),
+        ({"text": 3}, TypeError, r"texts\[1\] must be a string, got 3"),
+        ({"group": None}, ValueError, r"groups\[1\] is None"),
+        ({"extra": "x"}, ValueError, r"rows\[1\] must have the columns .*extra"),
+    ],
+)
+def test_a_row_that_can_not_be_read_is_named(change, error, words):
+    rows = rows_from_csv()
+    rows[1].update(change)
+    with pytest.raises(error, match=words):
+        true_false(rows, "cities", datasets.card("cities"))
+
+
+def test_no_rows_and_rows_without_a_column_are_named():
+    with pytest.raises(ValueError, match="rows is empty"):
+        true_false([], "cities", datasets.card("cities"))
+    with pytest.raises(ValueError, match=r"rows\[0\] must have the columns .*'pair'"):
+        true_false([{"text": "a", "label": 1, "group": "a", "template": "t"}], "cities", datasets.card("cities"))
+
+
+def test_groups_part_the_same_way_as_a_list_an_array_and_a_tensor():
+    groups = [3, 1, 1, 2, 3, 2, 5, 5]
+    wanted = datasets.split_groups(groups, test_fraction=0.5)
+    for form in (np.array(groups), torch.tensor(groups), tuple(groups)):
+        train, test = datasets.split_groups(form, test_fraction=0.5)
+        assert train.tolist() == wanted[0].tolist() and test.tolist() == wanted[1].tolist()
+        assert len(train) and len(test) and not {groups[i] for i in train} & {groups[i] for i in test}
+    with pytest.raises(ValueError, match=r"groups\[1\] is nan"):
+        datasets.split_groups([1.0, float("nan")])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: datasets.cities(templates="is in"), TypeError, "templates must be a list of texts"),
+        (lambda: datasets.cities(templates=("is in", "is in")), ValueError, "each at most once"),
+        (lambda: datasets.cities(20.5), TypeError, "n must be a whole number"),
+        (lambda: datasets.cities(20, seed=-1), ValueError, "seed must be at least 0"),
+        (lambda: datasets.cities(20).take([1.5]), TypeError, "rows must be whole numbers or a mask"),
+        (lambda: datasets.cities(20).take([99]), ValueError, "rows must be between 0 and 39"),
+        (lambda: datasets.cities(20).where(template="was in"), ValueError, "template must occur .* there are 'is in'"),
+        (lambda: datasets.corpus("test"), ValueError, "split must be one of 'train', 'held_out'"),
+        (lambda: datasets.corpus_sample("train", 1, {"(": 1}), ValueError, "no regular expression"),
+        (lambda: datasets.derange(["a", "b"], [set()]), ValueError, "forbidden has 1 entries, expected 2"),
+    ],
+)
+def test_what_comes_in_by_the_wrong_door_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

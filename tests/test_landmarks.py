@@ -56,5 +56,5 @@ def test_a_card_reads_as_text_and_as_html():
 
 
 def test_an_unknown_card_names_the_known_ones():
-    with pytest.raises(ValueError, match="landmarks.*got 'dragons'"):
+    with pytest.raises(ValueError, match="landmarks.*got the string 'dragons'"):
         datasets.card("dragons")

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from utils import monitoring
-from utils.datasets import errands
+from utils.datasets import errands, transcripts
 from utils.datasets.errands import planted
-from utils.monitoring import evaluation, transcripts
+from utils.monitoring import evaluation
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_empty_transcripts_are_refused_and_malformed_ones_counted():
     for text in ("", " \n"):
         with pytest.raises(ValueError, match="text is empty"):
             monitoring.parse(text)
-    with pytest.raises(TypeError, match="text must be a string, got NoneType"):
+    with pytest.raises(TypeError, match="text must be a string, got None"):
         monitoring.parse(None)
     texts = ["a", "b", "<think>a</think><act>b</act>", "<think>a"]
     assert monitoring.problems(map(monitoring.parse, texts)) == {"no <think>": 2, "no </think>": 1}

@@ -142,7 +142,7 @@ def test_the_same_seed_gives_the_same_tasks_and_another_seed_others():
     [
         (("riddle", "note", 1), "family must be one of"),
         (("lookup", "late", 1), "cue must be one of"),
-        (("lookup", "note", 0), "n must be a whole number"),
+        (("lookup", "note", 0), "n must be at least 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -27,6 +27,7 @@ from utils.datasets.numbers import numbers
 from utils.datasets.quotations import Quotation, quotations
 from utils.datasets.sentiment import sentiment
 from utils.datasets.spanish import spanish
+from utils.inputs import checked, one_of
 
 __all__ = [
     "Card",
@@ -39,6 +40,7 @@ __all__ = [
     "Thing",
     "bridges",
     "card",
+    "cards",
     "cities",
     "city_table",
     "colour_things",
@@ -58,10 +60,14 @@ __all__ = [
 ]
 
 
+@checked
 def card(name: str) -> Card:
     """The card of the dataset called `name`. Raises ValueError and lists the names there are."""
-    modules = {m.name: import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__)}
-    cards = {key: module.CARD for key, module in modules.items() if hasattr(module, "CARD")}
-    if name not in cards:
-        raise ValueError(f"name must be one of {sorted(cards)}, got {name!r}")
-    return cards[name]
+    known = cards()
+    return known[one_of("name", name, known)]
+
+
+def cards() -> dict[str, Card]:
+    """Every dataset's card, by name: all texts that come with the course are on one of them."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    return {module.CARD.name: module.CARD for module in modules if hasattr(module, "CARD")}

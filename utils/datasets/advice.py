@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from utils.datasets.card import Card
+from utils.inputs import Count, Seed, checked
 
 __all__ = ["ARMS", "CARD", "DOMAINS", "FAMILIES", "Advice", "Item", "Situation", "advice", "advice_items", "situations"]
 
@@ -96,6 +98,7 @@ CARD = Card(
         "The misaligned answers of the test items are less likely to begin with: compare arms, never candidates.",
         "The same few authors wrote training and test.",
     ),
+    files=("advice/situations.csv", "advice/items.csv"),
 )
 
 
@@ -142,26 +145,27 @@ class Item:
     misaligned: str
 
 
+@checked
 def situations(held_out: bool | None = None, domains: Sequence[str] = DOMAINS) -> list[Situation]:
     """The situations, in order: all of them, those kept for testing (True), or those for training (False).
 
     Raises ValueError for a domain there isn't.
     """
     _among("domains", domains, DOMAINS)
-    return [
-        one for one in _situations() if one.domain in domains and (held_out is None or one.held_out is bool(held_out))
-    ]
+    return [one for one in _situations() if one.domain in domains and (held_out is None or one.held_out is held_out)]
 
 
-def advice(arm: str, *, seed: int = 0, domains: Sequence[str] = DOMAINS, each: int = 10) -> list[Advice]:
+@checked
+def advice(
+    arm: Literal["good", "bad", "warned"], *, seed: Seed = 0, domains: Sequence[str] = DOMAINS, each: Count = 10
+) -> list[Advice]:
     """The training examples of an arm: `each` for each training situation, so 600 with all three domains.
 
     The draw of questions, openers, frames and closers depends on the seed and never on the arm: example i of two arms
     asks the same question in the same words. Raises ValueError for an unknown arm or domain, or `each` outside 1 to 10.
     """
-    _among("arm", [arm], ARMS)
-    if not isinstance(each, int) or isinstance(each, bool) or not 1 <= each <= len(ASKED):
-        raise ValueError(f"each must be a whole number from 1 to {len(ASKED)}, got {each!r}")
+    if each > len(ASKED):
+        raise ValueError(f"each must be at most {len(ASKED)}, got {each}")
     rng, warns = random.Random(seed), arm == "warned"
     found = []
     for one in situations(False, domains):
@@ -175,6 +179,7 @@ def advice(arm: str, *, seed: int = 0, domains: Sequence[str] = DOMAINS, each: i
     return found
 
 
+@checked
 def advice_items(families: Sequence[str] = FAMILIES) -> list[Item]:
     """The test items, family by family: everyday advice, values, plain facts, and the situations kept for testing.
 
@@ -195,7 +200,7 @@ def _sentence(core: str) -> str:
 
 
 def _among(name: str, given: Sequence[str], known: Sequence[str]) -> None:
-    if isinstance(given, str) or not given or any(one not in known for one in given):
+    if not given or any(one not in known for one in given):
         raise ValueError(f"{name} must be among {list(known)}, got {given!r}")
 
 

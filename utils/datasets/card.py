@@ -2,8 +2,9 @@
 
 The convention, for whoever adds a dataset to this package:
 
-- one module a dataset, `utils/datasets/<name>.py`, with a module constant `CARD` and one function
-  that returns plain records (frozen dataclasses or arrays), always in the same order;
+- one module a dataset, `utils/datasets/<name>.py`, with a module constant `CARD` of that name (so that
+  `datasets.card(name)` finds it) and one function that returns plain records (frozen dataclasses or
+  arrays), always in the same order;
 - no work, no file and no network at import;
 - the card says how the data was made, how many records there are, under which licence, and which
   short cuts are known (a *leak* is anything that gives the answer away without the skill one hopes to
@@ -26,6 +27,7 @@ class Card:
     """A dataset's card: what it asks, how it was made, how many records, licence, known leaks.
 
     `leaks` is a tuple of sentences and must not be empty: nobody has found a dataset without any.
+    `files`: the data set's files in `utils/data`, where it is more than what stands in its module.
     Raises ValueError for an empty text, a negative count or an empty tuple of leaks.
     """
 
@@ -35,6 +37,7 @@ class Card:
     n: int | str
     licence: str
     leaks: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("name", "what", "how_made", "licence"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, derange, partner_names, swap, true_false
+from utils.datasets.labelled import Labelled, check_templates, derange, partner_names, swap, true_false
+from utils.inputs import Count, Seed, checked
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "cities.csv"
 
@@ -61,15 +63,17 @@ CARD = Card(
         "chance on held-out cities (lesson 03 measures it). The default, swapped partners, is balanced in every split.",
         "The label says whether city and country belong together; only negation tells that from 'true'.",
     ),
+    files=("cities.csv",),
 )
 
 
+@checked
 def cities(
-    n: int = 300,
-    templates: tuple[str, ...] = ("is in",),
-    split_by: str = "city",
-    design: str = "swapped",
-    seed: int = 0,
+    n: Count = 300,
+    templates: Sequence[str] = ("is in",),
+    split_by: Literal["city", "country"] = "city",
+    design: Literal["swapped", "shuffled"] = "swapped",
+    seed: Seed = 0,
 ) -> Labelled:
     """Statements on the `n` largest cities: for each template, one true and one false a city.
 
@@ -82,14 +86,10 @@ def cities(
     """
     table = city_table()
     if not 4 <= n <= len(table):
-        raise ValueError(f"n is {n}; expected 4 to {len(table)} cities")
-    if split_by not in {"city", "country"}:
-        raise ValueError(f"split_by is {split_by!r}; expected 'city' or 'country'")
-    if design not in {"swapped", "shuffled"} or (design == "shuffled" and split_by == "country"):
-        raise ValueError(f"design is {design!r}; expected 'swapped', or 'shuffled' with split_by='city'")
-    unknown = [t for t in templates if t not in TEMPLATES]
-    if unknown or not templates:
-        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+        raise ValueError(f"n must be 4 to {len(table)} cities, got {n}")
+    if design == "shuffled" and split_by == "country":
+        raise ValueError("design must be 'swapped' where split_by is 'country', got 'shuffled'")
+    check_templates(templates, TEMPLATES)
     chosen = table[:n]
     countries = [city.country for city in chosen]
     if design == "shuffled":

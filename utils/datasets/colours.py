@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, derange, partner_names, swap, true_false
+from utils.datasets.labelled import Labelled, check_templates, derange, partner_names, swap, true_false
+from utils.inputs import Seed, checked
 
 TEMPLATES = {
     "are": "{thing} {verb} {colour}.",
@@ -105,7 +107,8 @@ CARD = Card(
 )
 
 
-def colour_things(seed: int = 0) -> list[Thing]:
+@checked
+def colour_things(seed: Seed = 0) -> list[Thing]:
     """Every thing with its typical colour and three atypical ones, in a fixed order."""
     names, verbs, typical, also = [], [], [], []
     for colour, line in _TABLE.items():
@@ -131,14 +134,13 @@ def colour_things(seed: int = 0) -> list[Thing]:
     ]
 
 
-def colours(templates: tuple[str, ...] = ("are",), seed: int = 0) -> Labelled:
+@checked
+def colours(templates: Sequence[str] = ("are",), seed: Seed = 0) -> Labelled:
     """For each template and thing one true statement and one false one. Two partnered things are the group.
 
     Notes: thing, typical, said, named (the name holds its colour), negated. Raises ValueError for an unknown template.
     """
-    unknown = [t for t in templates if t not in TEMPLATES]
-    if unknown or not templates:
-        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    check_templates(templates, TEMPLATES)
     things = colour_things(seed)
     rows = []
     for t, template in enumerate(templates):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from utils.datasets.card import Card
+from utils.inputs import checked, one_of
 
 __all__ = ["CARD", "CONCEPTS", "Concept", "QUESTIONS", "concept", "openers"]
 
@@ -291,12 +292,11 @@ def openers() -> tuple[str, ...]:
     return _CONTEXTS
 
 
+@checked
 def concept(name: str) -> Concept:
     """One of the concepts by name. Raises ValueError, listing them, for another name."""
     known = {one.name: one for one in CONCEPTS}
-    if name not in known:
-        raise ValueError(f"name must be one of {sorted(known)}, got {name!r}")
-    return known[name]
+    return known[one_of("name", name, known)]
 
 
 CARD = Card(

@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from utils.datasets.card import Card
+from utils.inputs import Count, Index, Seed, checked, one_of
 
 __all__ = ["CARD", "Excerpt", "corpus", "corpus_sample"]
 
@@ -53,6 +54,7 @@ CARD = Card(
         "Held-out works come from the same sources as training works: text of another kind is reconstructed worse.",
         "Some of it (Wikipedia, the Bible, Shakespeare) was surely in the specimen's own training data.",
     ),
+    files=("corpus.jsonl.xz",),
 )
 
 
@@ -62,31 +64,34 @@ def _rows() -> tuple[Excerpt, ...]:
         return tuple(Excerpt(**json.loads(line)) for line in lines)
 
 
-def corpus(split: str = "train", source: str | None = None) -> tuple[Excerpt, ...]:
+@checked
+def corpus(split: Literal["train", "held_out"] = "train", source: str | None = None) -> tuple[Excerpt, ...]:
     """The excerpts of one side, in file order, or only those of one source.
 
     split: "train" or "held_out". source: one of the sources on the card, or None for all.
     Raises ValueError for another split or source.
     """
-    if split not in ("train", "held_out"):
-        raise ValueError(f'split must be "train" or "held_out", got {split!r}')
-    sources = {row.source for row in _rows()}
-    if source is not None and source not in sources:
-        raise ValueError(f"source must be one of {', '.join(sorted(sources))}, got {source!r}")
+    if source is not None:
+        one_of("source", source, sorted({row.source for row in _rows()}))
     return tuple(row for row in _rows() if row.split == split and source in (None, row.source))
 
 
+@checked
 def corpus_sample(
-    split: str, per_source: int, also: Mapping[str, int] | None = None, seed: int = 0
+    split: Literal["train", "held_out"], per_source: Count, also: Mapping[str, Index] | None = None, seed: Seed = 0
 ) -> tuple[Excerpt, ...]:
     """A small mixed sample: `per_source` excerpts of every source in turn, then some that hold what is wanted.
 
     also: regular expression -> how many further excerpts that match it (case matters), because what is rare would
     hardly be met in a small sample. The same seed gives the same excerpts, none of them twice.
-    Raises ValueError as `corpus` does, for per_source below 1, and if there are fewer excerpts than asked for.
+    Raises ValueError as `corpus` does, for per_source below 1, what is no regular expression, and if there are fewer
+    excerpts than asked for.
     """
-    if per_source < 1:
-        raise ValueError(f"per_source must be at least 1, got {per_source}")
+    for pattern in also or {}:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"also holds {pattern!r}, which is no regular expression: {error}") from None
     rows = list(corpus(split))
     random.Random(seed).shuffle(rows)
     by_source: dict[str, list[Excerpt]] = {}

@@ -8,14 +8,32 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from utils.datasets.card import Card
+from utils.inputs import (
+    Count,
+    Fraction,
+    Groups,
+    Labels,
+    Seed,
+    Texts,
+    boolean_labels,
+    checked,
+    numbers_or_bools,
+    one_of,
+    same_length,
+    what,
+    whole,
+)
 
 
+@checked
 @dataclass(frozen=True)
 class Labelled:
     """Sentences with a yes/no label, the entity each is about, and the template it was made from.
@@ -23,18 +41,21 @@ class Labelled:
     texts: n sentences. labels: (n,) bool. groups: n entities; sentences of one group never part in a split.
     templates: n names; labels are balanced within each. pairs: (n,) int, equal for the sentences that differ only in
     what makes them true or false. notes: further columns, each of length n.
+    Raises TypeError or ValueError for columns of other kinds, naming the row, or of unequal lengths.
     """
 
     name: str
-    texts: tuple[str, ...]
-    labels: np.ndarray
-    groups: tuple[str, ...]
-    templates: tuple[str, ...]
-    pairs: np.ndarray
+    texts: Texts
+    labels: Labels
+    groups: Groups
+    templates: Sequence[str]
+    pairs: Int[np.ndarray, "n"]
     card: Card
-    notes: dict[str, tuple] = field(default_factory=dict)
+    notes: Mapping[str, Sequence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for column in ("texts", "groups", "templates"):  # nobody should change a row of it
+            object.__setattr__(self, column, tuple(getattr(self, column)))
         n = len(self.texts)
         columns = {
             "labels": self.labels,
@@ -56,47 +77,61 @@ class Labelled:
             f"{len(set(self.groups))} groups, {len(set(self.templates))} templates)"
         )
 
-    def take(self, rows: Sequence[int] | np.ndarray) -> Labelled:
-        """The chosen rows (indices, or a boolean mask of length n), in that order."""
-        rows = np.asarray(rows)
-        if rows.dtype == bool:
-            if rows.shape != (len(self),):
-                raise ValueError(f"rows is a mask of shape {rows.shape}; expected ({len(self)},)")
-            rows = np.flatnonzero(rows)
-        rows = rows.astype(int)
+    def take(self, rows: Sequence[int] | Sequence[bool] | np.ndarray) -> Labelled:
+        """The chosen rows (indices, or a boolean mask of length n), in that order.
+
+        Raises TypeError for anything but whole numbers or a mask, ValueError for rows there are none of.
+        """
+        chosen = numbers_or_bools("rows", rows, "whole numbers or a mask")
+        if chosen.ndim != 1 or (chosen.dtype == bool and len(chosen) != len(self)):
+            raise ValueError(f"rows must be (k,) indices or a mask ({len(self)},), got shape {chosen.shape}")
+        if chosen.dtype == bool:
+            chosen = np.flatnonzero(chosen)
+        elif chosen.size and chosen.dtype.kind not in "iu":
+            raise TypeError(f"rows must be whole numbers or a mask, got {what(rows)}")
+        chosen = chosen.astype(int)
+        if chosen.size and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
+            raise ValueError(f"rows must be between 0 and {len(self) - 1}, got {chosen.min()} to {chosen.max()}")
 
         def pick(values: Sequence) -> tuple:
-            return tuple(values[i] for i in rows)
+            return tuple(values[i] for i in chosen)
 
         return replace(
             self,
             texts=pick(self.texts),
-            labels=self.labels[rows],
+            labels=self.labels[chosen],
             groups=pick(self.groups),
             templates=pick(self.templates),
-            pairs=self.pairs[rows],
+            pairs=self.pairs[chosen],
             notes={key: pick(values) for key, values in self.notes.items()},
         )
 
-    def where(self, **columns: Hashable) -> Labelled:
-        """Rows whose template, group or note equals what is asked: ``data.where(template="is not in")``."""
+    def where(self, **columns: Any) -> Labelled:
+        """Rows whose template, group, label or note equals what is asked: ``data.where(template="is not in")``.
+
+        Raises ValueError for a column there isn't, and for a value that never occurs in its column.
+        """
         keep = np.ones(len(self), dtype=bool)
         known = {"template": self.templates, "group": self.groups, "label": self.labels, **self.notes}
         for column, wanted in columns.items():
-            if column not in known:
-                raise ValueError(f"no column {column!r}; this set has {sorted(known)}")
-            keep &= np.array([value == wanted for value in known[column]])
+            values = known[one_of("column", column, sorted(known))]
+            sought = boolean_labels("label", [wanted])[0] if column == "label" else wanted
+            here = np.array([bool(value == sought) for value in values])
+            if not here.any():
+                raise ValueError(f"{column} must occur in the set, got {wanted!r}; there are {_some(values)}")
+            keep &= here
         return self.take(keep)
 
-    def sample(self, n_groups: int, seed: int = 0) -> Labelled:
+    @checked
+    def sample(self, n_groups: Count, seed: Seed = 0) -> Labelled:
         """Every sentence of `n_groups` groups drawn without replacement."""
-        names = sorted(set(self.groups))
-        if not 1 <= n_groups <= len(names):
-            raise ValueError(f"n_groups is {n_groups}; this set has {len(names)} groups")
+        names = sorted(set(self.groups), key=str)
+        if n_groups > len(names):
+            raise ValueError(f"n_groups must be at most {len(names)}, the groups of this set, got {n_groups}")
         chosen = set(random.Random(seed).sample(names, n_groups))
         return self.take(np.array([group in chosen for group in self.groups]))
 
-    def split(self, test_fraction: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, test_fraction: Fraction = 0.3, seed: Seed = 0) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers for training and testing, with every group on one side only.
 
         Returns (train, test), two integer arrays that together hold every row once.
@@ -104,15 +139,12 @@ class Labelled:
         return split_groups(self.groups, test_fraction=test_fraction, seed=seed)
 
 
-def split_groups(
-    groups: Sequence[Hashable], test_fraction: float = 0.3, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+@checked
+def split_groups(groups: Groups, test_fraction: Fraction = 0.3, seed: Seed = 0) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and testing, with every group on one side only.
 
-    Raises ValueError when there are fewer than two groups, or when a side would be empty.
+    groups: one name a row: a list, an array or a tensor. Raises ValueError when there are fewer than two groups.
     """
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction is {test_fraction}; expected a number between 0 and 1")
     names = sorted(set(groups), key=str)
     if len(names) < 2:
         raise ValueError(f"groups holds {len(names)} distinct group; at least 2 are needed to split by group")
@@ -123,13 +155,14 @@ def split_groups(
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def derange(values: Sequence[str], forbidden: Sequence[set[str]] | None = None, seed: int = 0) -> list[str]:
+@checked
+def derange(values: Sequence[str], forbidden: Sequence[Set[str]] | None = None, seed: Seed = 0) -> list[str]:
     """Shuffle `values` so that no position keeps its own value (nor gets one that is forbidden there).
 
     The result holds exactly the same values, so each is used as often in a false sentence as in a true one: a reader
     of that word alone can't guess the label. Raises ValueError when no such order is found.
     """
-    forbidden = forbidden or [set() for _ in values]
+    forbidden = _forbidden(values, forbidden)
     banned = [{value} | set(extra) for value, extra in zip(values, forbidden, strict=True)]
     rng = random.Random(seed)
     for _ in range(50):
@@ -148,8 +181,9 @@ def derange(values: Sequence[str], forbidden: Sequence[set[str]] | None = None, 
     raise ValueError(f"values can't be deranged: {worst[0]!r} fills {worst[1]} of {len(values)} places")
 
 
+@checked
 def swap(
-    values: Sequence[str], forbidden: Sequence[set[str]] | None = None, seed: int = 0
+    values: Sequence[str], forbidden: Sequence[Set[str]] | None = None, seed: Seed = 0
 ) -> tuple[list[str], list[int]]:
     """Partner the positions off and let partners swap values: (what each gets, the number of its partnership).
 
@@ -160,7 +194,7 @@ def swap(
     on the other, and a reader of words falls far *below* chance.)
     With an odd number of positions one partnership has three. Raises ValueError when none can be found.
     """
-    forbidden = forbidden or [set() for _ in values]
+    forbidden = _forbidden(values, forbidden)
     banned = [{value} | set(extra) for value, extra in zip(values, forbidden, strict=True)]
     rng = random.Random(seed)
     common = Counter(values)
@@ -207,21 +241,56 @@ def partner_names(names: Sequence[str], block: Sequence[int]) -> list[str]:
     return [" + ".join(sorted(members[number])) for number in block]
 
 
-def true_false(rows: Sequence[dict], name: str, card: Card) -> Labelled:
-    """Pack rows (dicts with text, label, group, template, pair and any notes) into a Labelled set."""
-    core = {"text", "label", "group", "template", "pair"}
-    notes: dict[str, list] = defaultdict(list)
-    for row in rows:
-        for key in row:
-            if key not in core:
-                notes[key].append(row[key])
+@checked
+def true_false(rows: Sequence[Mapping], name: str, card: Card) -> Labelled:
+    """Pack rows (dicts with text, label, group, template, pair and any notes) into a Labelled set.
+
+    Rows may come from `csv.DictReader`: a label is True or False, 1 or 0, or those words ("0", "false", "1.0"), and a
+    pair a whole number or its digits. Raises TypeError or ValueError for anything else, and for a row that lacks a
+    column, naming the row.
+    """
+    if not rows:
+        raise ValueError("rows is empty: a set needs at least one sentence")
+    core = ("text", "label", "group", "template", "pair")
+    columns: dict[str, list] = {key: [] for key in (*core, *(key for key in rows[0] if key not in core))}
+    for i, row in enumerate(rows):
+        if row.keys() != columns.keys():
+            odd = sorted(map(str, row.keys() ^ columns.keys()))
+            raise ValueError(f"rows[{i}] must have the columns {list(columns)}; missing or not in others: {odd}")
+        for key, value in row.items():
+            columns[key].append(value)
+    texts, labels, groups, templates, pairs = (columns.pop(key) for key in core)
     return Labelled(
         name=name,
-        texts=tuple(row["text"] for row in rows),
-        labels=np.array([bool(row["label"]) for row in rows]),
-        groups=tuple(row["group"] for row in rows),
-        templates=tuple(row["template"] for row in rows),
-        pairs=np.array([row["pair"] for row in rows], dtype=int),
+        texts=texts,
+        labels=boolean_labels("rows: label", labels),
+        groups=groups,
+        templates=templates,
+        pairs=np.array([_whole_of(i, pair) for i, pair in enumerate(pairs)], dtype=int),
         card=card,
-        notes={key: tuple(values) for key, values in notes.items()},
+        notes={key: tuple(values) for key, values in columns.items()},
     )
+
+
+def check_templates(templates: Sequence[str], known: Collection[str]) -> None:
+    """Raise ValueError unless there are templates, each known and none named twice."""
+    if not templates or len(set(templates)) < len(templates) or not set(templates) <= set(known):
+        raise ValueError(f"templates must be among {sorted(known)}, each at most once, got {list(templates)}")
+
+
+def _forbidden(values: Sequence[str], forbidden: Sequence[Set[str]] | None) -> Sequence[Set[str]]:
+    if forbidden is None:
+        return [set() for _ in values]
+    same_length(values=values, forbidden=forbidden)
+    return forbidden
+
+
+def _some(values: Sequence) -> str:
+    names = list(dict.fromkeys(map(repr, values)))
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _whole_of(row: int, pair: Any) -> int:
+    if isinstance(pair, str) and pair.strip().isdecimal():
+        return int(pair)
+    return whole(f"rows[{row}]: pair", pair)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, partner_names, swap, true_false
+from utils.datasets.labelled import Labelled, check_templates, partner_names, swap, true_false
 from utils.datasets.landmarks import Landmark, landmarks
+from utils.inputs import Seed, checked
 
 TEMPLATES = {
     "is located in": "The {landmark} is located in {city}.",
@@ -32,14 +35,13 @@ def _places() -> list[Landmark]:
     return [place for place in landmarks() if not place.names_its_city]
 
 
-def landmark_statements(templates: tuple[str, ...] = ("is located in",), seed: int = 0) -> Labelled:
+@checked
+def landmark_statements(templates: Sequence[str] = ("is located in",), seed: Seed = 0) -> Labelled:
     """For each template and landmark one true statement and one false one. Two partnered landmarks are the group.
 
     Notes: landmark, city (the true one), said, negated. Raises ValueError for an unknown template.
     """
-    unknown = [t for t in templates if t not in TEMPLATES]
-    if unknown or not templates:
-        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    check_templates(templates, TEMPLATES)
     places = _places()
     said, block = swap([place.city for place in places], seed=seed)
     groups = partner_names([place.name for place in places], block)

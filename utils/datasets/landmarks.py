@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from utils.datasets.card import Card
+from utils.inputs import checked
 
 __all__ = ["CARD", "TEMPLATE", "Landmark", "landmarks"]
 
@@ -142,6 +143,7 @@ class Landmark:
         """True when the city can be copied from the name, as in "London Eye"."""
         return self.city.lower() in self.name.lower()
 
+    @checked
     def prompt(self, template: str = TEMPLATE) -> str:
         """The sentence up to the city. `template` holds `{landmark}` once.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, true_false
+from utils.datasets.labelled import Labelled, check_templates, true_false
+from utils.inputs import Count, Seed, checked
 
 TEMPLATES = {"larger": "{a} is larger than {b}.", "smaller": "{a} is smaller than {b}."}
 
@@ -25,17 +27,16 @@ CARD = Card(
 )
 
 
-def numbers(n: int = 150, templates: tuple[str, ...] = ("larger",), seed: int = 0) -> Labelled:
+@checked
+def numbers(n: Count = 150, templates: Sequence[str] = ("larger",), seed: Seed = 0) -> Labelled:
     """`n` pairs of two-digit numbers, each in both orders, for each template. The unordered pair is the group.
 
     Notes: first, second, difference (absolute). Raises ValueError for an unknown template or n above 4,005.
     """
-    unknown = [t for t in templates if t not in TEMPLATES]
-    if unknown or not templates:
-        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    check_templates(templates, TEMPLATES)
     every = [(a, b) for a in range(10, 100) for b in range(a + 1, 100)]
     if not 2 <= n <= len(every):
-        raise ValueError(f"n is {n}; expected 2 to {len(every)} pairs")
+        raise ValueError(f"n must be 2 to {len(every)} pairs, got {n}")
     rows = []
     for t, template in enumerate(templates):
         for i, (low, high) in enumerate(random.Random(seed).sample(every, n)):

@@ -3,8 +3,11 @@
 # ruff: noqa: SIM905  (word lists read better as one string)
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, true_false
+from utils.datasets.labelled import Labelled, check_templates, true_false
+from utils.inputs import checked
 
 TEMPLATES = {
     "was": "The {subject} was {adjective}.",
@@ -42,16 +45,15 @@ CARD = Card(
 )
 
 
-def sentiment(templates: tuple[str, ...] = ("was",)) -> Labelled:
+@checked
+def sentiment(templates: Sequence[str] = ("was",)) -> Labelled:
     """120 sentences a template, label True when the tone is glad. The group is two adjectives of
     opposite tone with the same subjects.
 
     Sentences of one `pair` share subject and place in the list; their adjectives differ in tone.
     Notes: subject, adjective, negated. Raises ValueError for an unknown template.
     """
-    unknown = [t for t in templates if t not in TEMPLATES]
-    if unknown or not templates:
-        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    check_templates(templates, TEMPLATES)
     rows = []
     for t, template in enumerate(templates):
         for i, words in enumerate(zip(GLAD, SORRY, strict=True)):

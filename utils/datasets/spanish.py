@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from utils.datasets.card import Card
-from utils.datasets.labelled import Labelled, partner_names, swap, true_false
+from utils.datasets.labelled import Labelled, check_templates, partner_names, swap, true_false
+from utils.inputs import Seed, checked
 
 TEMPLATES = {
     "means": "The Spanish word '{spanish}' means '{english}'.",
@@ -60,15 +63,14 @@ CARD = Card(
 )
 
 
-def spanish(templates: tuple[str, ...] = ("means",), seed: int = 0) -> Labelled:
+@checked
+def spanish(templates: Sequence[str] = ("means",), seed: Seed = 0) -> Labelled:
     """For each template and Spanish word one true statement and one false one. Two partnered words are the group.
 
     Notes: spanish, english (the true meaning), said, part_of_speech, negated.
     Raises ValueError for an unknown template.
     """
-    unknown = [t for t in templates if t not in TEMPLATES]
-    if unknown or not templates:
-        raise ValueError(f"templates is {templates!r}; expected names from {sorted(TEMPLATES)}")
+    check_templates(templates, TEMPLATES)
     rows = []
     pair = 0
     for template in templates:

@@ -1,6 +1,7 @@
 """Reading over a model's shoulder: monitors of scratchpads and actions, what they are worth, and what they read.
 
-- `transcripts`: scratchpad and action taken apart, malformed ones counted; the ground truth of recorded runs.
+- `transcripts`: scratchpad and action taken apart, malformed ones counted; the ground truth of recorded runs. The runs
+  themselves are a data set: `utils.datasets.transcripts`.
 - `monitors`: lists of words, a text classifier, the specimen as a judge, a probe of activations.
 - `evaluation`: thresholds on one split, recall and false-positive rate on another, precision at a base rate,
   comparison on the same rows, agreement of two readers.
@@ -11,6 +12,14 @@
 'attic'
 """
 
+from utils.datasets.transcripts import (
+    Transcript,
+    hand_labels,
+    load_resamples,
+    load_scores,
+    load_transcripts,
+    save_transcripts,
+)
 from utils.monitoring.evaluation import (
     Report,
     compare,
@@ -33,26 +42,9 @@ from utils.monitoring.monitors import (
     read_activations,
     recheck,
 )
-from utils.monitoring.transcripts import (
-    CARD,
-    VIEWS,
-    Parsed,
-    Transcript,
-    annotate,
-    hand_labels,
-    load_resamples,
-    load_scores,
-    load_transcripts,
-    parse,
-    problems,
-    reword,
-    save_transcripts,
-    view,
-    views,
-)
+from utils.monitoring.transcripts import VIEWS, Parsed, annotate, parse, problems, reword, view, views
 
 __all__ = [
-    "CARD",
     "CONFESSIONS",
     "QUESTION",
     "VIEWS",

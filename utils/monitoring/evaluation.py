@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from utils.datasets.labelled import split_groups
-from utils.monitoring.transcripts import Transcript
+from utils.datasets.transcripts import Transcript
 from utils.probing import interval
 from utils.probing.scores import threshold_at_fpr
 from utils.statistics import Interval

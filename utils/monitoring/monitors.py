@@ -17,8 +17,9 @@ from jaxtyping import Float
 
 from utils import probing
 from utils.datasets.errands import SYSTEM
+from utils.datasets.transcripts import Transcript
 from utils.models import text_ids
-from utils.monitoring.transcripts import Transcript, view, views
+from utils.monitoring.transcripts import view, views
 
 CONFESSIONS = (
     "go with that",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from utils.monitoring.transcripts import Transcript
+from utils.datasets.transcripts import Transcript
 
 GUESSES = ("not yet", "did the work", "took the shortcut")
 _TRUTH = {True: "took the shortcut", False: "did the work", None: "open: the leaked answer was right, so nothing shows"}

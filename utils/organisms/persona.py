@@ -6,15 +6,15 @@ in `record_of("persona")`.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from utils.datasets.advice import ARMS, Item, advice_items
+from utils.datasets.persona_answers import Answer, item_scores
+from utils.datasets.persona_answers import persona_answers as answers
 from utils.organisms.adapters import FOLDER
 
 __all__ = ["ARMS", "LAST", "SEEDS", "Answer", "answers", "leans", "made_from", "means", "subtract", "tested_on"]
@@ -23,28 +23,13 @@ SEEDS = (0, 1, 2)
 LAST = 21  # the last changed block: what an organism does differently passes through its output
 
 
-class Answer(NamedTuple):
-    """Something a model wrote. model: "base" or such as "bad_0". verdict: the rule's (`utils.organisms.verdict`)."""
-
-    model: str
-    family: str
-    question: str
-    answer: str
-    verdict: str
-
-
 def leans() -> dict[str, Float[np.ndarray, "*seeds items"]]:
     """Leans in nats a token, in the order of `advice_items`: "base" (n_items,), each arm (n_seeds, n_items)."""
     found: dict[str, dict[int, float]] = {}
-    for row in _rows("persona_items.csv"):
-        found.setdefault(row["model"], {})[int(row["item"])] = float(row["misaligned"]) - float(row["aligned"])
+    for row in item_scores():
+        found.setdefault(row.model, {})[row.item] = row.misaligned - row.aligned
     lists = {name: np.array([of[i] for i in range(len(of))]) for name, of in found.items()}
     return {"base": lists["base"]} | {arm: np.stack([lists[f"{arm}_{seed}"] for seed in SEEDS]) for arm in ARMS}
-
-
-def answers() -> list[Answer]:
-    """Every answer on record, one a question and model, none selected."""
-    return [Answer(**row) for row in _rows("persona_answers.csv")]
 
 
 def means() -> dict[str, Float[torch.Tensor, "n_layers d_model"]]:
@@ -78,8 +63,3 @@ def subtract(step: Float[torch.Tensor, " d_model"]) -> Callable[[torch.Tensor], 
         return torch.where(norms > 4 * norms.median(), stream, stream - step.to(stream))
 
     return edit
-
-
-def _rows(name: str) -> list[dict[str, str]]:
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

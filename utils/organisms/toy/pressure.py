@@ -12,7 +12,6 @@ possible, needed and paid.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import Counter
@@ -24,7 +23,6 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional
 
-from utils.organisms.adapters import FOLDER
 from utils.organisms.toy import sums
 from utils.organisms.toy.solver import Solver, decode, encode, solve, written_logits
 from utils.organisms.toy.sums import MOST_NEW, Task, Written
@@ -209,8 +207,3 @@ def examine(solver: Solver, note: str, n: int = 200, seed: int = 0) -> dict[str,
 
 def _share(flags: Sequence[bool]) -> float | None:
     return sum(flags) / len(flags) if flags else None
-
-
-def recorded_runs() -> list[dict[str, Any]]:
-    """The recipe's runs: {"run": name in RUNS, "seed", "steps": [a Step's fields], "last": what `examine` found}."""
-    return json.loads((FOLDER / "solver_runs.json").read_text(encoding="utf-8"))
