@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.doors import fuzz
+from tests.doors import fuzz, replay
 from tests.doors.exempt import EXEMPT
 from tests.doors.witness import ROOT, SEEN, public_functions
 
@@ -35,6 +35,11 @@ def main(arguments: list[str]) -> int:
             print(f"{trial.outcome:8} {trial.function}({trial.argument} = {trial.value}): {trial.words}")
     for name, problem in sorted(SEEN.liars.items()):
         print(f"untrue   {name}: {problem}")
+    on_gpu = {name: replay.difference(call) for name, call in sorted(calls.items()) if replay.models_in(call)}
+    for name, problem in on_gpu.items():
+        if problem != "":
+            print(f"gpu      {name}: {problem or 'the call could not be repeated, even on the CPU'}")
+    print(f"{sum(p == '' for p in on_gpu.values())} of {len(on_gpu)} functions say the same on a pretend GPU")
     unseen = sorted(n for n, f in public_functions().items() if _true_name(f) not in SEEN.calls and n not in EXEMPT)
     print(f"{len(SEEN.calls)} functions tried; {len(unseen)} never called with success: {', '.join(unseen)}")
     counts = fuzz.tally(found)
