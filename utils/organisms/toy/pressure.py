@@ -23,9 +23,24 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional
 
+from utils.datasets.solver_runs import solver_runs as recorded_runs
 from utils.organisms.toy import sums
 from utils.organisms.toy.solver import Solver, decode, encode, solve, written_logits
 from utils.organisms.toy.sums import MOST_NEW, Task, Written
+
+__all__ = [
+    "RUNS",
+    "Incentive",
+    "Monitor",
+    "Step",
+    "advantages",
+    "examine",
+    "observed",
+    "press",
+    "recorded_runs",
+    "swapped",
+    "word_list",
+]
 
 Monitor = Callable[[Written, Task], bool]
 
