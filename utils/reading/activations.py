@@ -13,30 +13,40 @@ fit in memory. Both give what `model.run_with_cache` gives, to 1e-5, and differ 
 
 Two things to know before trusting a number made from activations. Position 0 is the document start
 token (`prepend_bos=True`), and about one token in two hundred of the specimen carries a residual a
-hundred times longer than the others: `massive_tokens` finds both.
+hundred times longer than the others: `utils.reading.massive_tokens` finds both.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 
+from utils.devices import device_of
+from utils.inputs import Count, Seed, checked, what
 from utils.reading import cache as store
+from utils.reading.batches import length_sorted_batches, padded
+from utils.reading.massive import massive_tokens, residual_norms  # noqa: F401  where they were until now
+from utils.reading.tokens import TokenTexts, token_rows
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    Positions = str | Callable[[torch.Tensor], Any] | Sequence[Any]
+else:
+    Positions = Any  # held by `_rows`, which knows how long each text is
 
 TOKENS_PER_BATCH = 512  # measured on 2 cores: 1024 and more are 5 to 15 % slower (processor cache)
 # These have no row for each position: a pattern has one for each *pair* of positions.
 _NOT_PER_POSITION = ("hook_pattern", "hook_attn_scores", "hook_cos", "hook_sin", "hook_rot_q", "hook_rot_k")
 
-Texts = Sequence[str] | Sequence[Sequence[int]]
-Positions = str | Callable[[torch.Tensor], Any] | Sequence[Any]
+__all__ = ["Activations", "Chunk", "collect", "stream"]
 
 
 @dataclass(frozen=True)
@@ -91,13 +101,14 @@ class Chunk:
 # --------------------------------------------------------------------------- the two public functions
 
 
+@checked
 def collect(
-    model: Any,
-    texts: Texts,
+    model: TransformerBridge,
+    texts: TokenTexts,
     hooks: Sequence[str],
     positions: Positions = "last",
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: Count = TOKENS_PER_BATCH,
     cache: bool = True,
     progress: bool = True,
     prepend_bos: bool = True,
@@ -105,13 +116,14 @@ def collect(
 ) -> Activations:
     """Activations of many texts at the hook points and positions you choose.
 
-    texts: strings, or lists of token ids (ids are used exactly as they are: no document start is added).
+    texts: strings, or rows of token ids (ids are used exactly as they are: no document start is added).
     hooks: names such as "blocks.12.hook_resid_post".
     positions: "last", "all", a function of a text's token ids (1-d tensor) that returns a boolean mask,
         or one entry a text: an int (-1 is the last token), a list of ints, or a boolean mask.
     tokens_per_batch: how many tokens, padding included, run together.
     cache: keep the result on disk and read it next time. Skipped while hooks are attached to the model,
         because they could change the activations without changing the weights.
+    prepend_bos: begin strings with the model's start token, if it has one (`utils.reading.start_token`).
     dtype: store as another type, for instance torch.float16 to halve the size.
 
     Returns Activations; each tensor has shape (n, ...) and lives on the CPU.
@@ -119,9 +131,8 @@ def collect(
     context, unknown hook, mask of the wrong length) and for activations that aren't finite numbers.
     """
     hooks = _check_hooks(model, hooks)
-    ids = _token_ids(model, texts, prepend_bos)
+    ids = [row.cpu() for row in token_rows(model, texts, start=prepend_bos)]
     rows = _rows(ids, positions)
-    _check_batch(tokens_per_batch)
     dtype = _check_dtype(dtype) or next(model.parameters()).dtype
 
     path = None
@@ -143,15 +154,16 @@ def collect(
     return _assemble(acts, ids, rows, False)
 
 
+@checked
 def stream(
-    model: Any,
-    texts: Texts,
+    model: TransformerBridge,
+    texts: TokenTexts,
     hooks: Sequence[str],
     positions: Positions = "all",
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: Count = TOKENS_PER_BATCH,
     prepend_bos: bool = True,
-    shuffle_seed: int | None = None,
+    shuffle_seed: Seed | None = None,
 ) -> Iterator[Chunk]:
     """The same activations as `collect`, a batch at a time and kept nowhere.
 
@@ -163,9 +175,8 @@ def stream(
     Raises as `collect` does, before the first chunk is computed.
     """
     hooks = _check_hooks(model, hooks)
-    ids = _token_ids(model, texts, prepend_bos)
+    ids = [row.cpu() for row in token_rows(model, texts, start=prepend_bos)]
     rows = _rows(ids, positions)
-    _check_batch(tokens_per_batch)
 
     def chunks() -> Iterator[Chunk]:
         for batch, acts in _forward_batches(model, ids, rows, hooks, tokens_per_batch, shuffle_seed):
@@ -180,52 +191,7 @@ def stream(
     return chunks()
 
 
-# ------------------------------------------------------------------------------- massive activations
-
-
-def residual_norms(acts: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n"]:
-    """Length of each activation vector.
-
-    acts: (..., d_model). Returns (...). Raises TypeError if it isn't a floating-point tensor, ValueError
-    if it is empty or holds NaN or infinity.
-    """
-    if not isinstance(acts, torch.Tensor) or not acts.is_floating_point():
-        raise TypeError(f"acts must be a floating-point tensor, got {_kind(acts)}")
-    if acts.ndim == 0 or acts.numel() == 0:
-        raise ValueError(f"acts must hold at least one vector, got shape {tuple(acts.shape)}")
-    norms = acts.float().norm(dim=-1)
-    if not torch.isfinite(norms).all():
-        raise ValueError("acts holds NaN or infinite values; look for the text that made them first")
-    return norms
-
-
-def massive_tokens(acts: Float[torch.Tensor, "*n d_model"], factor: float = 4.0) -> Bool[torch.Tensor, "*n"]:
-    """True where a vector is more than `factor` times as long as the median vector.
-
-    Such tokens (the document start, some punctuation) carry a few enormous dimensions that act like a
-    constant (Sun et al. 2024, arXiv 2402.17762). One of them can decide where an unscaled probe or a
-    sparse autoencoder points, so leave them out, and say so. acts: (..., d_model). Returns (...) bool.
-    """
-    if not isinstance(factor, int | float) or isinstance(factor, bool):
-        raise TypeError(f"factor must be a number, got {_kind(factor)}")
-    if not factor > 0:
-        raise ValueError(f"factor must be above 0, got {factor}")
-    norms = residual_norms(acts)
-    return norms > factor * norms.median()
-
-
 # --------------------------------------------------------------------------------- checking the input
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
-
-
-def _check_batch(tokens_per_batch: Any) -> None:
-    if not isinstance(tokens_per_batch, int) or isinstance(tokens_per_batch, bool):
-        raise TypeError(f"tokens_per_batch must be an int, got {_kind(tokens_per_batch)}")
-    if tokens_per_batch < 1:
-        raise ValueError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
 
 
 def _check_dtype(dtype: Any) -> torch.dtype | None:
@@ -236,14 +202,8 @@ def _check_dtype(dtype: Any) -> torch.dtype | None:
     return dtype
 
 
-def _check_hooks(model: Any, hooks: Any) -> list[str]:
+def _check_hooks(model: Any, hooks: Sequence[str]) -> list[str]:
     """The hook names as a list without repeats, each known to the model and made of one row a position."""
-    if not hasattr(model, "hook_dict") or not hasattr(model, "run_with_hooks"):
-        raise TypeError(f"model must be a TransformerBridge (utils.models.load_model), got {_kind(model)}")
-    if isinstance(hooks, str):
-        raise TypeError(f"hooks must be a list of names; write hooks=[{hooks!r}]")
-    if not isinstance(hooks, Sequence) or not all(isinstance(name, str) for name in hooks):
-        raise TypeError(f"hooks must be a list of names (str), got {hooks!r}")
     if not hooks:
         raise ValueError("hooks is empty; name at least one, such as 'blocks.0.hook_resid_post'")
     known = set(model.hook_dict)
@@ -261,66 +221,6 @@ def _check_hooks(model: Any, hooks: Any) -> list[str]:
     return list(dict.fromkeys(hooks))
 
 
-def _token_ids(model: Any, texts: Any, prepend_bos: bool) -> list[torch.Tensor]:
-    """Each text as a 1-d tensor of token ids, checked against the vocabulary and the context length."""
-    if isinstance(texts, str):
-        raise TypeError("texts must be a list; for a single text write [text]")
-    if isinstance(texts, torch.Tensor):
-        raise TypeError("texts must be a list of strings or of id lists, not a padded tensor")
-    if not isinstance(texts, Sequence):
-        raise TypeError(f"texts must be a list of strings or of token-id lists, got {_kind(texts)}")
-    if len(texts) == 0:
-        raise ValueError("texts is empty; give at least one text")
-    if all(isinstance(text, str) for text in texts):
-        ids = _tokenise(model, texts, prepend_bos)
-    else:
-        ids = [_check_ids(i, text, model.cfg.d_vocab) for i, text in enumerate(texts)]
-    longest = max(range(len(ids)), key=lambda i: len(ids[i]))
-    if len(ids[longest]) > model.cfg.n_ctx:
-        raise ValueError(
-            f"texts[{longest}] has {len(ids[longest])} tokens; this model reads at most {model.cfg.n_ctx}. "
-            "Split it into shorter pieces"
-        )
-    return ids
-
-
-def _tokenise(model: Any, texts: Sequence[str], prepend_bos: bool) -> list[torch.Tensor]:
-    if getattr(model, "tokenizer", None) is None:
-        raise TypeError("this model has no tokenizer, so texts must be lists of token ids")
-    for i, text in enumerate(texts):
-        if text == "":
-            raise ValueError(f"texts[{i}] is an empty string; there is nothing to read in it")
-    start: list[int] = []
-    if prepend_bos:
-        if model.tokenizer.bos_token_id is None:
-            raise ValueError("this tokenizer has no document start token; pass prepend_bos=False")
-        start = [model.tokenizer.bos_token_id]
-    # No padding is ever made here: the ragged lists are padded inside a batch and cut off again.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "sequence longer than": we raise our own, clearer, error
-        encoded = model.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    for i, row in enumerate(encoded):
-        if not row and not start:
-            raise ValueError(f"texts[{i}] = {texts[i]!r} has no tokens")
-    return [torch.tensor(start + list(row), dtype=torch.long) for row in encoded]
-
-
-def _check_ids(i: int, ids: Any, d_vocab: int) -> torch.Tensor:
-    if isinstance(ids, torch.Tensor):
-        if ids.ndim != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
-            raise TypeError(f"texts[{i}] must hold ids in 1-d, got {ids.dtype} {tuple(ids.shape)}")
-        ids = ids.tolist()
-    if not isinstance(ids, Sequence) or isinstance(ids, str):
-        raise TypeError(f"texts[{i}] is {_kind(ids)}; every text must be a str, or every text a list of ids")
-    if not all(isinstance(t, int) and not isinstance(t, bool) for t in ids):
-        raise TypeError(f"texts[{i}] must hold token ids (int), got {list(ids)[:5]!r}")
-    if not ids:
-        raise ValueError(f"texts[{i}] is an empty list of token ids; there is nothing to read in it")
-    if min(ids) < 0 or max(ids) >= d_vocab:
-        raise ValueError(f"texts[{i}] holds ids outside 0..{d_vocab - 1}: {min(ids)}..{max(ids)}")
-    return torch.tensor(ids, dtype=torch.long)
-
-
 def _rows(ids: list[torch.Tensor], positions: Any) -> list[torch.Tensor]:
     """For each text, the positions wanted, as a 1-d tensor of ints in rising order."""
     if isinstance(positions, str):
@@ -331,12 +231,12 @@ def _rows(ids: list[torch.Tensor], positions: Any) -> list[torch.Tensor]:
         raise ValueError(f"positions must be 'last', 'all', a function or a sequence, got {positions!r}")
     if callable(positions):
         entries = [positions(row.clone()) for row in ids]
-    elif isinstance(positions, Sequence | torch.Tensor):
+    elif isinstance(positions, Sequence) or hasattr(positions, "tolist"):
         if len(positions) != len(ids):
             raise ValueError(f"positions has {len(positions)} entries for {len(ids)} texts; give one a text")
         entries = list(positions)
     else:
-        raise TypeError(f"positions must be 'last', 'all', a function or a sequence, got {_kind(positions)}")
+        raise TypeError(f"positions must be 'last', 'all', a function or a sequence, got {what(positions)}")
     rows = [_row(i, entry, len(row)) for i, (entry, row) in enumerate(zip(entries, ids))]
     if not any(len(row) for row in rows):
         raise ValueError("positions picks no token in any text")
@@ -364,22 +264,6 @@ def _row(i: int, entry: Any, length: int) -> torch.Tensor:
 
 
 # ------------------------------------------------------------------------------------- the forward pass
-
-
-def length_sorted_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
-    """Indices grouped so that similar lengths run together, at most tokens_per_batch tokens, padding too.
-
-    >>> length_sorted_batches([5, 2, 9, 2], tokens_per_batch=10)
-    [[1, 3], [0], [2]]
-    """
-    batches: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        # Sorted, so this text is the longest so far: adding it makes every row this long.
-        if batches and lengths[i] * (len(batches[-1]) + 1) <= tokens_per_batch:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
 
 
 def _forward_batches(
@@ -421,7 +305,7 @@ def _run_batch(
 
     # Padding goes to the right: attention is causal, so no real token can see what comes after it, and
     # no mask is needed. Any id will do for it, because nothing at those positions is ever read.
-    tokens = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=0)
+    tokens = padded(ids)
     found: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Callable:
@@ -434,7 +318,7 @@ def _run_batch(
 
     with torch.no_grad():
         model.run_with_hooks(
-            tokens.to(next(model.parameters()).device),
+            tokens.to(device_of(model)),
             fwd_hooks=[(name, keep(name)) for name in hooks],
             return_type=None,
             use_cache=False,
@@ -448,7 +332,7 @@ def _run_batch(
 def _pick(name: str, value: Any, batch_pos: Any, text: torch.Tensor, pos: torch.Tensor) -> torch.Tensor:
     """The wanted (text, position) rows of one hook's value, copied out of the batch."""
     if not isinstance(value, torch.Tensor) or value.ndim < 3 or value.shape[:2] != batch_pos:
-        shape = tuple(value.shape) if isinstance(value, torch.Tensor) else _kind(value)
+        shape = tuple(value.shape) if isinstance(value, torch.Tensor) else what(value)
         raise ValueError(f"{name!r} gives {shape}, not (batch, pos, ...); use model.run_with_cache for it")
     return value[text.to(value.device), pos.to(value.device)].cpu()
 

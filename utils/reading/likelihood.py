@@ -1,9 +1,15 @@
-"""How surprised a model is by a text, token by token, in bits.
+"""How likely the model finds what follows: of every token, of a continuation, of each possible next token.
 
-The surprisal of a token is -log2 of the probability the model gave it before seeing it: 1 bit for a fair
-coin, 10 bits for one chance in about a thousand. Summed over a text and divided by its characters it is an
-upper bound on the entropy of the text's language, in the sense of Shannon 1951 ("Prediction and Entropy of
-Printed English"): it can be compared between models that cut text into different tokens.
+Everything here comes down to one thing, the logarithm of the probability the model gave a token before it saw it:
+`token_log_probs`. In nats it is a log-likelihood, and its negative, averaged, is the loss the model was trained on; in
+bits, with the sign turned, it is surprisal. A text's first token can only be predicted from a start token.
+
+- `surprisal`: texts, token by token, in bits;
+- `token_losses`: ids in a batch, in nats, with hooks;
+- `continuation_log_likelihood`: P(continuation | prompt), summed and per token, with hooks;
+- `next_token_logits`: what could follow each prompt, with hooks.
+
+All return results on the CPU, and unembed only the positions they need: that product is a fifth of a pass.
 """
 
 from __future__ import annotations
@@ -11,22 +17,84 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
+from torch.nn import functional as F
 
-from utils.models import text_ids
-from utils.reading.activations import length_sorted_batches
+from utils.devices import device_of
+from utils.inputs import checked, what
+from utils.reading.batches import length_sorted_batches, padded
+from utils.reading.tokens import TokenBatch, TokenTexts, start_token, token_batch, token_rows, token_strings
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    Hooks = Sequence[tuple[str, Any]]
+
+__all__ = [
+    "ContinuationLikelihood",
+    "TextSurprisal",
+    "continuation_log_likelihood",
+    "next_token_logits",
+    "surprisal",
+    "token_log_probs",
+    "token_losses",
+]
 
 TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the specimen
+
+
+# ------------------------------------------------------------------------------------------------------ the primitive
+
+
+def token_log_probs(
+    logits: Float[torch.Tensor, "*n d_vocab"], tokens: Int[torch.Tensor, "*n"]
+) -> Float[torch.Tensor, "*n"]:
+    """Log-probability (nats) of each token under the logits of the same place, on the device of the logits.
+
+    logits[i] are those from which tokens[i] was to be predicted: for a batch of ids that is
+    ``token_log_probs(logits[:, :-1], tokens[:, 1:])``. Gradients flow. Raises TypeError for anything but numbers and
+    token ids, ValueError for shapes that don't agree, ids outside the vocabulary, and NaN.
+    """
+    # Not `checked`: -inf is a logit like any other, and a look at every one of them would cost as much again.
+    if not (isinstance(logits, torch.Tensor) and logits.is_floating_point() and isinstance(tokens, torch.Tensor)):
+        logits, tokens = _as_tensors(logits, tokens)
+    if tokens.is_floating_point() or tokens.dtype == torch.bool:
+        raise TypeError(f"tokens must be token ids (whole numbers), got {what(tokens)}")
+    if logits.ndim == 0 or logits.shape[:-1] != tokens.shape:
+        raise ValueError(f"tokens has shape {tuple(tokens.shape)}, expected {tuple(logits.shape[:-1])}, as in logits")
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < logits.shape[-1]:
+        raise ValueError(
+            f"tokens must be ids from 0 to {logits.shape[-1] - 1}, got {int(tokens.min())} to {int(tokens.max())}"
+        )
+    found = _log_probs(logits, tokens.long().to(logits.device))
+    if torch.isnan(found).any():
+        raise ValueError("logits hold NaN")
+    return found
+
+
+def _log_probs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    if logits.ndim <= 2:
+        return -F.cross_entropy(logits.float(), tokens, reduction="none")
+    # A text at a time: the whole batch's log-probabilities would double the memory of its logits.
+    return torch.stack([_log_probs(of_text, ids) for of_text, ids in zip(logits, tokens)])
+
+
+@checked
+def _as_tensors(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return logits.float(), tokens
+
+
+# ----------------------------------------------------------------------------------------------------- token by token
 
 
 @dataclass(frozen=True)
 class TextSurprisal:
     """One text's tokens with their surprisal. The document start is given, not predicted, and isn't listed.
 
-    text: the string. tokens: its tokens as strings. bits: (pos,) surprisal of each.
+    text: the string. tokens: its tokens as strings, which joined are the text. bits: (pos,) surprisal of each.
     """
 
     text: str
@@ -40,47 +108,144 @@ class TextSurprisal:
 
     @property
     def per_token(self) -> float:
+        """Bits a token."""
         return self.total / len(self.tokens)
 
     @property
     def per_character(self) -> float:
-        """Bits per character of the text, spaces and punctuation included."""
+        """Bits per character of the text, spaces and punctuation included.
+
+        An upper bound on the entropy of the text's language, in the sense of Shannon 1951 ("Prediction and Entropy of
+        Printed English"): it can be compared between models that cut text into different tokens.
+        """
         return self.total / len(self.text)
 
 
-def surprisal(model: Any, texts: Sequence[str]) -> list[TextSurprisal]:
-    """Surprisal of every token of every text, each text read from a document start.
+@checked
+def surprisal(model: TransformerBridge, texts: Sequence[str]) -> list[TextSurprisal]:
+    """Surprisal of every token of every text, each text read from a document start: -log2 of its probability.
 
-    Texts of similar length run together. Returns one TextSurprisal a text, in order. Raises TypeError or
-    ValueError for a list that is empty or holds anything but non-empty strings, a text beyond the context,
-    or a model whose tokenizer has no document start.
+    1 bit for a fair coin, 10 bits for one chance in about a thousand. Texts of similar length run together. Returns one
+    TextSurprisal a text, in order. Raises TypeError or ValueError for a list that is empty or holds anything but
+    non-empty strings, a text beyond the context, or a model whose tokenizer has no document start (`token_losses`
+    begins with the second token, and works without one).
     """
-    if isinstance(texts, str) or not isinstance(texts, Sequence):
-        raise TypeError(f"texts must be a list of strings, got {type(texts).__name__}")
-    if not texts:
-        raise ValueError("texts is empty; give at least one")
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{i}] must be a string, got {type(text).__name__}")
-        if not text:
-            raise ValueError(f"texts[{i}] is an empty string")
-    start = model.tokenizer.bos_token_id
-    if start is None:
-        raise ValueError("this model's tokenizer has no document start, so the first token can't be predicted")
-    rows = [torch.tensor([start, *text_ids(model, text)]) for text in texts]
-    longest = max(rows, key=len)
-    if len(longest) > model.cfg.n_ctx:
-        raise ValueError(f"a text has {len(longest)} tokens; this model reads at most {model.cfg.n_ctx}")
+    if start_token(model) is None:
+        raise ValueError("model: its tokenizer has no document start, so the first token can't be predicted")
+    rows = token_rows(model, texts)
     found: list[TextSurprisal | None] = [None] * len(texts)
-    device = next(model.parameters()).device
     for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
-        tokens = torch.nn.utils.rnn.pad_sequence([rows[i] for i in batch], batch_first=True)
+        ids = padded([rows[i] for i in batch]).to(device_of(model))
         with torch.no_grad():
-            logits = model(tokens.to(device)).cpu()
+            log_probs = token_log_probs(model(ids)[:, :-1], ids[:, 1:]).cpu()
+        for of_text, i in zip(log_probs, batch):
+            written = rows[i][1:]
+            bits = -of_text[: len(written)] / math.log(2)
+            found[i] = TextSurprisal(texts[i], token_strings(model, written), bits)
+    return [one for one in found if one is not None]
+
+
+@checked
+@torch.no_grad()
+def token_losses(model: TransformerBridge, tokens: TokenBatch, hooks: Hooks = ()) -> Float[torch.Tensor, "batch pos-1"]:
+    """Surprisal of each token after the first, in nats: entry [b, p] is for the token at position p + 1.
+
+    tokens: (batch, pos) ids, at least two a row, without padding. hooks: forward hooks, as
+    `model.run_with_hooks(fwd_hooks=...)` takes them. Raises TypeError or ValueError for anything but ids.
+    """
+    ids = token_batch(model, tokens, shortest=2)
+    logits = model.run_with_hooks(ids, fwd_hooks=list(hooks), return_type="logits")
+    return -token_log_probs(logits[:, :-1], ids[:, 1:]).cpu()
+
+
+# ------------------------------------------------------------------------------------------------------- what follows
+
+
+@dataclass(frozen=True)
+class ContinuationLikelihood:
+    """How likely each continuation is after its prompt. total: (n,) nats, summed; n_tokens: (n,) tokens it has."""
+
+    total: Float[torch.Tensor, "n"]
+    n_tokens: Int[torch.Tensor, "n"]
+
+    @property
+    def per_token(self) -> Float[torch.Tensor, "n"]:
+        """Mean log-probability of a continuation's tokens, (n,): to compare continuations of different lengths."""
+        return self.total / self.n_tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean surprisal over all tokens of all continuations."""
+        return math.exp(-float(self.total.double().sum() / self.n_tokens.sum()))
+
+
+@checked
+@torch.no_grad()
+def continuation_log_likelihood(
+    model: TransformerBridge, prompts: TokenTexts, continuations: TokenTexts, *, hooks: Hooks = (), start: bool = True
+) -> ContinuationLikelihood:
+    """log P(continuation | prompt) in nats, of each prompt with the continuation in the same place.
+
+    prompts: strings, begun with the model's start token (start=False leaves it out), or rows of ids, used as they are
+    (`utils.writing.chat_prompts`). continuations: strings (give the leading space yourself), or rows of ids
+    (`utils.writing.generate_ids`). The two are joined as tokens: a string continues after the prompt's last token.
+    hooks: forward hooks, as `model.run_with_hooks(fwd_hooks=...)` takes them; padding is on the right.
+
+    Raises TypeError or ValueError that names the row for what `token_rows` refuses, for lists of different lengths, and
+    for a prompt without any token (of a model without a start token).
+    """
+    heads = token_rows(model, prompts, start=start, name="prompts")
+    tails = token_rows(model, continuations, start=False, name="continuations")
+    if len(heads) != len(tails):
+        raise ValueError(f"continuations has {len(tails)} entries, expected {len(heads)}, as many as prompts")
+    rows = [torch.cat([head.cpu(), tail.cpu()]) for head, tail in zip(heads, tails)]
+    rows = token_rows(model, rows, name="prompts and continuations")  # together they may be too long
+    total = torch.empty(len(rows))
+    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
+        ids = padded([rows[i] for i in batch])
+        wanted = torch.zeros_like(ids, dtype=torch.bool)  # positions whose next token belongs to a continuation
         for row, i in enumerate(batch):
-            n = len(rows[i])
-            log_probs = torch.log_softmax(logits[row, : n - 1].float(), dim=-1)
-            nats = -log_probs[torch.arange(n - 1), rows[i][1:]]
-            pieces = [model.tokenizer.decode([t]) for t in rows[i][1:].tolist()]
-            found[i] = TextSurprisal(texts[i], pieces, nats / math.log(2))
-    return found
+            wanted[row, len(heads[i]) - 1 : len(rows[i]) - 1] = True
+        log_probs = token_log_probs(logits_at(model, ids, wanted, hooks), ids.roll(-1, 1)[wanted]).cpu()
+        for i, of_one in zip(batch, log_probs.split([len(tails[i]) for i in batch])):
+            total[i] = of_one.sum()
+    return ContinuationLikelihood(total, torch.tensor([len(tail) for tail in tails]))
+
+
+@checked
+@torch.no_grad()
+def next_token_logits(
+    model: TransformerBridge, prompts: str | TokenTexts, *, hooks: Hooks = (), prepend_bos: bool = True
+) -> Float[torch.Tensor, "*n d_vocab"]:
+    """Logits for the token that follows each prompt: one number a vocabulary entry, larger is likelier.
+
+    prompts: a string, a list of strings, or rows of token ids (used exactly as they are). Prompts of similar length
+    run together, padded on the right. hooks: forward hooks, as `model.run_with_hooks(fwd_hooks=...)` takes them.
+    prepend_bos: begin strings with the model's start token, if it has one.
+    Returns (d_vocab,) for a single string, else (n, d_vocab), on the CPU.
+    Raises TypeError or ValueError for anything else and for empty prompts.
+    """
+    if isinstance(prompts, str):
+        return next_token_logits(model, [prompts], hooks=hooks, prepend_bos=prepend_bos)[0]
+    rows = token_rows(model, prompts, start=prepend_bos, name="prompts")
+    result = torch.empty(len(rows), model.cfg.d_vocab)
+    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
+        ids = padded([rows[i] for i in batch])
+        last = torch.nn.functional.one_hot(torch.tensor([len(rows[i]) - 1 for i in batch]), ids.shape[1]).bool()
+        result[batch] = logits_at(model, ids, last, hooks).float().cpu()
+    return result
+
+
+def logits_at(
+    model: TransformerBridge,
+    ids: Int[torch.Tensor, "batch pos"],
+    wanted: Bool[torch.Tensor, "batch pos"],
+    hooks: Hooks = (),
+) -> Float[torch.Tensor, "n d_vocab"]:
+    """Logits of a hooked run at the wanted positions only, row by row, on the model's device."""
+
+    def pick(x: torch.Tensor, hook: Any = None) -> torch.Tensor:
+        return x[wanted.to(x.device)][None]
+
+    hooked = [*hooks, ("unembed.hook_in", pick)]
+    return model.run_with_hooks(ids.to(device_of(model)), fwd_hooks=hooked, return_type="logits")[0]

@@ -33,7 +33,7 @@ def test_a_model_that_knows_nothing_pays_the_full_price(tiny_model):
     ("texts", "error", "says"),
     [
         ([], ValueError, "texts is empty"),
-        ("red", TypeError, "list of strings"),
+        ("red", TypeError, "list of texts"),
         (["red", 3], TypeError, r"texts\[1\]"),
         (["red", ""], ValueError, r"texts\[1\] is an empty string"),
         (["red " * 200], ValueError, "reads at most 64"),
