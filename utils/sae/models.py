@@ -16,6 +16,10 @@ The kinds differ in one question only: which latents may be on?
 
 Everywhere: W_enc (d_model, d_sae), b_enc (d_sae), W_dec (d_sae, d_model) with rows of length 1, b_dec (d_model), which
 is also taken off the input. Losses are sums over d_model, means over the batch.
+
+A dictionary lives where it is put (`sae.to("cuda")`) and answers where it was asked: latents and reconstructions are on
+the device of the activations that were given, so one on a GPU reads what `collect` returns, and one on the CPU works
+inside a hook of a model on a GPU.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from utils.sae import sparse
+from utils.validators import Range, flag, number, numbers, sequence, whole
 
 __all__ = [
     "BatchTopKSAE",
@@ -60,9 +65,13 @@ class Losses(NamedTuple):
 class SparseAutoencoder(nn.Module):
     """What all six share: the parameters, the linear maps, the bookkeeping of dead latents.
 
-    d_model: width of the activations; d_sae: number of latents; seed: of the random first directions.
-    Raises ValueError for sizes below 1.
+    d_model: width of the activations; d_sae: number of latents; seed: of the random first directions; dead_after: a
+    latent counts as dead when it wasn't on for this many tokens of training.
+    Raises TypeError or ValueError for sizes that aren't whole numbers of at least 1.
     """
+
+    SETTINGS: tuple[str, ...] = ()  # what a kind is made with, besides sizes
+    tokens_since_fired: Int[torch.Tensor, "d_sae"]
 
     W_enc: Float[torch.Tensor, "d_model d_sae"]
     b_enc: Float[torch.Tensor, "d_sae"]
@@ -71,10 +80,9 @@ class SparseAutoencoder(nn.Module):
 
     def __init__(self, d_model: int, d_sae: int, *, seed: int = 0, dead_after: int = DEAD_AFTER):
         super().__init__()
-        for name, value in (("d_model", d_model), ("d_sae", d_sae)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-        directions = torch.randn(d_sae, d_model, generator=torch.Generator().manual_seed(seed))
+        d_model, d_sae = whole("d_model", d_model, 1), whole("d_sae", d_sae, 1)
+        generator = torch.Generator().manual_seed(whole("seed", seed, 0, 2**63 - 1))
+        directions = torch.randn(d_sae, d_model, generator=generator)
         directions = directions / directions.norm(dim=1, keepdim=True)
         self.W_dec = nn.Parameter(directions)
         # The encoder starts as the decoder's transpose: a latent is first on for what looks like its own direction.
@@ -82,7 +90,7 @@ class SparseAutoencoder(nn.Module):
         self.W_enc = nn.Parameter(directions.clone().t())
         self.b_enc = nn.Parameter(torch.zeros(d_sae))
         self.b_dec = nn.Parameter(torch.zeros(d_model))
-        self.dead_after = dead_after
+        self.dead_after = whole("dead_after", dead_after, 1, None)
         self.register_buffer("tokens_since_fired", torch.zeros(d_sae, dtype=torch.long), persistent=False)
 
     @property
@@ -98,6 +106,12 @@ class SparseAutoencoder(nn.Module):
         """(d_sae,) True for latents that have not been on for the last `dead_after` tokens of training."""
         return self.tokens_since_fired >= self.dead_after
 
+    def description(self) -> dict[str, Any]:
+        """The kind, its sizes and the settings it is trained with: what makes two untrained dictionaries the same."""
+        sizes = {"kind": type(self).__name__, "d_model": self.d_model, "d_sae": self.d_sae}
+        more = {name: getattr(self, name) for name in ("dead_after", *self.SETTINGS)}
+        return sizes | {"dtype": str(self.W_dec.dtype)} | more
+
     # ------------------------------------------------------------------------------ the interface
 
     def pre_activations(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_sae"]:
@@ -109,19 +123,20 @@ class SparseAutoencoder(nn.Module):
         raise NotImplementedError
 
     def encode(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_sae"]:
-        """The latents of activations x: (..., d_sae), zero or positive.
+        """The latents of activations x: (..., d_sae), zero or positive, on the device of x.
 
-        Raises TypeError if x isn't a floating-point tensor, ValueError for another width, NaN or infinity.
+        Raises TypeError if x doesn't hold numbers, ValueError for another width, NaN or infinity.
         """
-        return self.activation(self.pre_activations(self._checked(x, "x", self.d_model)))
+        return _where(x, self.activation(self.pre_activations(self._checked(x, "x", self.d_model))))
 
     def decode(self, latents: Float[torch.Tensor, "*n d_sae"]) -> Float[torch.Tensor, "*n d_model"]:
-        """The activations that latents stand for: (..., d_model). Raises as `encode` does."""
-        return self._checked(latents, "latents", self.d_sae) @ self.W_dec + self.b_dec
+        """The activations that latents stand for: (..., d_model), on the device of latents. Raises as `encode` does."""
+        return _where(latents, self._checked(latents, "latents", self.d_sae) @ self.W_dec + self.b_dec)
 
     def forward(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_model"]:
-        """The reconstruction of x: decode(encode(x))."""
-        return self.decode(self.encode(x))
+        """The reconstruction of x, on the device of x: decode(encode(x)). Raises as `encode` does."""
+        here = self._checked(x, "x", self.d_model)  # once, so that latents aren't carried to and fro
+        return _where(x, self.decode(self.encode(here)))
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
         """The training loss of a batch (batch, d_model), and which latents fired. Raises as `encode` does."""
@@ -159,21 +174,23 @@ class SparseAutoencoder(nn.Module):
         ReLU, TopK and thresholds are homogeneous, so only the biases and thresholds have to change. Training runs on
         inputs scaled to a mean length of sqrt(d_model); this brings the result back to the model's own units.
         """
-        factor = _positive("factor", factor)
+        factor = number("factor", factor, Range(above=0))
         self.b_enc.mul_(factor)
         self.b_dec.mul_(factor)
 
     # ------------------------------------------------------------------------------------ helpers
 
     def _checked(self, value: Any, name: str, width: int) -> torch.Tensor:
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-            kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
-            raise TypeError(f"{name} must be a floating-point tensor, got {kind}")
+        """The value as finite numbers of this width, in the type of the weights and where they are."""
+        if not isinstance(value, torch.Tensor):
+            value = torch.from_numpy(numbers(name, value))
+        if value.dtype == torch.bool or value.is_complex() or value.is_meta:
+            raise TypeError(f"{name} must be numbers, got a tensor of {value.dtype}")
         if value.ndim < 1 or value.shape[-1] != width:
             raise ValueError(f"{name} must have shape (..., {width}), got {tuple(value.shape)}")
         if not torch.isfinite(value).all():
             raise ValueError(f"{name} holds NaN or infinite values")
-        return value.to(self.W_dec.dtype)
+        return value.to(self.W_dec)
 
     def _batch(self, x: Any) -> torch.Tensor:
         """A checked training batch, in the type of the weights."""
@@ -202,6 +219,11 @@ class SparseAutoencoder(nn.Module):
         return weight * (latents @ self.W_dec[dead] - error).square().sum(-1).mean()
 
 
+def _where(asked: Any, answer: torch.Tensor) -> torch.Tensor:
+    """The answer on the device of what was asked."""
+    return answer.to(asked.device) if isinstance(asked, torch.Tensor) else answer.cpu()
+
+
 def squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
     """Sum over d_model, mean over the batch."""
     return (x - reconstruction).square().sum(-1).mean()
@@ -214,9 +236,11 @@ class ReLUSAE(SparseAutoencoder):
     Source: Bricken et al. 2023 (Towards Monosemanticity); Cunningham et al. 2023, arXiv 2309.08600.
     """
 
+    SETTINGS = ("l1",)
+
     def __init__(self, d_model: int, d_sae: int, *, l1: float, **kwargs: Any):
         super().__init__(d_model, d_sae, **kwargs)
-        self.l1 = _not_negative("l1", l1)
+        self.l1 = float(number("l1", l1, Range(low=0)))
 
     def activation(self, pre: torch.Tensor) -> torch.Tensor:
         return pre.relu()
@@ -236,10 +260,12 @@ class TopKSAE(SparseAutoencoder):
     Source: Gao et al. 2024, arXiv 2406.04093; Makhzani & Frey 2013, arXiv 1312.5663.
     """
 
+    SETTINGS = ("k", "auxiliary")
+
     def __init__(self, d_model: int, d_sae: int, *, k: int, auxiliary: bool = True, **kwargs: Any):
         super().__init__(d_model, d_sae, **kwargs)
-        self.k = _check_k(k, d_sae)
-        self.auxiliary = auxiliary
+        self.k = whole("k", k, 1, self.d_sae)
+        self.auxiliary = flag("auxiliary", auxiliary)
 
     def activation(self, pre: torch.Tensor) -> torch.Tensor:
         values, columns = pre.topk(self.k, dim=-1)
@@ -297,13 +323,14 @@ class MatryoshkaSAE(BatchTopKSAE):
     Source: Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv 2503.17547.
     """
 
+    SETTINGS = ("k", "auxiliary", "groups")
+
     def __init__(self, d_model: int, d_sae: int, *, k: int, groups: tuple[int, ...], **kwargs: Any):
         super().__init__(d_model, d_sae, k=k, **kwargs)
-        groups = tuple(groups)
-        whole = all(isinstance(size, int) and size >= 1 for size in groups)
-        if not groups or not whole or groups[-1] != d_sae or any(a >= b for a, b in zip(groups, groups[1:])):
-            raise ValueError(f"groups must be whole numbers that increase and end with d_sae = {d_sae}, got {groups}")
-        self.groups = groups
+        sizes = tuple(whole(f"groups[{i}]", size, 1) for i, size in enumerate(sequence("groups", groups, "sizes")))
+        if not sizes or sizes[-1] != self.d_sae or any(a >= b for a, b in zip(sizes, sizes[1:])):
+            raise ValueError(f"groups must increase and end with d_sae = {self.d_sae}, got {sizes}")
+        self.groups = sizes
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
         x = self._batch(x)
@@ -327,6 +354,8 @@ class JumpReLUSAE(SparseAutoencoder):
     Source: Rajamanoharan et al. 2024, arXiv 2407.14435.
     """
 
+    SETTINGS = ("l0", "bandwidth")
+
     def __init__(
         self,
         d_model: int,
@@ -338,10 +367,11 @@ class JumpReLUSAE(SparseAutoencoder):
         **kwargs: Any,
     ):
         super().__init__(d_model, d_sae, **kwargs)
-        self.l0 = _not_negative("l0", l0)
-        self.bandwidth = _positive("bandwidth", bandwidth)
+        self.l0 = float(number("l0", l0, Range(low=0)))
+        self.bandwidth = float(number("bandwidth", bandwidth, Range(above=0)))
+        start = math.log(number("threshold", threshold, Range(above=0)))
         # The logarithm is what is learnt, so that a threshold stays positive.
-        self.log_threshold = nn.Parameter(torch.full((d_sae,), math.log(_positive("threshold", threshold))))
+        self.log_threshold = nn.Parameter(torch.full((d_sae,), start))
 
     @property
     def threshold(self) -> torch.Tensor:
@@ -373,9 +403,11 @@ class GatedSAE(SparseAutoencoder):
     l1: the price. Source: Rajamanoharan et al. 2024, arXiv 2404.16014.
     """
 
+    SETTINGS = ("l1",)
+
     def __init__(self, d_model: int, d_sae: int, *, l1: float, **kwargs: Any):
         super().__init__(d_model, d_sae, **kwargs)
-        self.l1 = _not_negative("l1", l1)
+        self.l1 = float(number("l1", l1, Range(low=0)))
         self.r_mag = nn.Parameter(torch.zeros(d_sae))
         self.b_mag = nn.Parameter(torch.zeros(d_sae))
 
@@ -434,25 +466,3 @@ class _Step(torch.autograd.Function):
         pre, threshold = ctx.saved_tensors
         window = ((pre - threshold).abs() < ctx.bandwidth / 2) & (pre > 0)
         return None, (-(1 / ctx.bandwidth) * window * grad).sum_to_size(threshold.shape), None
-
-
-def _check_k(k: Any, d_sae: int) -> int:
-    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= d_sae:
-        raise ValueError(f"k must be a whole number between 1 and d_sae = {d_sae}, got {k!r}")
-    return k
-
-
-def _not_negative(name: str, value: Any) -> float:
-    if not _finite(value) or value < 0:
-        raise ValueError(f"{name} must be a number, zero or more, got {value!r}")
-    return float(value)
-
-
-def _positive(name: str, value: Any) -> float:
-    if not _finite(value) or value <= 0:
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
-    return float(value)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
