@@ -1,7 +1,8 @@
 """`make test` and `make check`: prove the whole course, step by step, and say what ran.
 
-The full suite is DESIGN section 6: lint, lessons in step with solutions, unit tests with the wrong-answer bank, every
-solution notebook compared output by output (nbval), every lesson run unattempted. `--fast` leaves the notebooks out.
+The full suite is DESIGN section 6: lint, types, lessons in step with solutions, unit tests with the wrong-answer bank,
+every solution notebook compared output by output (nbval), every lesson run unattempted. `--fast` leaves out the
+notebooks and the tests marked slow.
 Times go to build/suite.json, which `make report` reads.
 """
 
@@ -41,6 +42,7 @@ def steps(fast: bool) -> list[Step]:
     parts = [
         Step("lint", [*python, "ruff", "check", "."]),
         Step("format", [*python, "ruff", "format", "--check", "."]),
+        Step("types", [*python, "mypy"]),
         Step("lessons in step with solutions", [*python, "utils.authoring.notebooks.build", "--check"]),
         Step(
             "unit tests, doctests, wrong-answer bank",
@@ -79,7 +81,7 @@ def run(step: Step) -> tuple[bool, float]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: run everything, or with --fast all but the notebooks. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Run the course's tests.")
-    parser.add_argument("--fast", action="store_true", help="no notebooks: under two minutes")
+    parser.add_argument("--fast", action="store_true", help="no notebooks and no slow tests: under two minutes")
     options = parser.parse_args(arguments)
     results = {step.name: run(step) for step in steps(options.fast)}
     total = sum(seconds for _, seconds in results.values())
