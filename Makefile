@@ -1,8 +1,12 @@
 # LLM Biology Lab. `make lab` opens the course, `make test` proves it; `make` alone lists the rest.
-# Needs nothing installed but Python 3.10 to 3.13 and make. Everything Python goes into .venv.
+# Needs nothing installed but Python 3.11 to 3.14 and make. Everything Python goes into .venv.
 
 PYTHON ?= python3
 LAB_ARGS ?=
+
+# Where there is uv, it installs: in seconds, and with the small build of PyTorch where there is no GPU (on Linux pip
+# takes the build for GPUs, 3 GB). UV= says pip all the same.
+UV ?= $(shell command -v uv 2>/dev/null)
 
 BENCH_SAE := build/bench-sae
 
@@ -14,11 +18,25 @@ PY := .venv/bin/python
 BENCH_SAE_PY := $(BENCH_SAE)/bin/python
 endif
 READY := .venv/.ready
+
+# PyTorch comes first, from wherever this computer takes it. All the rest is exactly requirements.lock, each file
+# checked against its hash; PyTorch and what it brings for GPUs are left out of that.
+TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
+ifeq ($(UV),)
+VENV := $(PYTHON) -m venv .venv
+INSTALL := $(PY) -m pip install --disable-pip-version-check
+INSTALL_TORCH := $(INSTALL) $(TORCH)
+else
+VENV := "$(UV)" venv --quiet --seed --python $(PYTHON) .venv
+INSTALL := "$(UV)" pip install --python $(PY)
+INSTALL_TORCH := $(INSTALL) --torch-backend=auto $(TORCH) || $(INSTALL) $(TORCH)
+endif
+
 # JupyterLab's own news feed: it would ask the network, and the learner, on the first start.
 NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check run build solutions report html bench bench-sae preflight specimen colab-trial clean distclean
+.PHONY: help lab test check run build solutions lock report html bench bench-sae preflight specimen colab-trial clean distclean
 
 help:
 	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
@@ -28,6 +46,7 @@ help:
 	@echo "make run L=02          run lesson 02 without a browser and write a page to build/"
 	@echo "make build             write lessons/ from solutions/"
 	@echo "make solutions [L=02]  execute the solution notebooks again and store their outputs"
+	@echo "make lock              requirements.lock from requirements.txt"
 	@echo "make html              solutions as web pages that need no network, in build/"
 	@echo "make report            measure where the course stands, build/report.json"
 	@echo "make bench             the speed figures of the report"
@@ -35,22 +54,24 @@ help:
 	@echo "make colab-trial       run lesson 00 with Colab's versions (needs Python 3.13)"
 	@echo "make clean             remove what the targets above wrote (make distclean: .venv too)"
 
-# .venv is made once. It is touched again only when requirements.txt has changed in content, not
+# .venv is made once. It is touched again only when requirements.lock has changed in content, not
 # merely in date, or when its Python no longer runs.
-$(READY): requirements.txt
-	@if $(PY) -c "" 2>/dev/null && cmp -s requirements.txt .venv/requirements.installed; then touch $@; else \
+$(READY): requirements.lock
+	@if $(PY) -c "" 2>/dev/null && cmp -s requirements.lock .venv/requirements.installed; then touch $@; else \
 	  set -e; \
 	  $(PY) -c "" 2>/dev/null || { \
-	    $(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" || { \
-	      echo "The lab needs Python 3.10 to 3.13, and '$(PYTHON)' is not that:"; $(PYTHON) --version; \
+	    $(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))" || { \
+	      echo "The lab needs Python 3.11 to 3.14, and '$(PYTHON)' is not that:"; $(PYTHON) --version; \
 	      echo "Install one (python.org, your package manager or conda) and name it:  make lab PYTHON=python3.12"; \
 	      exit 1; }; \
-	    rm -rf .venv; $(PYTHON) -m venv .venv || { \
-	      echo "'$(PYTHON) -m venv' did not work. On Debian and Ubuntu:  sudo apt install python3-venv"; exit 1; }; }; \
+	    rm -rf .venv; $(VENV) || { \
+	      echo "Python could not make .venv. On Debian and Ubuntu:  sudo apt install python3-venv"; exit 1; }; }; \
 	  echo "Installing the lab's packages into .venv (once; a few minutes) ..."; \
-	  $(PY) -m pip install --disable-pip-version-check -r requirements.txt; \
+	  $(INSTALL_TORCH); \
+	  awk '/^[a-z]/ {kept = !/^(torch|triton|nvidia-|cuda-)/} kept' requirements.lock > .venv/requirements.lock; \
+	  $(INSTALL) --no-deps --require-hashes -r .venv/requirements.lock; \
 	  $(PY) -m jupyter labextension disable --level=sys_prefix $(NEWS) >/dev/null 2>&1 || true; \
-	  cp requirements.txt .venv/requirements.installed; touch $@; fi
+	  cp requirements.lock .venv/requirements.installed; touch $@; fi
 
 specimen: $(READY)
 	@$(PY) -m utils.models --fetch
@@ -73,6 +94,11 @@ run: specimen
 
 build: $(READY)
 	$(PY) -m utils.authoring.notebooks.build
+
+# What requirements.txt needs in turn, for every Python and system, with hashes. Versions move only where they must.
+lock: $(READY)
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 solutions: specimen
 	$(PY) -m utils.authoring.notebooks.execute $(L)

@@ -24,7 +24,7 @@ def test_a_line_says_ok_or_what_to_do():
     assert str(preflight.Result("Python", "3.9", "install 3.11")) == "[FIX] Python: 3.9\n       -> install 3.11"
 
 
-@pytest.mark.parametrize(("version", "fine"), [((3, 9), 0), ((3, 10), 1), ((3, 13), 1), ((3, 14), 0)])
+@pytest.mark.parametrize(("version", "fine"), [((3, 10), 0), ((3, 11), 1), ((3, 14), 1), ((3, 15), 0)])
 def test_python_versions(monkeypatch, version, fine):
     fake = SimpleNamespace(version_info=(*version, 0), maxsize=sys.maxsize)
     monkeypatch.setattr(preflight, "sys", fake)

