@@ -50,6 +50,14 @@ def test_what_cuda_allows_is_allowed():
         there.numpy()
 
 
+def test_what_a_call_makes_inside_is_made_there():
+    rows = [torch.ones(2, device="cuda"), torch.ones(3, device="cuda")]
+    assert on_gpu(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))
+    assert on_gpu(torch.nn.functional.one_hot(torch.tensor([0, 1], device="cuda")))
+    assert on_gpu(torch.cdist(torch.ones(2, 3, device="cuda"), torch.ones(2, 3, device="cuda")))
+    assert on_gpu(torch.ones(2, device="cuda").new_zeros(3)) and not on_gpu(torch.zeros(3))
+
+
 def test_gradients_stay_there():
     layer = torch.nn.Linear(3, 2).to("cuda")
     assert all(on_gpu(p) for p in layer.parameters())

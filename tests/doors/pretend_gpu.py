@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -60,6 +61,8 @@ class PretendGpu(TorchDispatchMode):
         here = _wants_gpu(kwargs.get("device"))
         if here:
             kwargs["device"] = CPU
+        elif here is False and not tensors and _Calls.on_gpu:
+            here = True  # made inside a call on marked tensors, "where they are", which C++ takes to be the CPU
         goes = bool(marked) if here is None else here
         if goes and kwargs.get("generator") is not None:
             raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
@@ -90,6 +93,22 @@ class PretendGpu(TorchDispatchMode):
             raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
         if any(isinstance(v, torch.Tensor) and v.dim() and on_gpu(v) != on_gpu(target) for v in values):
             raise RuntimeError(f"{name}: expected all tensors to be on the same device")
+
+
+class _Calls(TorchFunctionMode):
+    """Knows, while a torch function runs, whether it was given marked tensors and named no device itself."""
+
+    on_gpu = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        before = _Calls.on_gpu
+        named = kwargs.get("device") is not None or getattr(func, "__name__", "") in ("cpu", "to", "new_tensor")
+        _Calls.on_gpu = not named and any(on_gpu(leaf) for leaf in tree_leaves((args, kwargs)))
+        try:
+            return func(*args, **kwargs)
+        finally:
+            _Calls.on_gpu = before
 
 
 _device = torch._C.TensorBase.device  # the real property
@@ -182,5 +201,6 @@ def pretend_gpu() -> Iterator[None]:
             stack.enter_context(mock.patch.object(torch, name, _made(getattr(torch, name))))
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        stack.enter_context(_Calls())
         stack.enter_context(PretendGpu())
         yield
