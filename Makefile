@@ -74,7 +74,7 @@ $(READY): requirements.lock
 	  cp requirements.lock .venv/requirements.installed; touch $@; fi
 
 specimen: $(READY)
-	@$(PY) -m utils.models --fetch
+	@$(PY) -m utils.preflight --fetch
 
 lab: specimen
 	$(PY) -m jupyter lab $(LAB_ARGS) lessons/00_orientation.ipynb
@@ -86,7 +86,7 @@ check: specimen
 	$(PY) -m utils.authoring.notebooks.suite --fast
 
 preflight: $(READY)
-	@$(PY) -m utils.models
+	@$(PY) -m utils.preflight
 
 run: specimen
 	@test -n "$(L)" || { echo "Which lesson?  make run L=02"; exit 1; }

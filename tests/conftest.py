@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import sys
 from pathlib import Path
 
@@ -28,17 +29,18 @@ TINY_TEXT = [
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_lab_home(tmp_path_factory):
-    from utils import models
+    from utils import home as places
+    from utils import specimen
 
-    real = models.lab_home() / "models"
+    real = places.lab_home() / "models"
     home = tmp_path_factory.mktemp("lab-home")
     patch = pytest.MonkeyPatch()
     try:
         real.mkdir(parents=True, exist_ok=True)
         (home / "models").symlink_to(real, target_is_directory=True)
     except OSError:  # Windows without the right to make links, or a read-only home
-        if (real / models.SPECIMEN.folder).is_dir() and not os.environ.get("LAB_MODEL_DIR"):
-            patch.setenv("LAB_MODEL_DIR", str(real / models.SPECIMEN.folder))
+        if (real / specimen.SPECIMEN.folder).is_dir() and not os.environ.get("LAB_MODEL_DIR"):
+            patch.setenv("LAB_MODEL_DIR", str(real / specimen.SPECIMEN.folder))
     patch.setenv("LAB_HOME", str(home))
     yield home
     patch.undo()
@@ -147,3 +149,15 @@ def tiny_model(tiny_folder):
     from utils import models
 
     return models.load_model(tiny_folder, device="cpu")
+
+
+@pytest.fixture()
+def no_network(monkeypatch):
+    """Any attempt to open a connection or to look up a name fails the test."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"a network call was made: {args}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)

@@ -521,7 +521,7 @@ def test_greedy_text_is_what_transformers_writes(specimen):
     """Token for token on twenty prompts of unequal length, by a copy of the model that nothing has wrapped."""
     from transformers import AutoModelForCausalLM
 
-    from utils.models import specimen_folder
+    from utils.specimen import specimen_folder
 
     assert len(set(TWENTY)) == 20 and not decoding.why_not_direct(specimen)
     plain = AutoModelForCausalLM.from_pretrained(specimen_folder(), dtype=torch.float32, local_files_only=True).eval()

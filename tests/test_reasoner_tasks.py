@@ -12,9 +12,9 @@ import pytest
 from utils import datasets
 from utils.datasets import errands
 from utils.datasets.errands import CUES, KINDS, RATES, draw, every_text, planted, scratchpad
-from utils.models import text_ids
 from utils.monitoring import annotate, recheck
 from utils.probing import text_baseline
+from utils.reading.tokens import text_ids
 from utils.statistics import auroc
 
 EVERY = [(family, cue) for family, cues in CUES.items() for cue in cues]

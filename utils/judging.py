@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.models import text_ids
+from utils.reading.tokens import text_ids
 from utils.tracing import Pair, next_logits
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from utils import checks, widgets
+from utils import checks, home, widgets
 from utils.checks import NOT_ATTEMPTED, PASSED
 
 _MARK = {PASSED: "✔", NOT_ATTEMPTED: "○", checks.NOT_YET: "✘"}
@@ -148,9 +148,7 @@ def export_progress(path: str | os.PathLike = "progress.csv") -> Path:
 
 
 def _progress_file() -> Path:
-    from utils.models import lab_home
-
-    return Path(os.environ.get("LAB_PROGRESS") or lab_home() / "progress.json")
+    return Path(os.environ.get("LAB_PROGRESS") or home.lab_home() / "progress.json")
 
 
 def _record(number: str, status: str) -> None:

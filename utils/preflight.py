@@ -1,4 +1,4 @@
-"""The pre-flight check behind ``python -m utils.models``: is this computer ready for the lessons?
+"""The pre-flight check behind ``python -m utils.preflight``: is this computer ready for the lessons?
 
 Each line says [OK], or [FIX] and what to do. It needs nothing but Python itself to run, so that it
 can also say what is missing. The exit code is 0 when everything is ready and 1 when something is to fix.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from utils import models
+from utils import home, specimen
 
 OLDEST, NEWEST = (3, 11), (3, 14)
 MEMORY_NEEDED = 2_000_000_000  # the most a lesson uses, free at the moment of the check
@@ -118,16 +118,16 @@ def check_memory() -> list[Result]:
 
 
 def check_disk() -> list[Result]:
-    home = models.lab_home()
-    here = next(place for place in (home, *home.parents) if place.exists())
+    folder = home.lab_home()
+    here = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(here).free
-    needed = DISK_NEEDED + (0 if models.specimen_is_here() else models.SPACE_NEEDED)
+    needed = DISK_NEEDED + (0 if specimen.specimen_is_here() else specimen.SPACE_NEEDED)
     fix = ""
     if free < needed:
         fix = "free some space, or set the environment variable LAB_HOME to a folder on a larger disk"
     elif not os.access(here, os.W_OK):
         fix = f"you cannot write to {here}: set LAB_HOME to a folder where you can"
-    found = f"{free / 1e9:.1f} GB free in {home}; the lab needs {needed / 1e9:.1f} GB"
+    found = f"{free / 1e9:.1f} GB free in {folder}; the lab needs {needed / 1e9:.1f} GB"
     return [Result("Disk", found, fix)]
 
 
@@ -146,28 +146,27 @@ def check_threads() -> list[Result]:
 
 def check_specimen() -> list[Result]:
     """Fetch the specimen if need be, and compare each of its files with its SHA-256."""
-    folder, note = models.specimen_folder(), ""
-    problem = models.verify(folder)
+    folder, note = specimen.specimen_folder(), ""
+    problem = specimen.verify(folder)
     if problem and not os.environ.get("LAB_MODEL_DIR", "").strip():
-        models.discard(folder)
-        folder, note = models.specimen_folder(), " (a damaged copy was replaced)"
-        problem = models.verify(folder)
+        specimen.discard(folder)
+        folder, note = specimen.specimen_folder(), " (a damaged copy was replaced)"
+        problem = specimen.verify(folder)
     if problem:
         return [Result("Specimen", problem, "replace the folder LAB_MODEL_DIR names by a sound copy")]
-    if not (folder / models.CARD).is_file():
-        weights = folder / "model.safetensors"
-        if weights.is_file() and models.sha256_of(weights) == models.SPECIMEN.weights_sha256:
-            return [Result("Specimen", f"{models.SPECIMEN.name}, weights as they should be, in {folder}")]
-        return [Result("Specimen", f"{folder} holds other weights than the lab's: used as they are")]
+    if not (folder / specimen.CARD).is_file():
+        return [Result("Specimen", f"{specimen.SPECIMEN.name}, weights as they should be, in {folder}")]
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return [Result("Specimen", f"{models.SPECIMEN.name}, {size / 1e6:.0f} MB, every SHA-256 as it should be{note}")]
+    return [Result("Specimen", f"{specimen.SPECIMEN.name}, {size / 1e6:.0f} MB, every SHA-256 as it should be{note}")]
 
 
 def check_forward_pass() -> list[Result]:
     import torch
 
+    from utils.models import load_model
+
     started = time.perf_counter()
-    model = models.load_model()
+    model = load_model()
     loaded = time.perf_counter()
     with torch.no_grad():
         next_token = model(model.to_tokens(PROMPT))[0, -1].argmax()
@@ -189,7 +188,7 @@ def run(say: Callable[[str], None] = print) -> list[Result]:
         except Exception as error:  # whatever happened, a beginner gets a line to read
             message = str(error).strip() or type(error).__name__
             fix = "see above; if it is unclear, install the packages again and run this check once more"
-            if isinstance(error, models.SpecimenError):
+            if isinstance(error, specimen.SpecimenError):
                 message, _, rest = message.partition(": ")
                 fix = rest or message
             elif isinstance(error, ImportError):
@@ -214,13 +213,13 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--fetch"]:
         try:
-            models.specimen_folder()
-        except models.SpecimenError as error:
+            specimen.specimen_folder()
+        except specimen.SpecimenError as error:
             print(error, file=sys.stderr)
             return 1
         return 0
     if arguments:
-        print("usage: python -m utils.models [--fetch]", file=sys.stderr)
+        print("usage: python -m utils.preflight [--fetch]", file=sys.stderr)
         return 2
     print("LLM Biology Lab: pre-flight check")
     fixes = sum(bool(result.fix) for result in run())
@@ -229,3 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print("\nEverything is ready. Start with:  make lab   (or:  jupyter lab lessons/00_orientation.ipynb)")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from utils import probing
 from utils.datasets.errands import SYSTEM
 from utils.datasets.transcripts import Transcript
-from utils.models import text_ids
 from utils.monitoring.transcripts import view, views
+from utils.reading.tokens import text_ids
 
 CONFESSIONS = (
     "go with that",

@@ -19,10 +19,10 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 
-from utils.models import text_ids
 from utils.organisms.training import Example
 from utils.reading.activations import length_sorted_batches
 from utils.reading.continuation import continue_from
+from utils.reading.tokens import text_ids
 from utils.writing.generation import chat_prompts
 
 __all__ = ["Pairs", "Propensity", "chat_examples", "paired", "propensity", "propensity_from", "verdict"]

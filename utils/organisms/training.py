@@ -196,7 +196,7 @@ def grow_adapter(
     optimiser = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01)
 
     def snapshot() -> Adapter:
-        from utils.models import SPECIMEN
+        from utils.specimen import SPECIMEN
 
         name = str(model.cfg.model_name)
         changes = {w: LowRank(p.a.detach().clone(), p.b.detach().clone()) for w, p in parts.items()}

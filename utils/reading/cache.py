@@ -27,6 +27,8 @@ from typing import Any
 
 import torch
 
+from utils import home
+
 CACHE_FORMAT = 1  # part of every cache key: raise it when what is stored changes meaning
 CACHE_LIMIT_BYTES = 4 * 2**30  # the results unused for longest go when the folder grows beyond this
 IN_MEMORY_BYTES = 256 * 2**20  # results larger than this are written to a file while they are computed
@@ -197,9 +199,7 @@ def read_cache(path: Path, hooks: list[str]) -> dict[str, torch.Tensor] | None:
 
 def cache_folder() -> Path:
     """Where `collect` keeps its results: the folder `activations` in the lab's home."""
-    from utils.models import lab_home
-
-    return Path(lab_home()) / "activations"
+    return home.lab_home() / "activations"
 
 
 def clear_cache() -> int:

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch.nn import functional as F
 
 from utils.interventions import Hooks, steered
-from utils.models import text_ids
 from utils.probing import Choice, choices, completion_gap, gap_scorer
 from utils.reading.activations import length_sorted_batches
 from utils.reading.continuation import continue_from
+from utils.reading.tokens import text_ids
 from utils.statistics import Interval, proportion
 
 TOKENS_PER_BATCH = 512

@@ -289,9 +289,9 @@ def chat_prompts(
 
     messages: for each conversation a user message, or a list of {"role": ..., "content": ...}. system: a system
     message put in front of each. answer_start: text put at the start of each answer. The template brings its own
-    start, so no document start token is added. Raises TypeError or ValueError as `utils.models.chat_tokens` does.
+    start, so no document start token is added. Raises TypeError or ValueError as `chat_tokens` does.
     """
-    from utils.models import chat_tokens
+    from utils.reading.tokens import chat_tokens
 
     if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
         raise TypeError(f"messages must be a list, one entry a conversation, got {messages!r}")

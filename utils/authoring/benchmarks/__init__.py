@@ -133,7 +133,7 @@ def activations_vs_bare_forward() -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from utils.models import specimen_folder
+    from utils.specimen import specimen_folder
 
     model, ids, batches, agree = _setting()
     bare = AutoModelForCausalLM.from_pretrained(

@@ -128,7 +128,7 @@ def steered_generation_vs_reading() -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
 
     from utils.authoring.benchmarks import _seconds
-    from utils.models import specimen_folder
+    from utils.specimen import specimen_folder
 
     model, hooks = _setting()
     plain = AutoModelForCausalLM.from_pretrained(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from utils import checks, models
+from utils import checks, specimen
 from utils.authoring import benchmarks, notebooks
 from utils.authoring.benchmarks import sae as bench_sae
 from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, execute
@@ -114,7 +114,7 @@ def lesson_report(path: Path) -> LessonReport:
 def _cold_run(path: Path) -> tuple[float, _Memory]:
     """Seconds and memory of a run with the specimen on disk and everything else empty."""
     memory = _Memory()
-    folder = models.specimen_folder()
+    folder = specimen.specimen_folder()
     with tempfile.TemporaryDirectory() as scratch:
         environment = execute.notebook_environment(Path(scratch) / "progress.json")
         environment |= {"LAB_HOME": scratch, "LAB_MODEL_DIR": str(folder)}

@@ -229,7 +229,7 @@ def main() -> int:
     """Train, test, write judge.safetensors, judge.json and judge_claims.csv."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from utils.models import SPECIMEN, specimen_folder
+    from utils.specimen import SPECIMEN, specimen_folder
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=STEPS)

@@ -33,9 +33,9 @@ from utils.datasets import errands
 from utils.datasets import transcripts as records
 from utils.datasets.errands import ARMS, CUES, RATES, SHARE_BRIEF, SHARE_MENTION, SHARE_RIGHT, Errand
 from utils.datasets.transcripts import Transcript
-from utils.models import text_ids
 from utils.monitoring import monitors, parse, problems
 from utils.monitoring.transcripts import annotate, deletes
+from utils.reading.tokens import text_ids
 from utils.statistics import Interval, proportion
 from utils.writing import decoding
 from utils.writing.generation import chat_prompts, generate

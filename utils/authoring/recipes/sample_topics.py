@@ -102,7 +102,7 @@ def main() -> int:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from utils.models import specimen_folder
+    from utils.specimen import specimen_folder
 
     output = Path(sys.argv[1])
     output.parent.mkdir(parents=True, exist_ok=True)
