@@ -218,7 +218,7 @@ def test_load_model_explains_bad_devices_and_revisions_of_folders(tiny_folder):
 @pytest.mark.parametrize(
     ("messages", "error", "words"),
     [
-        (5, TypeError, "messages: got int"),
+        (5, TypeError, "messages: got 5, expected"),
         ([], ValueError, "empty list"),
         (["hello"], ValueError, "expected {'role'"),
         ([{"role": "wizard", "content": "x"}], ValueError, "wizard"),
