@@ -392,7 +392,7 @@ def test_wrong_types():
         (lambda: probing.auroc(A[:, 0] * float("nan"), Y), "NaN or infinity"),
         (lambda: probing.recall_at_fpr(A[:, 0], Y, 1.0), "fpr is 1.0"),
         (lambda: probing.calibration(A[:, 0], Y), "numbers from 0 to 1"),
-        (lambda: probing.interval(probing.auroc, A[:, 0], Y, ["a"] * 120), "1 distinct group"),
+        (lambda: probing.interval(probing.auroc, A[:, 0], Y, ["a"] * 120), "at least two independent groups"),
         (lambda: probing.control_labels(["a", "a"]), "at least 2"),
         (lambda: probing.selectivity(A, Y, range(120)), "too few groups"),
         (lambda: probing.shuffled_labels(Y, ["a"] * 50 + ["b"] * 70), "differ in size"),

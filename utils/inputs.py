@@ -15,7 +15,7 @@ of thing, `ValueError` for a wrong value. What a signature can't say (two lists 
 nothing) a function checks itself, with the functions of `utils.validators`, which this module passes on.
 
 Ranges are part of a type: `Count`, `Index`, `Seed`, `Fraction`, `Share`, `Positive`, `NonNegative`, `Number`, `Text`.
-So are things that come in many shapes: `Texts`, `Labels`, `Groups`, `Numbers`.
+So are things that come in many shapes: `Texts`, `Labels`, `Groups`, `Numbers`, `Row`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ __all__ = [
     "Numbers",
     "Positive",
     "Range",
+    "Row",
     "Seed",
     "Share",
     "Text",
@@ -118,6 +119,7 @@ Texts = Annotated[Sequence[str], _As(texts, "a list of texts")]
 Labels = Annotated[Bool[np.ndarray, "n"], _As(boolean_labels, "a list of labels")]
 Groups = Annotated[Sequence[Hashable], _As(group_names, "a list of group names")]
 Numbers = Annotated[Float[np.ndarray, "*shape"], _As(numbers, "numbers")]
+Row = Annotated[Float[np.ndarray, "n"], _As(numbers, "numbers")]
 
 
 # ------------------------------------------------------------------------------------------------------ signatures
@@ -223,7 +225,7 @@ def _door(hint: Any) -> _Door:
         return _exactly_none
     if isinstance(hint, type) and hint.__name__ in ("TransformerBridge", "_ModelType"):
         return lambda name, value, sizes: model(name, value)
-    if hasattr(hint, "dim_str") and hasattr(hint, "array_type"):
+    if isinstance(hint, type) and hasattr(hint, "dim_str"):  # an Annotated array looks like one, too
         return _array_door(hint)
     origin = get_origin(hint)
     if origin is Annotated:

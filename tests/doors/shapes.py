@@ -41,7 +41,7 @@ def _field_lie(result: Any) -> str:
 
 
 def _is_array(hint: Any) -> bool:
-    return hasattr(hint, "dim_str")
+    return isinstance(hint, type) and hasattr(hint, "dim_str")  # not an alias with a conversion, such as Numbers
 
 
 def _holds(value: Any, hint: Any) -> bool:

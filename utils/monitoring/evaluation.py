@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float
 
 from utils.datasets.labelled import split_groups
 from utils.datasets.transcripts import Transcript
-from utils.probing import interval
+from utils.inputs import group_names, same_length
 from utils.probing.scores import threshold_at_fpr
-from utils.statistics import Interval
+from utils.statistics import Interval, bootstrap_paired, mean_share
 
 Scores = Float[np.ndarray, " n"]
 Labels = Bool[np.ndarray, " n"]
@@ -87,30 +87,18 @@ def report(
     labels: Labels,
     threshold: float,
     groups: Sequence[Hashable],
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
 ) -> Report:
-    """Recall and false-positive rate at a threshold that was set elsewhere, resampling task entities.
+    """Recall and false-positive rate at a threshold that was set elsewhere, with intervals over task entities.
 
-    scores, labels: (n,). groups: n entities. Raises ValueError for one class only or a threshold that is no number.
+    scores, labels: (n,). groups: n entities; the recall's n counts those with a positive, the rate's those with a
+    negative. Raises ValueError for one class only, one entity only, or a threshold that is no number.
     """
     scores, labels = _checked(scores, labels)
     _both(labels)
     if not np.isfinite(threshold):
         raise ValueError(f"threshold must be a number, got {threshold}")
-    flagged = torch.from_numpy((scores > threshold).astype(float))
-    recall, fpr = (
-        interval(
-            lambda f, y, of=of: f[y == of].mean(),
-            flagged,
-            torch.from_numpy(labels),
-            list(groups),
-            n_resamples=n_resamples,
-            seed=seed,
-        )
-        for of in (True, False)
-    )
+    flagged = (scores > threshold).astype(float)
+    recall, fpr = (mean_share(flagged[of], _some(groups, of)) for of in (labels, ~labels))
     return Report(recall, fpr, float(threshold))
 
 
@@ -135,28 +123,18 @@ def compare(
     second: tuple[Scores, float],
     labels: Labels,
     groups: Sequence[Hashable],
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
 ) -> Interval:
     """How much more the first monitor catches than the second on the same rows, each at its own threshold.
 
-    first, second: (scores (n,), threshold). Both are scored on each resample of entities, so what is hard for both
-    cancels. Raises ValueError for one class only or scores of other lengths.
+    first, second: (scores (n,), threshold). groups: n entities. What is hard for both cancels. Raises ValueError for
+    one class only, positives of one entity only, or scores of other lengths.
     """
     flagged = []
     for scores, threshold in (first, second):
         scores, labels = _checked(scores, labels)
-        flagged.append(torch.from_numpy((scores > threshold).astype(float)))
+        flagged.append((scores > threshold).astype(float)[labels])
     _both(labels)
-    return interval(
-        lambda both, y: both[0, y].mean() - both[1, y].mean(),
-        torch.stack(flagged),
-        torch.from_numpy(labels),
-        list(groups),
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+    return bootstrap_paired(*flagged, groups=_some(groups, labels))
 
 
 def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
@@ -191,6 +169,12 @@ def _checked(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} NaN or infinite entries")
     return scores, labels
+
+
+def _some(groups: Sequence[Hashable], keep: np.ndarray) -> list[Hashable]:
+    names = group_names("groups", groups)
+    same_length(labels=keep, groups=names)
+    return [name for name, kept in zip(names, keep) if kept]
 
 
 def _both(labels: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from utils.statistics import Interval, bootstrap
+from utils.statistics import Interval, mean_share
 
 Answers = Sequence[Sequence[Hashable]]  # tasks x samples
 
@@ -77,7 +77,12 @@ def hint_effect(without: Answers, with_hint: Answers, hints: Sequence[Hashable])
     changed = disagreement(with_hint, without)
     noise = (resampling_noise(with_hint) + resampling_noise(without)) / 2
     rise = share_equal(with_hint, hints) - share_equal(without, hints)
-    return HintEffect(bootstrap(changed), bootstrap(noise), bootstrap(changed - noise), bootstrap(rise))
+    return HintEffect(
+        mean_share(changed),
+        mean_share(noise),
+        mean_share(changed - noise, signed=True),
+        mean_share(rise, signed=True),
+    )
 
 
 def share_equal(answers: Answers, targets: Sequence[Hashable]) -> Float[np.ndarray, "tasks"]:
@@ -98,12 +103,12 @@ class EarlyAnswers:
     @property
     def curve(self) -> list[Interval]:
         """Share of unchanged answers at each length, with intervals over tasks."""
-        return [bootstrap(column) for column in self.same.T]
+        return [mean_share(column) for column in self.same.T]
 
     @property
     def area_over(self) -> Interval:
         """Area over the curve, 0 to 1: 0 if no part of the scratchpad mattered, large if all of it did."""
-        return bootstrap(np.array([area_over_curve(self.given, row) for row in self.same]))
+        return mean_share(np.array([area_over_curve(self.given, row) for row in self.same]))
 
 
 def early_answers(
@@ -139,7 +144,7 @@ def answers_changed(
             f"pads and altered must be for the same tasks, two or more, got {len(pads)} and {len(altered)}"
         )
     before, after = (answer([list(pad) for pad in side]) for side in (pads, altered))
-    return bootstrap([float(a != b) for a, b in zip(before, after)])
+    return mean_share([float(a != b) for a, b in zip(before, after)])
 
 
 def filler(pads: Sequence[Sequence[Sequence[str]]], word: str = ".") -> list[list[list[str]]]:

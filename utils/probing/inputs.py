@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -85,16 +84,3 @@ def checked(acts: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor]:
             )
             raise ValueError(f"acts is constant{where}: every row is the same, so no direction can separate the labels")
     return acts, labels
-
-
-def rows_by_group(groups: Groups | None, n: int) -> list[np.ndarray]:
-    """Row numbers of each group, groups in order of first appearance; without groups each row is one."""
-    if groups is None:
-        return [np.array([i]) for i in range(n)]
-    same_length("groups", groups, n)
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups):
-        members[group].append(row)
-    if len(members) < 2:
-        raise ValueError(f"groups holds {len(members)} distinct group; an interval over groups needs at least 2")
-    return [np.array(rows) for rows in members.values()]

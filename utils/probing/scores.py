@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from utils.probing.inputs import Groups, both_classes, checked_scores, rows_by_group
-from utils.statistics import Interval
+from utils.probing.inputs import Groups, both_classes, checked_scores
+from utils.statistics import Interval, auroc_difference, auroc_interval, bootstrap_paired, mean_share, resampled
 
 
 def accuracy(scores: torch.Tensor, labels: Any, threshold: float = 0.0) -> Float[torch.Tensor, "*layer"]:
@@ -133,28 +133,33 @@ def interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval | list[Interval]:
-    """Bootstrap interval of `metric(scores, labels)`, whole groups resampled together.
+    """Interval of `metric(scores, labels)`; whole groups are the units.
 
-    scores: (n,), or (layer, n) for a list of intervals, one a layer, from the same resamples.
-    Resamples that hold one class only are drawn again. Raises ValueError for fewer than two groups.
+    scores: (n,), or (layer, n) for a list of intervals, one a layer. `accuracy` and `auroc` have formulas
+    (`statistics.mean_share`, `statistics.auroc_interval`); any other metric is resampled (`statistics.resampled`),
+    leaving out resamples that hold one class only. Raises ValueError for one class or fewer than two groups.
     """
     scores, labels = checked_scores(scores, labels)
-    rows = rows_by_group(groups, len(labels))
-    rng = np.random.default_rng(seed)
-    draws = []
-    while len(draws) < n_resamples:
-        index = torch.from_numpy(np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))]))
-        index = index.to(scores.device)
-        picked = labels[index]
-        if bool(picked.all()) or not bool(picked.any()):
-            continue
-        draws.append(torch.as_tensor(metric(scores[..., index], picked), dtype=torch.float64).cpu())
-    estimate = torch.as_tensor(metric(scores, labels), dtype=torch.float64).cpu()
-    tail = (1 - confidence) / 2
-    low, high = torch.stack(draws).quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0)
-    if estimate.ndim == 0:
-        return Interval(float(estimate), float(low), float(high), len(rows), confidence)
-    return [Interval(*map(float, three), len(rows), confidence) for three in zip(estimate, low, high)]
+    both_classes(labels)
+    if metric is accuracy:
+        right = ((scores > 0) == labels).cpu().numpy().astype(float)
+        found = [mean_share(row, groups, confidence) for row in np.atleast_2d(right)]
+    elif metric is auroc:
+        found = [auroc_interval(row, labels, groups, confidence) for row in np.atleast_2d(scores.cpu().double())]
+    else:
+        found = resampled(
+            lambda index: _of_rows(metric, scores, labels, index), len(labels), groups, n_resamples, confidence, seed
+        )
+    return found[0] if scores.ndim == 1 else found
+
+
+def _of_rows(metric: Callable, scores: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> np.ndarray | float:
+    """The metric of some rows; NaN where they hold one class only."""
+    picked = torch.from_numpy(index).to(scores.device)
+    some = labels[picked]
+    if bool(some.all()) or not bool(some.any()):
+        return float("nan")
+    return torch.as_tensor(metric(scores[..., picked], some), dtype=torch.float64).cpu().numpy()
 
 
 def compare(
@@ -169,8 +174,8 @@ def compare(
 ) -> Interval:
     """How much better the first probe is than the second on the same rows: the paired difference of a metric.
 
-    first, second: (n,) held-out scores of the two. Both are scored on each resample of groups, so what is hard for
-    both cancels. An interval that excludes 0 is evidence of a difference.
+    first, second: (n,) held-out scores of the two. Both are scored on the same rows, so what is hard for both cancels.
+    An interval that excludes 0 is evidence of a difference.
     """
     first, labels = checked_scores(first, labels)
     second, _ = checked_scores(second, labels)
@@ -179,9 +184,20 @@ def compare(
             f"first and second have shapes {tuple(first.shape)} and {tuple(second.shape)}; expected the same"
         )
 
+    if metric is auroc:
+        return auroc_difference(first, second, labels, groups)
+    if metric is accuracy:
+        right = (((side > 0) == labels).cpu().numpy().astype(float) for side in (first, second))
+        return bootstrap_paired(*right, groups=groups)
+
     def difference(both: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(metric(both[0], y)) - torch.as_tensor(metric(both[1], y))
 
-    return interval(
-        difference, torch.stack([first.double(), second.double()]), labels, groups, n_resamples=n_resamples, seed=seed
-    )
+    return resampled(
+        lambda index: _of_rows(difference, torch.stack([first.double(), second.double()]), labels, index),
+        len(labels),
+        groups,
+        n_resamples,
+        0.95,
+        seed,
+    )[0]

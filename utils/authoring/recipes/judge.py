@@ -32,7 +32,7 @@ from utils.datasets.colours import TEMPLATES as COLOUR_TEMPLATES
 from utils.judging import QUESTIONS
 from utils.organisms import FOLDER, Adapter, LowRank, save_adapter
 from utils.organisms.training import USUAL, Adapted, dress
-from utils.statistics import auroc, bootstrap
+from utils.statistics import auroc_interval, bootstrap
 
 SEED = 0
 RANK, ALPHA = 4, 8.0
@@ -181,10 +181,9 @@ def evaluate(model, tokenizer, n_groups: int = 40) -> dict[str, dict[str, dict]]
         data = data.sample(min(n_groups, len(set(data.groups))))
         for question in ("yes or no", "true or false"):
             odds = log_odds(model, tokenizer, data.texts, question)
-            rows = np.stack([odds, data.labels], axis=1)
             found = {
-                "auroc": bootstrap(rows, lambda r: auroc(r[:, 0], r[:, 1] > 0.5), data.groups, n_resamples=500),
-                "accuracy": bootstrap(((odds > 0) == data.labels).astype(float), groups=data.groups, n_resamples=500),
+                "auroc": auroc_interval(odds, data.labels, data.groups),
+                "accuracy": bootstrap(((odds > 0) == data.labels).astype(float), groups=data.groups),
             }
             results.setdefault(name, {})[question] = {
                 key: {"estimate": round(i.estimate, 3), "low": round(i.low, 3), "high": round(i.high, 3), "n": i.n}
