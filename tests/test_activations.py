@@ -1,6 +1,8 @@
 """utils.reading.activations against TransformerLens' own run_with_cache, on tiny random models and on the specimen."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import warnings
@@ -8,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from utils.reading import cache as store
 from utils.reading.activations import (
@@ -411,7 +414,84 @@ def test_the_folder_stays_under_its_limit(llama, monkeypatch):
     monkeypatch.setattr(store, "CACHE_LIMIT_BYTES", 1)
     collect(llama, TEXTS[:2], HOOKS)
     assert len(cached_files()) == 1  # the older went, the newest always stays
-    assert store.clear_cache() > 0 and not cached_files() and store.clear_cache() == 0
+
+
+def begun(folder):
+    """A result that somebody has begun and not finished."""
+    return store.FileSink({"x": (4, 8)}, torch.float32, folder / "result.safetensors")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a signal that cannot be caught")
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_killed_collect_left_is_swept_away(llama, tmp_path, monkeypatch, kept):
+    """faults.md 8: 3.4 GB lay in the folder after nine kills, outside its limit."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(store, "IN_MEMORY_BYTES", 0)
+    folder = store.cache_folder() if kept else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    path = f"pathlib.Path({str(folder)!r}) / 'result.safetensors'" if kept else "None"
+    code = (
+        "import os, pathlib, signal, torch; from utils.reading import cache\n"
+        f"cache.FileSink({{'x': (4, 8)}}, torch.float32, {path}); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=120)
+    assert len(list(folder.glob("*.partial"))) == 1, "the kill came too early to mean anything"
+    alive = begun(folder)
+    collect(llama, TEXTS, HOOKS, cache=kept)
+    assert list(folder.glob("*.partial")) == [alive.temporary], "the dead one's goes, the living one's stays"
+    alive.abandon()
+
+
+def test_unfinished_files_count_in_the_limit(llama, monkeypatch):
+    collect(llama, TEXTS, HOOKS)
+    size = cached_files()[0].stat().st_size
+    os.utime(cached_files()[0], (1, 1))
+    alive = begun(store.cache_folder())
+    monkeypatch.setattr(store, "CACHE_LIMIT_BYTES", 2 * size + 10)
+    collect(llama, [text + " two" for text in TEXTS], HOOKS)
+    assert len(cached_files()) == 1
+    alive.abandon()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are POSIX's")
+@pytest.mark.parametrize("large", [False, True])
+def test_kept_results_have_the_rights_this_user_gives(llama, monkeypatch, large):
+    """faults.md 15: with 0600 the other users of a shared folder removed each other's results and computed again."""
+    monkeypatch.setattr(store, "IN_MEMORY_BYTES", 0 if large else 2**28)
+    before = os.umask(0o022)
+    try:
+        collect(llama, TEXTS, HOOKS)
+    finally:
+        os.umask(before)
+    assert [oct(path.stat().st_mode & 0o777) for path in cached_files()] == ["0o644"]
+
+
+def test_a_result_that_cannot_be_read_now_is_computed_and_not_removed(llama, monkeypatch):
+    collect(llama, TEXTS, HOOKS)
+    (path,) = cached_files()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store, "_checksum", refuse)
+    assert store.read_cache(path, HOOKS) is None and path.is_file()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_disk_that_cannot_map_files_is_read_instead(llama, monkeypatch, large):
+    import safetensors.torch
+
+    monkeypatch.setattr(store, "IN_MEMORY_BYTES", 0 if large else 2**28)
+    expected = collect(llama, TEXTS, HOOKS, cache=False)
+
+    def refuse(*_):
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr(safetensors.torch, "load_file", refuse)
+    first, again = collect(llama, TEXTS, HOOKS), collect(llama, TEXTS, HOOKS)
+    assert again.from_cache and not first.from_cache
+    assert torch.equal(first[HOOKS[0]], expected[HOOKS[0]]) and torch.equal(again[HOOKS[0]], expected[HOOKS[0]])
 
 
 # ---------------------------------------------------------------------------------------------- bad input

@@ -29,6 +29,11 @@ import torch
 
 from utils import home
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 CACHE_FORMAT = 1  # part of every cache key: raise it when what is stored changes meaning
 CACHE_LIMIT_BYTES = 4 * 2**30  # the results unused for longest go when the folder grows beyond this
 IN_MEMORY_BYTES = 256 * 2**20  # results larger than this are written to a file while they are computed
@@ -41,6 +46,7 @@ DTYPES = {
 }
 
 _EMPTY_CHECKSUM = "-" * 8
+_BEGUN = "llm-biology-lab-"  # unfinished files begin with this, in whatever folder
 
 
 class MemorySink:
@@ -89,13 +95,10 @@ class FileSink:
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)
         self.data_start, self.size = 8 + len(text), 8 + len(text) + end
-        folder = path.parent if path is not None else None
-        descriptor, name = tempfile.mkstemp(suffix=".partial", dir=folder)
-        self.temporary, self.file = Path(name), os.fdopen(descriptor, "r+b")
+        self.temporary, self.file = _begun(path.parent if path is not None else None)
         try:
-            _reserve(
-                self.file, self.temporary.parent, self.size
-            )  # a full disk is found out now, not after an hour of work
+            # A full disk is found out now, not after an hour of work.
+            _reserve(self.file, self.temporary.parent, self.size)
             self.file.seek(0)
             self.file.write(struct.pack("<Q", len(text)) + text)
         except BaseException:
@@ -121,13 +124,11 @@ class FileSink:
         _forget_oldest(self.path)
 
     def finish(self) -> dict[str, torch.Tensor]:
-        from safetensors.torch import load_file
-
         if self.path is not None:
             self.publish()
-            return load_file(self.path)
+            return _load(self.path)
         self.file.close()
-        acts = load_file(self.temporary)  # memory-mapped: on Linux and macOS the name can go at once
+        acts = _load(self.temporary)  # memory-mapped: on Linux and macOS the name can go at once
         with contextlib.suppress(OSError):
             self.temporary.unlink()
         return acts
@@ -151,6 +152,44 @@ def make_sink(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, path: Path
     return MemorySink(shapes, dtype, None)
 
 
+def _begun(folder: Path | None) -> tuple[Path, Any]:
+    """A new, empty file in a folder (None: the system's temporary one), held as long as this process lives.
+
+    What killed processes began and never finished is swept away first: nobody holds it any more.
+    """
+    place = Path(tempfile.gettempdir()) if folder is None else folder
+    for left in place.glob(f"{_BEGUN}*.partial"):
+        _sweep(left)
+    while True:
+        if folder is None:  # shared by all users of the system: for this one's eyes only
+            descriptor, name = tempfile.mkstemp(prefix=_BEGUN, suffix=".partial")
+            path = Path(name)
+        else:
+            descriptor, path = home.new_file(folder, _BEGUN, ".partial")
+        file = os.fdopen(descriptor, "r+b")
+        with contextlib.suppress(OSError):  # a disk that can't lock files
+            _hold(file, wait=True)
+        if path.exists():  # not swept away before it was held
+            return path, file
+        file.close()
+
+
+def _hold(file: Any, *, wait: bool) -> None:
+    """Hold an open file for this process; the system lets go if the process dies. Raises OSError if another has it."""
+    if fcntl is not None:  # Windows needs none: there an open file can't be removed
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _sweep(path: Path) -> None:
+    """Remove an unfinished file, unless somebody is still at it."""
+    with contextlib.suppress(OSError):
+        with open(path, "r+b") as file:
+            _hold(file, wait=False)
+            if os.name != "nt":
+                path.unlink()
+        path.unlink(missing_ok=True)
+
+
 def _reserve(file: Any, folder: Path, size: int) -> None:
     """Claim the space on disk, so that a full disk is an OSError here and never a half-written result."""
     if hasattr(os, "posix_fallocate"):
@@ -170,28 +209,45 @@ def _checksum(file: Any, start: int) -> str:
 
 
 def read_cache(path: Path, hooks: list[str]) -> dict[str, torch.Tensor] | None:
-    """The stored tensors, memory-mapped, or None if there are none or the file is damaged (it is removed)."""
+    """The stored tensors, memory-mapped, or None if there are none that can be read.
+
+    A damaged file is removed. One that can't be read here and now (another user's, too little memory) stays.
+    """
     from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
 
     if not path.is_file():
         return None
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("cut short")
             actual = _checksum(file, 8 + length)
         with safe_open(path, framework="pt") as stored:
             expected = (stored.metadata() or {}).get("checksum")
         if actual != expected:
             raise ValueError("checksum differs")
-        acts = load_file(path)
+        acts = _load(path)
         with contextlib.suppress(OSError):
             os.utime(path)  # the oldest unused results are the first to be forgotten
         return {name: acts[name] for name in hooks}
-    except (OSError, ValueError, KeyError, OverflowError, MemoryError, struct.error, SafetensorError):
+    except (ValueError, KeyError, struct.error, SafetensorError):
         with contextlib.suppress(OSError):
             path.unlink()
         return None
+    except (OSError, RuntimeError, MemoryError):
+        return None
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    """A file's tensors, memory-mapped; read into memory where this disk can't map a file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load, load_file
+
+    try:
+        return load_file(path)
+    except (OSError, RuntimeError, SafetensorError):
+        return load(path.read_bytes())
 
 
 # ---------------------------------------------------------------------------------------- the cache's key
@@ -200,18 +256,6 @@ def read_cache(path: Path, hooks: list[str]) -> dict[str, torch.Tensor] | None:
 def cache_folder() -> Path:
     """Where `collect` keeps its results: the folder `activations` in the lab's home."""
     return home.lab_home() / "activations"
-
-
-def clear_cache() -> int:
-    """Remove every cached result. Returns how many bytes that freed."""
-    freed = 0
-    folder = cache_folder()
-    for path in folder.glob("*") if folder.is_dir() else []:
-        with contextlib.suppress(OSError):
-            size = path.stat().st_size
-            path.unlink()
-            freed += size
-    return freed
 
 
 def weights_fingerprint(model: Any) -> str:
@@ -292,10 +336,10 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 def _forget_oldest(newest: Path) -> None:
-    """Keep the cache folder under its limit; least recently used results go first."""
+    """Keep the cache folder under its limit, unfinished files included; least recently used results go first."""
     with contextlib.suppress(OSError):
         files = sorted(newest.parent.glob("*.safetensors"), key=lambda p: p.stat().st_mtime, reverse=True)
-        total = 0
+        total = sum(path.stat().st_size for path in newest.parent.glob("*.partial"))
         for path in files:
             total += path.stat().st_size
             if total > CACHE_LIMIT_BYTES and path != newest:
