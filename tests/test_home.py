@@ -155,7 +155,7 @@ def test_a_stream_that_lacks_a_sign_gets_a_plainer_one(encoding):
     home.say("✔ Exercise 0.1 · Passed → 北", stream)
     said = raw.getvalue().decode(encoding).strip()
     expected = {
-        "cp1252": "+ Exercise 0.1 - Passed -> ?",
+        "cp1252": "+ Exercise 0.1 · Passed -> ?",
         "ascii": "+ Exercise 0.1 - Passed -> ?",
         "utf-8": "✔ Exercise 0.1 · Passed → 北",
     }

@@ -196,15 +196,19 @@ def _identity(path: Path) -> str:
 
 # --------------------------------------------------------------------------------------------------------- words
 
-_PLAIN = str.maketrans({"✔": "+", "○": "o", "✘": "x", "–": "-", "—": "-", "·": "-", "…": "...", "→": "->", "×": "x"})
+_PLAIN = {"✔": "+", "○": "o", "✘": "x", "–": "-", "—": "-", "·": "-", "…": "...", "→": "->", "×": "x"}
 
 
 def say(message: str, stream: TextIO | None = None) -> None:
     """Print a line on a stream (stdout), in plainer signs where its encoding lacks some: no "✔" stops a lesson."""
     stream = sys.stdout if stream is None else stream
     encoding = getattr(stream, "encoding", None) or "utf-8"
+    print("".join(_sign(sign, encoding) for sign in message), file=stream, flush=True)
+
+
+def _sign(sign: str, encoding: str) -> str:
     try:
-        message.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        message = message.translate(_PLAIN).encode(encoding, "replace").decode(encoding, "replace")
-    print(message, file=stream, flush=True)
+        sign.encode(encoding)
+    except UnicodeEncodeError:
+        return _PLAIN.get(sign, "?")
+    return sign

@@ -9,22 +9,26 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import getpass
+import hashlib
 import html
 import json
 import os
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from utils import checks, home, widgets
-from utils.checks import NOT_ATTEMPTED, PASSED
+from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED
+from utils.inputs import Text, Texts, checked
 
-_MARK = {PASSED: "✔", NOT_ATTEMPTED: "○", checks.NOT_YET: "✘"}
-_WORD = {PASSED: "Passed", NOT_ATTEMPTED: "Not attempted", checks.NOT_YET: "Not yet"}
-_EDGE = {PASSED: "#009E73", NOT_ATTEMPTED: "#767676", checks.NOT_YET: "#D55E00"}
+_MARK = {PASSED: "✔", NOT_ATTEMPTED: "○", NOT_YET: "✘"}
+_WORD = {PASSED: "Passed", NOT_ATTEMPTED: "Not attempted", NOT_YET: "Not yet"}
+_EDGE = {PASSED: "#009E73", NOT_ATTEMPTED: "#767676", NOT_YET: "#D55E00"}
 
 
 class _Shown:
@@ -40,10 +44,11 @@ class _Shown:
         return self._markup
 
 
-def check(number: str, attempt: Callable) -> Callable:
+@checked
+def check(number: Text, attempt: Any) -> Callable:
     """Check an exercise, say how it went, and return the function the lesson goes on with.
 
-    number: the exercise, "3.1". attempt: the learner's function (the function itself, not its result).
+    number: the exercise, "3.1". attempt: the learner's function (the function itself, not its result: that is told).
     Says *not attempted*, *not yet* (naming the mistake) or *passed*. Returns the learner's function if it passed and
     the course's reference otherwise. Raises ValueError for a number that does not exist.
     """
@@ -54,27 +59,42 @@ def check(number: str, attempt: Callable) -> Callable:
     return attempt if verdict.status == PASSED else exercise.reference
 
 
-def quiz(lesson: str) -> None:
+@checked
+def quiz(lesson: Text) -> None:
     """Show a lesson's quiz ("03"): every option answers back. Without widgets, each option unfolds its feedback."""
     widgets.quiz(checks.quiz(lesson), lesson)
 
 
-def say(markdown: str) -> None:
-    """Show a sentence (Markdown) made from measured numbers, so that no number in the text is typed by hand."""
+@checked
+def say(markdown: Text) -> None:
+    """Show a sentence (Markdown) made from measured numbers, so that no number in the text is typed by hand.
+
+    HTML and pictures in it are shown as they are written, never acted on: a sentence may quote a model.
+    """
     from IPython.display import Markdown
 
-    if not isinstance(markdown, str) or not markdown.strip():
-        raise ValueError(f"markdown must be a sentence, got {markdown!r}")
-    _display(Markdown(markdown))
+    _display(Markdown(_tame(markdown)))
 
 
+_CODE = re.compile(r"((?<!`)(`+)(?!`)[^\n]+?(?<!`)\2(?!`))")
+
+
+def _tame(markdown: str) -> str:
+    """Markdown whose HTML tags and pictures are plain text. Code between backticks is text already."""
+    parts = _CODE.split(markdown)  # text, code, its backticks, text, …
+    for i in range(0, len(parts), 3):
+        parts[i] = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", parts[i]).replace("![", "!\\[")
+    return "".join(part for i, part in enumerate(parts) if i % 3 < 2)
+
+
+@checked
 def replication_card(
     paper: str,
     arxiv: str,
     claim: str,
     there: Mapping[str, Any],
     here: Mapping[str, Any],
-    why: Sequence[str],
+    why: Texts,
 ) -> None:
     """Show what a paper found beside what this notebook measured, and why they differ.
 
@@ -82,8 +102,8 @@ def replication_card(
     arxiv: the identifier alone, "2310.06824", or "" for work that has none. Raises ValueError without `here`'s
     "result" or without a reason in `why`.
     """
-    if "result" not in here or not why:
-        raise ValueError("a replication card needs here={'result': …} and at least one reason in why")
+    if "result" not in here:
+        raise ValueError(f"here must have a 'result', got {', '.join(map(str, here)) or 'nothing'}")
     rows = list(dict.fromkeys([*there, *here]))
     source = f"{paper} (arXiv {arxiv})" if arxiv else paper
     lines = [f"Replication card: {source}", f"Claim: {claim}"]
@@ -114,7 +134,7 @@ def replication_card(
 
 def progress() -> None:
     """Show how many exercises of each lesson have been passed."""
-    statuses = _read(_progress_file())
+    statuses = _mine_or_none()
     rows = []
     for lesson in checks.lessons():
         numbers = list(checks.exercises(lesson))
@@ -130,25 +150,73 @@ def progress() -> None:
     _display(_Shown(text or "No lessons found.", f"<table>{body}</table>"))
 
 
-def export_progress(path: str | os.PathLike = "progress.csv") -> Path:
-    """Write progress as CSV (exercise, title, status, attempts, last) for an instructor, and return the file's path.
+@checked
+def export_progress(path: str | Path = "progress.csv") -> Path:
+    """Write progress as CSV (learner, exercise, title, status, attempts, last) for an instructor; return its path.
 
     Raises OSError if the folder can't be written.
     """
-    statuses, path = _read(_progress_file()), Path(path)
+    statuses, path, learner = _mine_or_none(), Path(path), _learner()
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["exercise", "title", "status", "attempts", "last"])
+        writer.writerow(["learner", "exercise", "title", "status", "attempts", "last"])
         for lesson in checks.lessons():
             for number, exercise in checks.exercises(lesson).items():
                 entry = statuses.get(number, {})
                 status, attempts = entry.get("status", NOT_ATTEMPTED), entry.get("attempts", 0)
-                writer.writerow([number, exercise.title, status, attempts, entry.get("last", "")])
+                writer.writerow([learner, number, exercise.title, status, attempts, entry.get("last", "")])
     return path
 
 
+def _learner() -> str:
+    """Whose progress this is: ``LAB_LEARNER``, or the name of the user the system knows."""
+    named = os.environ.get("LAB_LEARNER", "").strip()
+    if named:
+        return named
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):  # Windows; a container's user without an entry
+        try:
+            return getpass.getuser()
+        except (ImportError, KeyError, OSError):
+            return f"user-{os.getuid()}"
+
+
 def _progress_file() -> Path:
-    return Path(os.environ.get("LAB_PROGRESS") or home.lab_home() / "progress.json")
+    """``LAB_PROGRESS`` if it is set, else a file a person in the lab's home, which several people may share."""
+    named = os.environ.get("LAB_PROGRESS", "").strip()
+    if named:
+        return home.place(named)
+    learner = _learner()
+    plain = re.sub(r"[^a-z0-9.@_-]", "_", learner.lower())
+    if plain != learner:  # "A b" and "a_b" are two people, on disks that don't tell A from a as well
+        plain += f"-{hashlib.sha256(learner.encode()).hexdigest()[:8]}"
+    return home.lab_home() / f"progress-{plain}.json"
+
+
+def _mine() -> dict[str, dict]:
+    """The learner's record so far; the one file that earlier versions kept, if this user wrote it, before there is one.
+
+    Raises OSError if the file can't be read.
+    """
+    path, old = _progress_file(), home.lab_home() / "progress.json"
+    named = os.environ.get("LAB_PROGRESS") or os.environ.get("LAB_LEARNER")
+    if named or path.exists() or not old.is_file():
+        return _read(path)
+    own = not hasattr(os, "getuid") or old.stat().st_uid == os.getuid()
+    return _read(old) if own else {}
+
+
+def _mine_or_none() -> dict[str, dict]:
+    """As `_mine`; a file that can't be read costs a warning."""
+    try:
+        return _mine()
+    except OSError as error:
+        message = f"Your progress in {_progress_file()} could not be read ({error.strerror or error})."
+        warnings.warn(f"{message} Set LAB_HOME or LAB_PROGRESS to a place of your own.", stacklevel=3)
+        return {}
 
 
 def _record(number: str, status: str) -> None:
@@ -159,35 +227,48 @@ def _record(number: str, status: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=5):
-            statuses = _read(path)
+            statuses = _mine()
             before = statuses.get(number, {})
             # A pass is kept: trying something else afterwards does not take it away.
             kept = PASSED if PASSED in (status, before.get("status")) else status
             now = datetime.datetime.now().isoformat(timespec="seconds")
             statuses[number] = {"status": kept, "attempts": before.get("attempts", 0) + 1, "last": now}
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(statuses, indent=1), encoding="utf-8")
-            os.replace(temporary, path)
-    except (OSError, Timeout) as error:
+            home.write_whole(path, json.dumps(statuses, indent=1))
+    except (OSError, NotImplementedError, Timeout) as error:
         message = f"Your progress could not be saved in {path} ({error}). Set LAB_HOME to a folder you can write to."
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=4)
 
 
 def _read(path: Path) -> dict[str, dict]:
-    """The saved progress; a damaged file is put aside under another name, so that nothing is lost."""
-    if not path.exists():
-        return {}
+    """The saved progress; a damaged file is put aside under another name, so that nothing is lost.
+
+    Raises OSError if there is a file that can't be read.
+    """
     try:
-        statuses = json.loads(path.read_text(encoding="utf-8"))
+        statuses = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark in front
         if isinstance(statuses, dict) and all(isinstance(entry, dict) for entry in statuses.values()):
-            return statuses
-    except (ValueError, UnicodeDecodeError):
+            return {number: _entry(entry) for number, entry in statuses.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError):
         pass
     aside = path.with_suffix(f".damaged-{datetime.datetime.now():%Y%m%d-%H%M%S}.json")
     with contextlib.suppress(OSError):
         os.replace(path, aside)
     warnings.warn(f"The progress file {path} was damaged. It was kept as {aside.name}; a new one starts.", stacklevel=2)
     return {}
+
+
+def _entry(saved: dict[str, Any]) -> dict[str, Any]:
+    """One exercise's record, with what makes no sense in it set to nothing."""
+    status, attempts, last = saved.get("status"), saved.get("attempts"), saved.get("last")
+    whole = isinstance(attempts, int) and not isinstance(attempts, bool) and attempts >= 0
+    return {
+        **saved,
+        "status": status if status in (PASSED, NOT_YET) else NOT_ATTEMPTED,
+        "attempts": attempts if whole else 0,
+        "last": last if isinstance(last, str) else "",
+    }
 
 
 def _verdict_box(verdict: checks.Verdict) -> _Shown:
@@ -203,4 +284,7 @@ def _verdict_box(verdict: checks.Verdict) -> _Shown:
 def _display(shown: Any) -> None:
     from IPython.display import display
 
-    display(shown)
+    try:
+        display(shown)
+    except UnicodeEncodeError:  # outside a notebook, on a terminal or pipe of few signs
+        home.say(repr(shown))

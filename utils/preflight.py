@@ -178,7 +178,7 @@ def check_forward_pass() -> list[Result]:
     return [Result("One forward pass", found)]
 
 
-def run(say: Callable[[str], None] = print) -> list[Result]:
+def run(say: Callable[[str], None] = home.say) -> list[Result]:
     """Make every check, say each result as it comes, and return them all. No check stops another."""
     results: list[Result] = []
 
@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             specimen.specimen_folder()
         except specimen.SpecimenError as error:
-            print(error, file=sys.stderr)
+            home.say(str(error), sys.stderr)
             return 1
         return 0
     if arguments:
