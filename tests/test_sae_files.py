@@ -2,6 +2,8 @@
 
 import json
 import math
+import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -29,14 +31,47 @@ def saved(tmp_path, kind="topk", **kwargs):
 
 
 def change(folder, **config):
+    """Other settings, in a folder as another program writes it: without our fingerprint."""
     path = folder / "cfg.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights_sha256": None, **config}))
 
 
 def change_weights(folder, **tensors):
     path = folder / "sae_weights.safetensors"
     merged = {**load_file(path), **tensors}
     save_file({name: value for name, value in merged.items() if value is not None}, path)
+    change(folder)
+
+
+def before_version_6(folder, *, without=(), **more):
+    """`cfg.json` as SAELens 3 to 5 wrote it: flat, with a description of how the weights came about."""
+    path = folder / "cfg.json"
+    ours = json.loads(path.read_text())
+    config = {
+        "d_in": ours["d_in"],
+        "d_sae": ours["d_sae"],
+        "dtype": "torch.float32",
+        "device": "cuda",
+        "model_name": "gpt2-small",
+        "hook_name": "blocks.8.hook_resid_pre",
+        "hook_layer": 8,
+        "hook_head_index": None,
+        "activation_fn_str": "relu",
+        "activation_fn_kwargs": {},
+        "apply_b_dec_to_input": True,
+        "finetuning_scaling_factor": False,
+        "sae_lens_training_version": "5.10.7",
+        "prepend_bos": True,
+        "dataset_path": "Skylion007/openwebtext",
+        "dataset_trust_remote_code": True,
+        "context_size": 128,
+        "normalize_activations": "none",
+        "neuronpedia_id": "gpt2-small/8-res-jb",
+        "model_from_pretrained_kwargs": {},
+        "seqpos_slice": [None],
+        **more,
+    }
+    path.write_text(json.dumps({name: value for name, value in config.items() if name not in without}))
 
 
 @every_kind
@@ -124,12 +159,178 @@ def test_latents_in_units_of_their_decoder_row_are_folded(tmp_path):
     torch.testing.assert_close(back.W_dec.norm(dim=1), torch.ones(15))
 
 
-def test_a_topk_from_before_version_6(tmp_path):
+# --------------------------------------------------------------------- SAELens before version 6
+
+
+def test_a_folder_without_an_architecture(tmp_path):
+    """SAELens' own defaults apply: a standard SAE with b_dec taken off its input."""
+    sae, folder = saved(tmp_path, "relu")
+    before_version_6(folder, without=("apply_b_dec_to_input", "finetuning_scaling_factor", "activation_fn_str"))
+    back = load(folder)
+    assert type(back) is ReLUSAE
+    x = data(dtype=torch.float32)
+    torch.testing.assert_close(back.encode(x), sae.encode(x))
+    torch.testing.assert_close(back(x), sae(x))
+
+
+def test_a_folder_of_version_1(tmp_path):
+    """The whole run's configuration, as it stood: lists for sweeps, hook_point for hook_name, ones in every file."""
+    sae, folder = saved(tmp_path, "relu")
+    change_weights(folder, scaling_factor=torch.ones(15))
+    before_version_6(
+        folder,
+        without=(
+            "hook_name",
+            "hook_layer",
+            "neuronpedia_id",
+            "seqpos_slice",
+            "activation_fn_str",
+            "normalize_activations",
+        ),
+        hook_point="blocks.8.hook_resid_pre",
+        hook_point_layer=8,
+        activation_fn="relu",
+        finetuning_method=None,
+        l1_coefficient=[8e-05],
+        expansion_factor=32,
+        noise_scale=0.1,
+        use_ghost_grads=True,
+        lr=0.0004,
+        model_class_name="HookedTransformer",
+        normalize_activations=False,
+    )
+    torch.testing.assert_close(load(folder)(data(dtype=torch.float32)), sae(data(dtype=torch.float32)))
+
+
+@pytest.mark.parametrize("said", ["standard", "topk", None])
+def test_a_topk_from_before_version_6(said, tmp_path):
     sae, folder = saved(tmp_path, "topk")
-    change(folder, architecture="standard", k=None, activation_fn_str="topk", activation_fn_kwargs={"k": 2})
+    more = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 2}} | ({"architecture": said} if said else {})
+    before_version_6(folder, **more)
     back = load(folder)
     assert type(back) is TopKSAE and back.k == 2
     torch.testing.assert_close(back.encode(data(dtype=torch.float32)), sae.encode(data(dtype=torch.float32)))
+
+
+@pytest.mark.parametrize("name", ["finetuning_scaling_factor", "scaling_factor"])
+@pytest.mark.parametrize("kind", ["relu", "topk", "jumprelu", "gated"])
+def test_latents_rescaled_before_they_are_decoded(kind, name, tmp_path):
+    """Latents stay as they are; the reconstruction is of latents times the factors."""
+    sae, folder = saved(tmp_path, kind)
+    factors = torch.linspace(0.5, 2.5, 15)
+    change_weights(folder, **{name: factors})
+    before_version_6(folder, **settings_of(kind), finetuning_scaling_factor=True)
+    x = data(dtype=torch.float32)
+    back = load(folder)
+    torch.testing.assert_close(back.encode(x), sae.encode(x))
+    torch.testing.assert_close(back(x), sae.decode(sae.encode(x) * factors))
+    before_version_6(folder, **settings_of(kind))
+    with pytest.raises(ValueError, match=f"holds a {name} that isn't 1, and nothing says that it is to be used"):
+        load(folder)
+    change_weights(folder, **{name: factors[:3]})
+    before_version_6(folder, **settings_of(kind), finetuning_scaling_factor=True)
+    with pytest.raises(ValueError, match=rf"{name} has shape \(3,\), expected \(15,\)"):
+        load(folder)
+
+
+def settings_of(kind):
+    if kind == "topk":
+        return {"architecture": "topk", "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 2}}
+    return {"architecture": {"relu": "standard"}.get(kind, kind)}
+
+
+def test_a_model_that_was_loaded_in_a_special_way_is_said(tmp_path):
+    _, folder = saved(tmp_path, "relu")
+    before_version_6(folder, model_from_pretrained_kwargs={"center_writing_weights": True})
+    with pytest.warns(UserWarning, match="its model was loaded with {'center_writing_weights': True}"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "match"),
+    [
+        ({"activation_fn_str": "tanh-relu"}, "asks for the activation function 'tanh-relu'; known: relu, topk"),
+        ({"activation_fn": "gelu"}, "asks for the activation function 'gelu'"),
+        ({"activation_fn_str": "topk"}, "k must be a whole number"),
+        ({"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 2, "postact_fn": "identity"}}, "postact_fn"),
+        ({"activation_fn_str": "topk", "architecture": "gated"}, "activation function 'topk' in a gated SAE"),
+        ({"architecture": "topk", "k": 2}, "activation function 'relu' in a topk SAE"),
+        ({"normalize_activations": True}, "asks for normalize_activations=True"),
+        ({"normalize_activations": "expected_average_only_in"}, "normalize_activations='expected_average_only_in'"),
+        ({"reshape_activations": "flat"}, "asks for reshape_activations='flat'"),
+        ({"rescale_acts_by_decoder_norm": True}, "rescale_acts_by_decoder_norm of a standard SAE"),
+        ({"apply_b_dec_to_input": "no"}, "sets apply_b_dec_to_input='no', expected true or false"),
+        ({"apply_layer_norm": True}, "sets apply_layer_norm=True, a key that isn't known here"),
+        ({"hook_name_out": "blocks.8.hook_mlp_out"}, "sets hook_name_out="),
+    ],
+)
+def test_what_changes_the_meaning_is_never_skipped(config, match, tmp_path):
+    _, folder = saved(tmp_path, "relu")
+    before_version_6(folder, **config)
+    with pytest.raises((TypeError, ValueError), match=match):
+        load(folder)
+
+
+def test_unknown_keys_at_their_neutral_value_say_nothing(tmp_path):
+    _, folder = saved(tmp_path, "relu")
+    before_version_6(folder, apply_layer_norm=False, another=None, noise=0.0, more=[], yet=0)
+    load(folder)
+
+
+def test_unknown_tensors_are_named(tmp_path):
+    _, folder = saved(tmp_path, "relu")
+    change_weights(folder, W_skip=torch.zeros(6, 6))
+    with pytest.raises(ValueError, match="holds W_skip, which isn't part of a standard SAE"):
+        load(folder)
+
+
+# -------------------------------------------------------------------------------------- fingerprints
+
+
+@every_kind
+def test_one_flipped_bit_is_named(kind, tmp_path):
+    _, folder = saved(tmp_path, kind)
+    path = folder / "sae_weights.safetensors"
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for place in (start + 3, start + (len(whole) - start) // 2, len(whole) - 2, 20):
+        damaged = bytearray(whole)
+        damaged[place] ^= 2
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"sae_weights\.safetensors is damaged or was exchanged"):
+            load(folder)
+    path.write_bytes(whole)
+    load(folder)
+
+
+def test_the_model_it_was_trained_on(tmp_path, tiny_model, monkeypatch):
+    from utils import models
+
+    other = models.random_like(tiny_model, seed=5)
+    _, folder = saved(tmp_path)
+    with pytest.raises(ValueError, match="model: .* doesn't say which model it was trained on"):
+        load(folder, model=tiny_model)
+    _, folder = saved(tmp_path, model=tiny_model)
+    load(folder)
+    load(folder, model=tiny_model)
+    with pytest.raises(ValueError, match=r"^model is another one than .* was trained on \(tiny\)"):
+        load(folder, model=other)
+    with pytest.raises(TypeError, match="^model must be"):
+        load(folder, model="tiny")
+
+
+def test_what_was_left_out_is_kept(tmp_path):
+    _, folder = saved(tmp_path, massive_norm=12.5)
+    assert json.loads((folder / "cfg.json").read_text())["metadata"]["massive_norm"] == 12.5
+
+
+def test_nothing_is_allocated_from_the_configuration_alone(tmp_path, monkeypatch):
+    """A d_sae of ten million in a file of a few kilobytes is refused before a dictionary of that size is made."""
+    _, folder = saved(tmp_path)
+    change(folder, d_sae=10_000_000, d_in=1_000_000)
+    monkeypatch.setattr(torch, "randn", lambda *size, **_: pytest.fail(f"{size} numbers were asked for"))
+    with pytest.raises(ValueError, match=r"W_enc has shape \(6, 15\), expected \(1000000, 10000000\)"):
+        load(folder)
 
 
 # --------------------------------------------------------------------------------------- bad input
@@ -145,21 +346,48 @@ def test_missing_files_are_named(name, tmp_path):
         load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "pickle", "text"])
-def test_a_weight_file_that_cannot_be_read(how, tmp_path):
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("cut", "can't be read .*: it was cut, or is another kind of file"),
+        ("empty", "is empty: it was cut"),
+        ("zip", "is a zip file .*: it is not opened"),
+        ("pickle", "is a pickle, which could run code: it is not opened"),
+        ("pointer", "is a Git LFS pointer, not the file itself"),
+        ("text", "can't be read .*: it was cut, or is another kind of file"),
+    ],
+)
+def test_a_weight_file_that_cannot_be_read(how, words, tmp_path):
+    """And why: what is said of it is true."""
     sae, folder = saved(tmp_path)
+    change(folder)
     path = folder / "sae_weights.safetensors"
     if how == "cut":
         path.write_bytes(path.read_bytes()[:-50])
-    elif how == "pickle":
+    elif how == "zip":
         torch.save(sae.state_dict(), path)
+    elif how == "pickle":
+        path.write_bytes(pickle.dumps({"W_enc": [1.0]}, protocol=4))
     else:
-        path.write_text("" if how == "empty" else "version https://example.org/large-file-pointer")
-    with pytest.raises(ValueError, match=r"sae_weights\.safetensors can't be read .*: it was cut, or is another kind"):
+        text = {
+            "empty": "",
+            "pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "text": "hello" * 9,
+        }
+        path.write_text(text[how])
+    with pytest.raises(ValueError, match=rf"sae_weights\.safetensors {words}"):
         load(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"topk"', "{}", '{"d_in": 6}'])
+def test_a_gemma_scope_folder_says_so(tmp_path):
+    np.savez(tmp_path / "params.npz", **gemma_scope_arrays())
+    with pytest.raises(FileNotFoundError, match=r"it holds params\.npz, as Gemma Scope does: read it with load_gemma"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '"topk"', "{}", '{"d_in": 6}', '{"d_in": 6, "d_sae": 9, "metadata": [1]}']
+)
 def test_a_configuration_that_is_none(text, tmp_path):
     _, folder = saved(tmp_path)
     (folder / "cfg.json").write_text(text)
@@ -173,9 +401,10 @@ def test_a_configuration_that_is_none(text, tmp_path):
         ({"architecture": "transcoder"}, "names the architecture 'transcoder'; known: standard, topk"),
         ({"architecture": None}, "names the architecture None"),
         ({"normalize_activations": "layer_norm"}, "asks for normalize_activations='layer_norm'"),
-        ({"k": 16}, "k must be a whole number between 1 and d_sae = 15, got 16"),
-        ({"k": None}, "k must be a whole number between 1 and d_sae = 15, got None"),
-        ({"d_in": "6"}, "d_model must be a whole number"),
+        ({"k": 16}, "k must be at most 15, got 16"),
+        ({"k": None}, "k must be a whole number, how many latents are on, got None"),
+        ({"d_in": "6"}, "d_in must be a whole number"),
+        ({"d_sae": 0}, "d_sae must be at least 1"),
         ({"d_in": 7}, r"W_enc has shape \(6, 15\), expected \(7, 15\)"),
         ({"d_sae": 14}, r"W_enc has shape \(6, 15\), expected \(6, 14\)"),
         ({"architecture": "jumprelu"}, "has no threshold; it holds W_dec, W_enc, b_dec, b_enc"),
@@ -185,7 +414,7 @@ def test_a_configuration_that_is_none(text, tmp_path):
 def test_a_configuration_that_does_not_fit(config, match, tmp_path):
     _, folder = saved(tmp_path)
     change(folder, **config)
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((TypeError, ValueError), match=match):
         load(folder)
 
 
@@ -248,23 +477,97 @@ def test_gemma_scope_files_give_the_latents_their_makers_define(tmp_path):
     torch.testing.assert_close(sae.decode(latents), torch.from_numpy(decoded).float(), atol=1e-4, rtol=1e-4)
 
 
+def gemma_scope_2(folder, config=True, **change):
+    """A folder as Gemma Scope 2 publishes it: names in small letters, and a configuration."""
+    folder.mkdir(exist_ok=True)
+    tensors = {name.lower(): torch.from_numpy(value) for name, value in gemma_scope_arrays().items()}
+    save_file(tensors, folder / "params.safetensors")
+    said = {
+        "hf_hook_point_in": "model.layers.22.output",
+        "hf_hook_point_out": "model.layers.22.output",
+        "width": 10,
+        "model_name": "gemma-v3-4b-it",
+        "architecture": "jump_relu",
+        "l0": 60,
+        "affine_connection": False,
+        "type": "sae",
+    }
+    if config:
+        (folder / "config.json").write_text(json.dumps(said | change))
+    return folder
+
+
+def test_gemma_scope_2_is_the_same_but_for_names(tmp_path):
+    np.savez(tmp_path / "params.npz", **gemma_scope_arrays())
+    folder, x = gemma_scope_2(tmp_path / "two"), torch.randn(50, 6, generator=torch.Generator().manual_seed(1))
+    expected = load_gemma_scope(tmp_path / "params.npz")
+    for path in (folder, folder / "params.safetensors", str(folder), tmp_path):
+        sae = load_gemma_scope(path)
+        assert torch.equal(sae.encode(x), expected.encode(x)) and torch.equal(sae(x), expected(x)) and not sae.training
+    assert torch.equal(load_gemma_scope(gemma_scope_2(tmp_path / "bare", config=False))(x), expected(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"type": "transcoder"}, "says type='transcoder'"),
+        ({"architecture": "topk"}, "says architecture='topk'"),
+        ({"affine_connection": True}, "says affine_connection=True"),
+        ({"hf_hook_point_out": "model.layers.22.mlp"}, "reads at .* and writes at .*: it is a transcoder"),
+        ({"width": 16384}, "says width=16384, and the weights have 10 latents"),
+        ({"normalised": True}, "sets normalised=True, a key that isn't known here"),
+    ],
+)
+def test_what_gemma_scope_2_says_of_itself_is_heeded(change, words, tmp_path):
+    with pytest.raises(ValueError, match=rf"config\.json {words}"):
+        load_gemma_scope(gemma_scope_2(tmp_path / "two", **change))
+
+
 def test_bad_gemma_scope_files_are_explained(tmp_path):
     path, a = tmp_path / "params.npz", gemma_scope_arrays()
-    with pytest.raises(FileNotFoundError, match="params.npz"):
-        load_gemma_scope(path)
+
+    def refused(error, words, where=path):
+        with pytest.raises(error, match=words):
+            load_gemma_scope(where)
+
+    refused(FileNotFoundError, r"params\.npz doesn't exist")
+    refused(FileNotFoundError, "must hold exactly one of params.npz and params.safetensors; it holds nothing", tmp_path)
     np.savez(path, **a)
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(ValueError, match="can't be read"):
-        load_gemma_scope(path)
-    np.savez(path, **{k: v for k, v in a.items() if k != "threshold"})
-    with pytest.raises(ValueError, match="params.npz has no threshold"):
-        load_gemma_scope(path)
-    np.savez(path, **(a | {"b_dec": np.zeros(5, dtype=np.float32)}))
-    with pytest.raises(ValueError, match="params.npz: b_dec has shape"):
-        load_gemma_scope(path)
-    np.savez(path, **(a | {"b_enc": np.full(10, np.nan, dtype=np.float32)}))
-    with pytest.raises(ValueError, match="NaN"):
-        load_gemma_scope(path)
-    np.savez(path, W_enc=np.array([{"code": 1}], dtype=object))
-    with pytest.raises(ValueError, match="can't be read"):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:300])
+    refused(ValueError, "can't be read")
+    damaged = bytearray(whole)
+    damaged[len(damaged) // 3] ^= 1
+    path.write_bytes(damaged)
+    refused(ValueError, "can't be read")
+    for change, words in (
+        ({"threshold": None}, "params.npz has no threshold"),
+        ({"b_dec": np.zeros(5, dtype=np.float32)}, "params.npz: b_dec has shape"),
+        ({"b_enc": np.full(10, np.nan, dtype=np.float32)}, "b_enc holds NaN"),
+        (
+            {"W_enc": np.zeros((2, 6, 10), dtype=np.float32)},
+            r"has no W_enc of shape \(d_model, d_sae\); .*W_enc \(2, 6",
+        ),
+        ({"affine_skip_connection": np.zeros((6, 6), dtype=np.float32)}, "holds affine_skip_connection, which isn't"),
+        ({"W_enc": np.array([{"code": 1}], dtype=object)}, r"W_enc\.npy holds Python objects \(pickled\)"),
+        ({"W_enc": np.zeros((6, 10), dtype=np.int64)}, "W_enc.npy holds int64, expected floating-point numbers"),
+    ):
+        np.savez(path, **{name: value for name, value in (a | change).items() if value is not None})
+        refused(ValueError, words)
+    np.savez(path, **a)
+    gemma_scope_2(tmp_path)
+    refused(FileNotFoundError, "must hold exactly one of", tmp_path)
+    path.write_bytes(pickle.dumps(a))
+    refused(ValueError, "is a pickle, which could run code")
+    path.write_text("not an array, and nothing pickled either")
+    refused(ValueError, r"params\.npz can't be read .*another kind of file")
+
+
+def test_a_size_that_only_a_header_claims_is_not_allocated(tmp_path):
+    """A member whose header promises ten trillion numbers and holds none: refused from the header."""
+    path = tmp_path / "params.npz"
+    np.savez(path, **gemma_scope_arrays())
+    with zipfile.ZipFile(path, "a") as archive, archive.open("huge.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (10**7, 10**6)})
+    with pytest.raises(ValueError, match=r"huge\.npy has another size than its shape"):
         load_gemma_scope(path)

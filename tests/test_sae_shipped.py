@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import pytest
 import torch
@@ -38,6 +39,32 @@ def test_it_comes_with_its_place_in_the_model(dictionary):
     assert shipped.massive_norm == pytest.approx(RECORD["store"]["massive_norm"])
     assert torch.equal(shipped.dictionary.W_dec, dictionary.W_dec)
     assert shipped.other_seed.shape == dictionary.W_dec.shape
+
+
+@pytest.mark.parametrize(
+    "name", ["block12/sae_weights.safetensors", "block12/cfg.json", "block12_second_seed.safetensors"]
+)
+def test_a_flipped_bit_is_named(name, tmp_path, monkeypatch):
+    """Six of six loaded: nobody looked at the content."""
+    from utils.sae import shipped
+
+    shutil.copytree(shipped.DATA / "sae", tmp_path / "sae")
+    shutil.copy(shipped.DATA / "MANIFEST.json", tmp_path)
+    monkeypatch.setattr(shipped, "DATA", tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "sae" / "block12")
+    monkeypatch.setattr(shipped, "SECOND", tmp_path / "sae" / "block12_second_seed.safetensors")
+    sae.load_shipped()
+    path = tmp_path / "sae" / name
+    whole = path.read_bytes()
+    for place in (len(whole) // 3, len(whole) // 2, len(whole) - 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"{path.name} is damaged or was changed: get it again"):
+            sae.load_shipped()
+        if name.endswith("weights.safetensors"):  # and by its own folder
+            with pytest.raises(ValueError, match="is damaged or was exchanged"):
+                sae.load(path.parent)
 
 
 def test_decoder_rows_have_length_one_after_rounding_to_float16(dictionary):

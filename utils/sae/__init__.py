@@ -33,7 +33,8 @@ from utils.sae.features import (
     read_activations,
     read_texts,
 )
-from utils.sae.files import load, load_gemma_scope, save
+from utils.sae.files import load, save
+from utils.sae.gemma_scope import load_gemma_scope
 from utils.sae.interventions import ablate_latents
 from utils.sae.models import (
     BatchTopKSAE,

@@ -3,50 +3,73 @@
 Safetensors only, never pickle: a file from a stranger can be wrong, but it can't run code.
 A BatchTopK or Matryoshka SAE is saved as what it is when read, a JumpReLU SAE with one threshold for all latents; that
 is also what SAELens does. Layout checked against sae-lens 6 by `make bench-sae`.
+
+What is saved here carries a fingerprint of its weights, which `load` checks, and one of the model they were trained on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from utils.inputs import Positive, Text, checked
+from utils.sae.layout import built, check_shapes, shapes_in
 from utils.sae.models import BatchTopKSAE, GatedSAE, JumpReLUSAE, ReLUSAE, SparseAutoencoder, TopKSAE
+from utils.sae.saelens import understand
 
-__all__ = ["load", "load_gemma_scope", "save"]
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+__all__ = ["CONFIG", "WEIGHTS", "load", "save", "sha256"]
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 LAYOUT = "6.0.0"  # the version of SAELens that introduced it
 
 
+@checked
 def save(
     sae: SparseAutoencoder,
     folder: str | Path,
     *,
-    hook: str,
-    model_name: str,
+    hook: Text,
+    model_name: Text,
+    massive_norm: Positive | None = None,
+    model: TransformerBridge | None = None,
     dtype: torch.dtype = torch.float32,
-    metadata: dict[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write an SAE to a folder; its biases must be in the model's own units (they are, after `train`).
 
-    hook: where its activations come from, as "blocks.12.hook_resid_post"; dtype: torch.float16 halves the file.
+    hook: where its activations come from, as "blocks.12.hook_resid_post"; massive_norm: activations longer than this
+    were left out of its training; model: the one it was trained on, whose fingerprint is kept; dtype: torch.float16
+    halves the file; metadata: more to be kept, as json can.
     Returns the folder. Raises ValueError for weights that aren't finite, TypeError for a kind that has no layout.
     """
     folder = Path(folder)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+    if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point torch dtype, got {dtype!r}")
-    architecture, extra, config = _layout(sae)
+    architecture, extra, more = _layout(sae)
     tensors = {"W_enc": sae.W_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec, **extra}
     for name, value in tensors.items():
         if not torch.isfinite(value.detach().to(dtype)).all():
-            raise ValueError(f"{name} holds values that aren't finite numbers in {dtype}: nothing was saved")
+            raise ValueError(f"sae: {name} holds values that aren't finite numbers in {dtype}: nothing was saved")
+    notes = {
+        # Without a version SAELens takes the layout for an old one, and drops what it doesn't know.
+        "sae_lens_version": LAYOUT,
+        "sae_lens_training_version": None,  # not trained with SAELens
+        "model_name": model_name,
+        "hook_name": hook,
+        "prepend_bos": True,
+        **({"massive_norm": massive_norm} if massive_norm is not None else {}),
+        **({"model_fingerprint": _fingerprint(model)} if model is not None else {}),
+        **(metadata or {}),
+    }
     config = {
         "architecture": architecture,
         "d_in": sae.d_model,
@@ -56,91 +79,92 @@ def save(
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        **config,
-        "metadata": {
-            # Without a version SAELens takes the layout for an old one, and drops what it doesn't know.
-            "sae_lens_version": LAYOUT,
-            "sae_lens_training_version": None,  # not trained with SAELens
-            "model_name": model_name,
-            "hook_name": hook,
-            "prepend_bos": True,
-            **(metadata or {}),
-        },
+        **more,
+        "metadata": notes,
     }
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"metadata must hold what json can ({error}): nothing was saved") from None
     ready = {name: value.detach().to(dtype).cpu().contiguous() for name, value in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (WEIGHTS + ".new")
     save_file(ready, temporary)
+    config["weights_sha256"] = sha256(temporary)
     temporary.replace(folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    temporary = folder / (CONFIG + ".new")
+    temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / CONFIG)
     return folder
 
 
-def load(folder: str | Path) -> SparseAutoencoder:
-    """Read an SAE that `save` or SAELens wrote: float32, on the CPU, ready to read with.
+@checked
+def load(folder: str | Path, *, model: TransformerBridge | None = None) -> SparseAutoencoder:
+    """Read an SAE that `save` or SAELens wrote, of any version: float32, on the CPU, ready to read with.
 
-    Two options of SAELens are folded into the weights, so that latents are the same: b_dec not taken off the input
-    (apply_b_dec_to_input), and latents measured in units of their decoder row (rescale_acts_by_decoder_norm).
-    Raises FileNotFoundError for a missing file, ValueError for a file that is cut, of an architecture we don't know,
-    or whose shapes don't fit its configuration.
+    What SAELens sets by options is folded into the weights, so that latents and reconstructions are the same: b_dec not
+    taken off the input (apply_b_dec_to_input), latents measured in units of their decoder row
+    (rescale_acts_by_decoder_norm), latents rescaled before they are decoded (finetuning_scaling_factor).
+    model: if given, it must be the one the SAE was trained on, where `save` was told.
+    Raises FileNotFoundError for a missing file; ValueError for weights that have changed since they were saved, for a
+    file that is cut, of an architecture we don't know, whose shapes don't fit its configuration, or whose configuration
+    sets anything that isn't understood; ValueError for another model.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} has no {name}: an SAE is a folder with {CONFIG} and {WEIGHTS}")
-    config = _read_config(folder)
-    try:
-        tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
-    except (SafetensorError, OSError) as error:
+            raise FileNotFoundError(f"folder: {folder} has no {name}: {_what_it_lacks(folder)}")
+    config = _read_config(folder / CONFIG)
+    path = folder / WEIGHTS
+    fingerprint = config.get("weights_sha256")  # none from SAELens, nor from versions of ours before this was kept
+    if fingerprint is not None and sha256(path) != fingerprint:
         raise ValueError(
-            f"{folder / WEIGHTS} can't be read ({error}): it was cut, or is another kind of file"
-        ) from None
-    sae = _empty(config, folder)
-    _fill(sae, tensors, folder / WEIGHTS)
-    _fold(sae, config)
-    return sae.eval()
-
-
-def load_gemma_scope(path: str | Path) -> JumpReLUSAE:
-    """Read one of Gemma Scope's files, `params.npz`, as its makers publish them: float32, on the CPU.
-
-    Their encoder doesn't take b_dec off its input; that is folded into b_enc, so that latents are the same.
-    Raises FileNotFoundError for a missing file, ValueError for one that is cut, holds anything but arrays of numbers,
-    or lacks one of W_enc, W_dec, b_enc, b_dec, threshold. Source: Lieberum et al. 2024, arXiv 2408.05147.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} doesn't exist: give the params.npz of one Gemma Scope SAE")
-    try:
-        # Arrays only: an npz may also hold pickled objects, and those could run code.
-        with np.load(path, allow_pickle=False) as arrays:
-            tensors = {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} can't be read ({error}): it was cut, or is another kind of file") from None
-    if "W_enc" not in tensors or tensors["W_enc"].ndim != 2:
-        raise ValueError(f"{path} has no W_enc of shape (d_model, d_sae); it holds {', '.join(sorted(tensors))}")
-    sae = JumpReLUSAE(*tensors["W_enc"].shape)
-    _fill(sae, tensors, path)
-    _fold(sae, {"apply_b_dec_to_input": False})
-    return sae.eval()
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        config["d_in"], config["d_sae"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG} is not the configuration of an SAE ({error!r})") from None
-    normalise = config.get("normalize_activations")
-    if normalise not in (None, False, "none"):
-        raise ValueError(
-            f"{folder / CONFIG} asks for normalize_activations={normalise!r}: fold the scaling into the weights first "
-            "(SAELens's fold_activation_norm_scaling_factor does it)"
+            f"{path} is damaged or was exchanged: its content isn't what {CONFIG} says it was when it was saved"
         )
-    # SAELens before 6 called a TopK SAE standard, with another activation function.
-    if config.get("activation_fn", config.get("activation_fn_str")) == "topk":
-        config |= {"architecture": "topk", "k": (config.get("activation_fn_kwargs") or {}).get("k")}
+    if model is not None:
+        _check_model(config, model, folder)
+    layout = understand(config, folder / CONFIG)
+    check_shapes(layout, shapes_in(path), path)  # before anything is made that is as large as the configuration says
+    return built(layout, load_file(path), path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["d_in"], config["d_sae"], dict(config.get("metadata") or {})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not the configuration of an SAE ({error!r})") from None
     return config
+
+
+def _what_it_lacks(folder: Path) -> str:
+    found = [name for name in ("params.npz", "params.safetensors") if (folder / name).is_file()]
+    if found:
+        return f"it holds {' and '.join(found)}, as Gemma Scope does: read it with load_gemma_scope"
+    return f"an SAE is a folder with {CONFIG} and {WEIGHTS}"
+
+
+def _fingerprint(model: Any) -> str:
+    from utils import models
+
+    return models.fingerprint(model)
+
+
+def _check_model(config: dict[str, Any], model: Any, folder: Path) -> None:
+    notes = config.get("metadata") or {}
+    kept = notes.get("model_fingerprint")
+    if kept is None:
+        raise ValueError(f"model: {folder} doesn't say which model it was trained on; load it without model")
+    if _fingerprint(model) != kept:
+        raise ValueError(
+            f"model is another one than {folder} was trained on ({notes.get('model_name')}): its weights differ"
+        )
 
 
 def _layout(sae: SparseAutoencoder) -> tuple[str, dict[str, torch.Tensor], dict[str, Any]]:
@@ -156,55 +180,4 @@ def _layout(sae: SparseAutoencoder) -> tuple[str, dict[str, torch.Tensor], dict[
         return "gated", {"r_mag": sae.r_mag, "b_gate": sae.b_enc, "b_mag": sae.b_mag}, {}
     if isinstance(sae, ReLUSAE):
         return "standard", {"b_enc": sae.b_enc}, {}
-    raise TypeError(f"don't know how to save a {type(sae).__name__}")
-
-
-def _empty(config: dict[str, Any], folder: Path) -> SparseAutoencoder:
-    kind, d_model, d_sae = config.get("architecture"), config["d_in"], config["d_sae"]
-    if kind == "topk":
-        return TopKSAE(d_model, d_sae, k=config.get("k"))
-    if kind == "jumprelu":
-        return JumpReLUSAE(d_model, d_sae)
-    if kind == "gated":
-        return GatedSAE(d_model, d_sae, l1=0.0)
-    if kind == "standard":
-        return ReLUSAE(d_model, d_sae, l1=0.0)
-    raise ValueError(f"{folder / CONFIG} names the architecture {kind!r}; known: standard, topk, jumprelu, gated")
-
-
-@torch.no_grad()
-def _fill(sae: SparseAutoencoder, tensors: dict[str, torch.Tensor], source: Path) -> None:
-    wanted = {"W_enc": sae.W_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
-    if isinstance(sae, GatedSAE):
-        wanted |= {"b_gate": sae.b_enc, "r_mag": sae.r_mag, "b_mag": sae.b_mag}
-    else:
-        wanted |= {"b_enc": sae.b_enc}
-    if isinstance(sae, JumpReLUSAE):
-        wanted |= {"threshold": sae.log_threshold}
-    for name, parameter in wanted.items():
-        if name not in tensors:
-            raise ValueError(f"{source} has no {name}; it holds {', '.join(sorted(tensors))}")
-        if tensors[name].shape != parameter.shape:
-            raise ValueError(
-                f"{source}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
-            )
-        if not torch.isfinite(tensors[name]).all():
-            raise ValueError(f"{source}: {name} holds NaN or infinite values")
-        # A threshold of zero (a plain ReLU) has no logarithm: the smallest positive number does the same.
-        value = tensors[name].clamp_min(1e-30).log() if name == "threshold" else tensors[name]
-        parameter.copy_(value)
-
-
-@torch.no_grad()
-def _fold(sae: SparseAutoencoder, config: dict[str, Any]) -> None:
-    """Change the weights so that options of SAELens which ours don't have make no difference to latents."""
-    if config.get("rescale_acts_by_decoder_norm"):
-        norms = sae.W_dec.norm(dim=1)
-        sae.W_enc.mul_(norms)
-        sae.b_enc.mul_(norms)
-        sae.W_dec.div_(norms[:, None].clamp_min(1e-30))
-    if not config.get("apply_b_dec_to_input", True):
-        shift = sae.b_dec @ sae.W_enc  # ours take b_dec off the input: put back what that takes off the latents
-        sae.b_enc.add_(shift)
-        if isinstance(sae, GatedSAE):
-            sae.b_mag.add_(shift * sae.r_mag.exp())
+    raise TypeError(f"sae: don't know how to save a {type(sae).__name__}")

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
+from torch import Tensor
 
-from utils.sae.files import CONFIG, load
+from utils.inputs import checked
+from utils.sae.files import CONFIG, WEIGHTS, load, sha256
 from utils.sae.models import SparseAutoencoder
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 __all__ = ["Shipped", "load_shipped"]
 
-FOLDER = Path(__file__).resolve().parents[1] / "data" / "sae" / "block12"
+DATA = Path(__file__).resolve().parents[1] / "data"
+FOLDER = DATA / "sae" / "block12"
 SECOND = FOLDER.with_name("block12_second_seed.safetensors")
 
 
@@ -31,19 +37,32 @@ class Shipped:
     dictionary: SparseAutoencoder
     hook: str
     massive_norm: float
-    other_seed: Float[torch.Tensor, "d_sae d_model"]
+    other_seed: Float[Tensor, "d_sae d_model"]
 
 
-def load_shipped() -> Shipped:
+@checked
+def load_shipped(model: TransformerBridge | None = None) -> Shipped:
     """The specimen's dictionary of block 12: 4,096 latents, made by `python -m utils.authoring.recipes.sae`.
 
-    Raises as `utils.sae.load` does if a file is missing or damaged.
+    model: if given, it must be the one the dictionary was trained on.
+    Raises ValueError if a file isn't the one that was shipped, and as `utils.sae.load` does.
     """
+    for path in (FOLDER / CONFIG, FOLDER / WEIGHTS, SECOND):
+        _check(path)
     notes = json.loads((FOLDER / CONFIG).read_text(encoding="utf-8"))["metadata"]
     second = load_file(SECOND)  # a byte a number and a scale a row: enough for directions
     return Shipped(
-        dictionary=load(FOLDER),
+        dictionary=load(FOLDER, model=model),
         hook=notes["hook_name"],
         massive_norm=notes["massive_norm"],
         other_seed=second["decoder"].float() * second["scale"].float(),
     )
+
+
+def _check(path: Path) -> None:
+    """Raise ValueError unless a shipped file is the one that MANIFEST.json lists."""
+    entries = json.loads((DATA / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
+    name = path.relative_to(DATA).as_posix()
+    wanted = next(entry["sha256"] for entry in entries if entry["file"] == name)
+    if sha256(path) != wanted:
+        raise ValueError(f"{path} is damaged or was changed: get it again (git checkout -- {name}), or remake it")
