@@ -96,6 +96,15 @@ def test_the_readme_gives_the_figures_of_the_record():
 
 
 @pytest.mark.specimen
+def test_it_knows_its_model(specimen):
+    from utils import models
+
+    sae.load_shipped(specimen)
+    with pytest.raises(ValueError, match="^model is another one than .* was trained on"):
+        sae.load_shipped(models.random_like(specimen, n_layers=1))
+
+
+@pytest.mark.specimen
 def test_it_explains_held_out_text_as_well_as_the_record_says(specimen, dictionary):
     texts = [row.text for row in make_sae.held_out_sample(24)]
     found = activations.collect(

@@ -9,7 +9,6 @@ What is saved here carries a fingerprint of its weights, which `load` checks, an
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from utils.home import sha256_of
 from utils.inputs import Positive, Text, checked
+from utils.models import fingerprint
 from utils.sae.layout import built, check_shapes, shapes_in
 from utils.sae.models import BatchTopKSAE, GatedSAE, JumpReLUSAE, ReLUSAE, SparseAutoencoder, TopKSAE
 from utils.sae.saelens import understand
@@ -26,7 +27,7 @@ from utils.sae.saelens import understand
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-__all__ = ["CONFIG", "WEIGHTS", "load", "save", "sha256"]
+__all__ = ["CONFIG", "WEIGHTS", "load", "save"]
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 LAYOUT = "6.0.0"  # the version of SAELens that introduced it
@@ -67,7 +68,7 @@ def save(
         "hook_name": hook,
         "prepend_bos": True,
         **({"massive_norm": massive_norm} if massive_norm is not None else {}),
-        **({"model_fingerprint": _fingerprint(model)} if model is not None else {}),
+        **({"model_fingerprint": fingerprint(model)} if model is not None else {}),
         **(metadata or {}),
     }
     config = {
@@ -90,7 +91,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (WEIGHTS + ".new")
     save_file(ready, temporary)
-    config["weights_sha256"] = sha256(temporary)
+    config["weights_sha256"] = sha256_of(temporary)
     temporary.replace(folder / WEIGHTS)
     temporary = folder / (CONFIG + ".new")
     temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -116,8 +117,8 @@ def load(folder: str | Path, *, model: TransformerBridge | None = None) -> Spars
             raise FileNotFoundError(f"folder: {folder} has no {name}: {_what_it_lacks(folder)}")
     config = _read_config(folder / CONFIG)
     path = folder / WEIGHTS
-    fingerprint = config.get("weights_sha256")  # none from SAELens, nor from versions of ours before this was kept
-    if fingerprint is not None and sha256(path) != fingerprint:
+    kept = config.get("weights_sha256")  # none from SAELens, nor from versions of ours before this was kept
+    if kept is not None and sha256_of(path) != kept:
         raise ValueError(
             f"{path} is damaged or was exchanged: its content isn't what {CONFIG} says it was when it was saved"
         )
@@ -126,12 +127,6 @@ def load(folder: str | Path, *, model: TransformerBridge | None = None) -> Spars
     layout = understand(config, folder / CONFIG)
     check_shapes(layout, shapes_in(path), path)  # before anything is made that is as large as the configuration says
     return built(layout, load_file(path), path)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -150,18 +145,12 @@ def _what_it_lacks(folder: Path) -> str:
     return f"an SAE is a folder with {CONFIG} and {WEIGHTS}"
 
 
-def _fingerprint(model: Any) -> str:
-    from utils import models
-
-    return models.fingerprint(model)
-
-
-def _check_model(config: dict[str, Any], model: Any, folder: Path) -> None:
+def _check_model(config: dict[str, Any], model: TransformerBridge, folder: Path) -> None:
     notes = config.get("metadata") or {}
     kept = notes.get("model_fingerprint")
     if kept is None:
         raise ValueError(f"model: {folder} doesn't say which model it was trained on; load it without model")
-    if _fingerprint(model) != kept:
+    if fingerprint(model) != kept:
         raise ValueError(
             f"model is another one than {folder} was trained on ({notes.get('model_name')}): its weights differ"
         )

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
+from utils.home import sha256_of
 from utils.inputs import checked
-from utils.sae.files import CONFIG, WEIGHTS, load, sha256
+from utils.sae.files import CONFIG, WEIGHTS, load
 from utils.sae.models import SparseAutoencoder
 
 if TYPE_CHECKING:
@@ -64,5 +65,5 @@ def _check(path: Path) -> None:
     entries = json.loads((DATA / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
     name = path.relative_to(DATA).as_posix()
     wanted = next(entry["sha256"] for entry in entries if entry["file"] == name)
-    if sha256(path) != wanted:
+    if sha256_of(path) != wanted:
         raise ValueError(f"{path} is damaged or was changed: get it again (git checkout -- {name}), or remake it")

@@ -85,14 +85,18 @@ def trained(seed: int, checkpoint: str) -> tuple[models.SparseAutoencoder, list[
 
 
 def train() -> None:
+    from utils.models import load_model
+
     sae, log = trained(SEED, "first.safetensors")
     files.save(
         sae,
         OUTPUT / NAME,
         hook=HOOK,
         model_name="SmolLM2-135M-Instruct (Q4_1, dequantised)",
+        massive_norm=open_store(STORE).card.massive_norm,
+        model=load_model(),
         dtype=torch.float16,
-        metadata={"context_size": 256, "massive_norm": open_store(STORE).card.massive_norm},
+        metadata={"context_size": 256},
     )
     shown = [asdict(record) for record in log if record.step % 50 == 0 or record is log[-1]]
     (OUTPUT / f"{NAME}_log.json").write_text(json.dumps(shown, indent=0) + "\n", encoding="utf-8")
