@@ -35,9 +35,9 @@ def test_variance_explained_counts_all_dimensions_together():
 @pytest.mark.parametrize(
     ("x", "reconstruction", "words"),
     [
-        (torch.zeros(3, 2), torch.zeros(3, 4), "one shape"),
+        (torch.zeros(3, 2), torch.zeros(3, 4), "reconstruction has shape"),
         (torch.ones(1, 2), torch.ones(1, 2), "at least two rows"),
-        (torch.ones(3, 2), torch.ones(3, 2), "no variance"),
+        (torch.ones(3, 2), torch.ones(3, 2), "x must have rows that differ"),
     ],
 )
 def test_variance_explained_names_bad_input(x, reconstruction, words):
@@ -71,25 +71,63 @@ def test_matched_cosines_finds_a_permuted_dictionary_and_takes_the_largest():
     assert evaluation.matched_cosines(rows[:1], -rows).tolist() == [0.0]
     some = evaluation.matched_cosines(rows, torch.cat([rows[:3], torch.zeros(1, 5)]))
     assert some.tolist() == [1, 1, 1, 0, 0], "what was not found scores low, and a latent of length 0 is harmless"
-    with pytest.raises(ValueError, match="one width"):
+    with pytest.raises(ValueError, match="others has shape"):
         evaluation.matched_cosines(rows, torch.eye(4))
     with pytest.raises(ValueError, match="others"):
         evaluation.matched_cosines(rows, torch.zeros(0, 5))
+
+
+def test_loss_recovered_in_a_real_model(tiny_model):
+    """Each condition is what running the model with such a hook gives."""
+    hook, text = "blocks.0.hook_resid_post", "the cat sat on a mat"
+    made = sae.TopKSAE(32, 64, k=4).eval()
+    mean = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    found = evaluation.loss_recovered(tiny_model, made, hook, [text], mean, progress=False)
+    ids = tiny_model.to_tokens(text)
+
+    def loss(change):
+        def edit(acts, hook=None):
+            out = change(acts)
+            out[:, 0] = acts[:, 0]
+            return out
+
+        logits = tiny_model.run_with_hooks(ids, fwd_hooks=[(hook, edit)])
+        return float(torch.nn.functional.cross_entropy(logits[0, 1:-1], ids[0, 2:]))
+
+    assert found.clean == pytest.approx(loss(lambda x: x.clone()), abs=1e-5)
+    assert found.spliced == pytest.approx(loss(lambda x: made(x).detach()), abs=1e-5)
+    assert found.mean == pytest.approx(loss(lambda x: mean.expand_as(x).clone()), abs=1e-5)
+    assert found.zero == pytest.approx(loss(torch.zeros_like), abs=1e-5)
+    assert found.n == ids.shape[1] - 2 and found.n_left == 1
 
 
 class TinyModel:
     """Four tokens, width 4, one hook; the logits are the hooked activations, so every loss can be worked out."""
 
     embedding = torch.tensor([[50.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0], [0, 0, 0, 5.0]])
+    cfg = blocks = hook_dict = None
 
-    def to_tokens(self, text):
-        return torch.tensor([[0, *(int(c) for c in text)]])
+    def parameters(self):
+        return iter([self.embedding])
 
     def run_with_hooks(self, ids, fwd_hooks):
         acts = self.embedding[ids]
         for _, hook in fwd_hooks:
             acts = hook(acts, hook=SimpleNamespace(name="here"))
         return acts
+
+
+@pytest.fixture(autouse=True)
+def digits(monkeypatch):
+    """Texts of digits are ids of TinyModel, after a start token 0."""
+    real = evaluation.token_rows
+
+    def rows(model, texts, **options):
+        if isinstance(model, TinyModel):
+            return [torch.tensor([0, *map(int, text)]) for text in texts]
+        return real(model, texts, **options)
+
+    monkeypatch.setattr(evaluation, "token_rows", rows)
 
 
 def test_loss_recovered_of_a_perfect_dictionary_is_one_against_both():
@@ -120,10 +158,31 @@ def test_massive_activations_are_left_alone_in_every_condition():
     assert found.zero > found.clean
 
 
-def test_loss_recovered_names_bad_input():
-    with pytest.raises(ValueError, match="texts is empty"):
-        evaluation.loss_recovered(TinyModel(), identity_sae(), "here", [], torch.zeros(4))
-    with pytest.raises(ValueError, match=r"mean must have shape \(4,\)"):
-        evaluation.loss_recovered(TinyModel(), identity_sae(), "here", ["12"], torch.zeros(3))
-    with pytest.raises(ValueError, match="at least two tokens"):
-        evaluation.loss_recovered(TinyModel(), identity_sae(), "here", ["1"], torch.zeros(4), progress=False)
+def test_loss_recovered_names_bad_input(tiny_model):
+    hook, made = "blocks.0.hook_resid_post", sae.TopKSAE(32, 64, k=4).eval()
+
+    def refused(words, texts=("the cat sat",), mean=None, **more):
+        with pytest.raises((TypeError, ValueError), match=words):
+            evaluation.loss_recovered(
+                tiny_model, made, hook, texts, torch.zeros(32) if mean is None else mean, progress=False, **more
+            )
+
+    refused("^texts", texts=[])
+    refused("^texts", texts="the cat sat")
+    refused(r"^texts\[1\] has 2 tokens, at least 3", texts=["the cat sat", "a"])
+    refused(r"^mean must have shape \(32,\)", mean=torch.zeros(3))
+    refused("^mean holds", mean=torch.full((32,), math.nan))
+    refused("^massive_norm must be", massive_norm=-1)
+
+
+def test_an_ablation_that_costs_nothing_leaves_nothing_to_recover():
+    with pytest.raises(ValueError, match="mean ablation leaves the loss at 2.0: there is nothing to recover"):
+        assert evaluation.LossRecovered(2.0, 2.1, 2.0, 3.0, 10, 1, ()).against_mean
+
+
+def test_numpy_and_lists_mean_the_same():
+    made, x = identity_sae(), torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    for same in (x.tolist(), x.numpy(), x.double()):
+        assert evaluation.fit(made, same).n == 20
+        torch.testing.assert_close(evaluation.density(made, same), evaluation.density(made, x))
+        assert evaluation.variance_explained(same, x * 0.5) == pytest.approx(evaluation.variance_explained(x, x * 0.5))

@@ -1,11 +1,14 @@
 """Contexts, search and label scores, on a reading whose latents are known."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
+import regex
 import torch
 
 from utils import sae
+from utils.reading import activations, massive
 from utils.reading.activations import Activations
 from utils.sae import features
 
@@ -37,8 +40,12 @@ def test_on_gives_the_strongest_token_first():
     tokens, values = reading().on(0)
     assert values.tolist() == [5.0, 2.0] and tokens.tolist() == [13, 3]
     assert len(reading().on(2)[0]) == 0
-    with pytest.raises(ValueError, match="between 0 and 2"):
+    with pytest.raises(ValueError, match="latent must be between 0 and 2, got 3"):
         reading().on(3)
+    for wrong in (1.5, -1, True, "0", None):
+        for method in (reading().on, reading().values, reading().top, reading().spread):
+            with pytest.raises((TypeError, ValueError), match="^latent must be"):
+                method(wrong)
 
 
 def test_density_counts_ordinary_tokens_only():
@@ -73,12 +80,45 @@ def test_matching_marks_every_token_of_a_phrase_and_not_its_neighbours():
         features.matching(reading(), "(")
 
 
+def test_a_pattern_that_would_search_forever_is_stopped(monkeypatch):
+    """One that makes `re` hang, and one that also defeats the cleverer matcher."""
+    monkeypatch.setattr(features, "PATIENCE", 0.3)
+    long = reading()
+    long.strings[1] = "a" * 200
+    features.matching(long, "(a+)+c")
+    with pytest.raises(ValueError, match=r"pattern '\(a\|aa\|a\)\+\$c' was still searching after 0.3 s"):
+        features.matching(long, "(a|aa|a)+$c")
+
+
+def test_patterns_mean_what_they_mean_to_re():
+    """The rules that lesson 06 is built on, among others."""
+    text = "The Friend (my hon. one) said Spain and france wouldn't. \nHe can go; THE end, Ümlaut."
+    for pattern in (
+        r"\bhe\b",
+        r"(?<=\bthe )\w+",
+        r"\([^)]{3,100}\)",
+        r"(?-i:\b(Spain|France)\b)",
+        "ü",
+        r"^he",
+        r"(?m)^he",
+    ):
+        compiled = regex.compile(pattern, regex.IGNORECASE)
+        assert [m.span() for m in compiled.finditer(text)] == [
+            m.span() for m in re.finditer(pattern, text, re.IGNORECASE)
+        ]
+
+
 def test_search_puts_the_right_latent_first():
     found = reading()
     ranked = features.rank_latents(found, features.matching(found, " Gate"), n=3)
     assert ranked[0][0] == 0 and ranked[0][1] == pytest.approx(0.5 * (2 / 3 + 1))
-    with pytest.raises(ValueError, match="wanted and other"):
+    with pytest.raises(ValueError, match="wanted must leave ordinary tokens on both sides"):
         features.rank_latents(found, torch.zeros(15, dtype=torch.bool))
+    with pytest.raises(ValueError, match="wanted has 14 entries, expected one for each of the 15 tokens"):
+        features.rank_latents(found, [True] * 14)
+    assert features.rank_latents(found, features.matching(found, " Gate").tolist()) == features.rank_latents(
+        found, features.matching(found, " Gate").numpy()
+    )
 
 
 def test_detection_scores_a_rule_on_both_kinds():
@@ -91,25 +131,32 @@ def test_detection_scores_a_rule_on_both_kinds():
             features.detection([1.0], bad)
 
 
-def test_logit_effects_are_the_unembedding_read_along_the_direction():
-    model = SimpleNamespace(
-        unembed=SimpleNamespace(W_U=torch.tensor([[1.0, 0, -1, 0], [0, 2, 0, -2]])),
-        ln_final=SimpleNamespace(weight=torch.tensor([1.0, 3.0])),
-        tokenizer=SimpleNamespace(decode=lambda ids: "abcd"[ids[0]]),
+def test_logit_effects_are_the_unembedding_read_along_the_direction(tiny_model):
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        tiny_model.ln_final.weight.copy_(torch.linspace(0.5, 2, 32))
+    expected = (direction / direction.norm() * torch.linspace(0.5, 2, 32)) @ tiny_model.W_U.detach()
+    expected -= expected.mean()
+    up, down = features.logit_effects(tiny_model, direction, n=3)
+    assert [score for _, score in up] == pytest.approx(expected.sort(descending=True).values[:3].tolist(), abs=1e-5)
+    assert [score for _, score in down] == pytest.approx(expected.sort().values[:3].tolist(), abs=1e-5)
+    assert up[0][0] == tiny_model.tokenizer.decode([int(expected.argmax())])
+    assert features.logit_effects(tiny_model, (7 * direction).tolist(), n=3)[0][0][1] == pytest.approx(
+        up[0][1], abs=1e-5
     )
-    up, down = features.logit_effects(model, torch.tensor([0.0, 10.0]), n=1)
-    assert up == [("b", 6.0)] and down == [("d", -6.0)], "length 1, times the norm's weight, times the unembedding"
-    with pytest.raises(ValueError, match=r"shape \(2,\)"):
-        features.logit_effects(model, torch.zeros(3))
+    with pytest.raises(ValueError, match=r"direction must have shape \(32,\)"):
+        features.logit_effects(tiny_model, torch.zeros(3))
+    with pytest.raises(ValueError, match="n must be at most"):
+        features.logit_effects(tiny_model, direction, n=10_000)
 
 
 def test_the_dashboard_carries_numbers_as_well_as_colour_and_escapes_text():
     found = reading()
     found.strings[5] = "<b>"
-    page = features.dashboard_html(found, 0, lambda latent: ([("<i>", 1.0)], [("x", -1.0)]))
+    page = sae.dashboard_html(found, 0, lambda latent: ([("<i>", 1.0)], [("x", -1.0)]))
     assert "5.0" in page and "<b>" not in page and "<i>" not in page and "&lt;b&gt;" in page
     assert page.count('role="group"') == 4
-    assert "never on" in features.dashboard_html(found, 2)
+    assert "never on" in sae.dashboard_html(found, 2)
 
 
 def test_read_texts_agrees_with_encoding_each_token(tiny_model):
@@ -122,7 +169,7 @@ def test_read_texts_agrees_with_encoding_each_token(tiny_model):
     for latent in range(24):
         torch.testing.assert_close(found.values(latent)[: len(latents)], latents[:, latent], atol=1e-5, rtol=1e-4)
     assert not found.ordinary[0] and found.text.unique().tolist() == [0, 1]
-    with pytest.raises(ValueError, match="texts is empty"):
+    with pytest.raises(ValueError, match="^texts"):
         features.read_texts(tiny_model, made, hook, [])
 
 
@@ -138,9 +185,28 @@ def test_search_by_word_phrase_and_number():
     phrase = sae.find_latents(found, " golden gate ")[0]  # on for one of its two tokens, and for 1 of 11 others
     assert phrase == (f"latent 0: balanced accuracy {(0.5 + 10 / 11) / 2:.2f} here", 0)
     assert sae.find_latents(found, "2") == [("latent 2: on for 0 tokens", 2)]
-    for query, words in (("  ", "empty"), ("[", "regular expression"), ("giraffe", "doesn't occur"), ("7", "between")):
+    for query, words in (
+        ("  ", "^query"),
+        ("[", "doesn't occur"),
+        ("(a+)+c", "doesn't occur"),
+        ("giraffe", "doesn't occur"),
+        ("7", "between"),
+    ):
         with pytest.raises(ValueError, match=words):
             sae.find_latents(found, query)
+
+
+def test_massive_is_what_the_one_rule_says(tiny_model):
+    """A recorded length is used as it stands, here as in `utils.reading.massive`."""
+    hook, made = "blocks.0.hook_resid_post", sae.TopKSAE(tiny_model.cfg.d_model, 24, k=3).eval()
+    found = activations.collect(tiny_model, ["the cat sat on a mat"], [hook], positions="all", cache=False)
+    bound = float(massive.residual_norms(found[hook]).median())
+    read = features.read_activations(found, made, hook, tiny_model.tokenizer, massive_norm=bound)
+    assert torch.equal(read.ordinary, ~massive.is_massive(found[hook], bound, factor=1) & (found.position > 0))
+    assert 0 < read.ordinary.sum() < len(read) - 1
+    for wrong in (0.0, -1.0, float("nan"), "5"):
+        with pytest.raises((TypeError, ValueError), match="^massive_norm must be"):
+            features.read_activations(found, made, hook, tiny_model.tokenizer, massive_norm=wrong)
 
 
 def test_activations_with_holes_are_refused():

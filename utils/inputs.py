@@ -45,6 +45,7 @@ from utils.validators import (
     function,
     group_names,
     is_model,
+    limit,
     model,
     number,
     numbers,
@@ -66,6 +67,7 @@ __all__ = [
     "Groups",
     "Index",
     "Labels",
+    "Limit",
     "NonNegative",
     "Number",
     "Numbers",
@@ -114,6 +116,7 @@ Share = Annotated[float, Range(low=0, high=1)]
 Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(low=0)]
 Number = Annotated[float, Range()]
+Limit = Annotated[float, _As(limit, "a number above 0, or infinity")]
 Text = Annotated[str, _As(lambda name, value: text(name, value, empty=False), "a string")]
 Texts = Annotated[Sequence[str], _As(texts, "a list of texts")]
 Labels = Annotated[Bool[np.ndarray, "n"], _As(boolean_labels, "a list of labels")]

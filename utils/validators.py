@@ -91,6 +91,14 @@ def number(name: str, value: Any, bounds: Range = Range()) -> float:
     return plain if isinstance(value, int | float) else float(plain)
 
 
+def limit(name: str, value: Any) -> float:
+    """A bound: a number above 0, or infinity, which bounds nothing."""
+    plain = scalar(value)
+    if isinstance(plain, float) and plain == math.inf:
+        return plain
+    return number(name, value, Range(above=0))
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False, and nothing that merely counts as one."""
     plain = scalar(value)

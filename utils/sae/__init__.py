@@ -10,22 +10,25 @@
 models         the six kinds, one interface
 sparse         the arithmetic that skips the zeros
 training       the training loop
+checkpoints    a run on disk, and whether it is the same run
 store          activations on disk, shuffled
 files          saving and loading, as SAELens does
+saelens        what its configurations mean, of every version
+gemma_scope    loading the open dictionaries of the Gemma models
+layout         from a file's tensors to a dictionary
 evaluation     variance explained, loss recovered, dead latents, stability
 features       what a latent responds to, and whether a label for it holds up
 interventions  switching latents off inside the model
 shipped        the dictionary that comes with the course
-browser        a widget to search latents and click through
+browser        a latent on a page, a widget to search and click through
 """
 
-from utils.sae.browser import browse, find_latents
+from utils.sae.browser import browse, dashboard_html, find_latents
 from utils.sae.evaluation import Fit, LossRecovered, density, fit, loss_recovered, matched_cosines, variance_explained
 from utils.sae.features import (
     Context,
     Detection,
     Reading,
-    dashboard_html,
     detection,
     logit_effects,
     matching,

@@ -12,23 +12,31 @@ numbers are needed, all on text the SAE has never seen:
 - dead latents (never on) and dense ones (on for more than a tenth of all tokens);
 - stability: how many directions come back when training starts from another seed.
 
+A dictionary may be on a GPU or not, activations too: what comes back is on the CPU.
+
 Source of the measures: Karvonen et al. 2025 (SAEBench, arXiv 2503.09532), sections on core evaluations.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
+from utils.devices import on_device_of
+from utils.inputs import Limit, checked
 from utils.progress import tqdm
-from utils.reading.activations import residual_norms
+from utils.reading.likelihood import token_log_probs
+from utils.reading.massive import is_massive
+from utils.reading.tokens import TokenTexts, token_rows
 from utils.sae.models import SparseAutoencoder
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 __all__ = ["Fit", "LossRecovered", "density", "fit", "loss_recovered", "matched_cosines", "variance_explained"]
 
@@ -72,57 +80,61 @@ class LossRecovered:
 
     @property
     def against_mean(self) -> float:
-        """Share of the loss recovered where 0 is mean ablation."""
-        return (self.mean - self.spliced) / (self.mean - self.clean)
+        """Share of the loss recovered where 0 is mean ablation. ValueError where that ablation costs nothing."""
+        return self._recovered("mean", self.mean)
 
     @property
     def against_zero(self) -> float:
-        """Share of the loss recovered where 0 is zero ablation."""
-        return (self.zero - self.spliced) / (self.zero - self.clean)
+        """Share of the loss recovered where 0 is zero ablation. ValueError where that ablation costs nothing."""
+        return self._recovered("zero", self.zero)
+
+    def _recovered(self, name: str, ablated: float) -> float:
+        if ablated == self.clean:
+            raise ValueError(f"{name} ablation leaves the loss at {self.clean}: there is nothing to recover")
+        return (ablated - self.spliced) / (ablated - self.clean)
 
 
-def variance_explained(x: Float[torch.Tensor, "n d_model"], reconstruction: Float[torch.Tensor, "n d_model"]) -> float:
+@checked
+def variance_explained(x: Float[Tensor, "n d_model"], reconstruction: Float[Tensor, "n d_model"]) -> float:
     """1 - (squared error) / (squared distance from the mean), over all rows and dimensions together.
 
     1 is perfect, 0 is no better than answering the mean, below 0 is worse than that.
     Raises ValueError if shapes differ, there are fewer than two rows, or all rows are the same.
     """
-    if x.shape != reconstruction.shape or x.ndim != 2:
-        raise ValueError(
-            f"x and reconstruction must have one shape (n, d_model), got {tuple(x.shape)} "
-            f"and {tuple(reconstruction.shape)}"
-        )
     if len(x) < 2:
-        raise ValueError(f"variance needs at least two rows, got {len(x)}")
+        raise ValueError(f"x must have at least two rows, or there is no variance, got {len(x)}")
     variance = (x - x.mean(0)).double().square().sum()
     if variance == 0:
-        raise ValueError("all rows of x are the same: there is no variance to explain")
-    return float(1 - (x - reconstruction).double().square().sum() / variance)
+        raise ValueError("x must have rows that differ, or there is no variance to explain; all are the same")
+    return float(1 - (x - reconstruction.to(x)).double().square().sum() / variance)
 
 
+@checked
 @torch.no_grad()
-def density(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "d_sae"]:
+def density(sae: SparseAutoencoder, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "d_sae"]:
     """For each latent the share of activations it is on for: (d_sae,). Raises ValueError for an empty x."""
     if len(x) == 0:
         raise ValueError("x is empty: give at least one activation")
     on = torch.zeros(sae.d_sae)
     for rows in x.split(ROWS):
-        on += (sae.encode(rows) > 0).sum(0)
+        on += (sae.encode(rows) > 0).sum(0).cpu()
     return on / len(x)
 
 
+@checked
 @torch.no_grad()
-def fit(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Fit:
+def fit(sae: SparseAutoencoder, x: Float[Tensor, "n d_model"]) -> Fit:
     """All measures that need only activations, in one pass. x: (n, d_model), ordinary tokens, n of at least 2."""
     if len(x) == 0:
         raise ValueError("x is empty: give at least two activations")
     share, parts = torch.zeros(sae.d_sae), []
     for rows in x.split(ROWS):
         latents = sae.encode(rows)
-        share += (latents > 0).sum(0) / len(x)
+        share += (latents > 0).sum(0).cpu() / len(x)
         parts.append(sae.decode(latents))
     reconstruction = torch.cat(parts)
-    lengths = (reconstruction - sae.b_dec).norm(dim=1) / (x - sae.b_dec).norm(dim=1).clamp_min(1e-8)
+    b_dec = sae.b_dec.to(x)
+    lengths = (reconstruction.to(x) - b_dec).norm(dim=1) / (x - b_dec).norm(dim=1).clamp_min(1e-8)
     return Fit(
         variance_explained=variance_explained(x, reconstruction),
         l0=float(share.sum()),
@@ -133,15 +145,16 @@ def fit(sae: SparseAutoencoder, x: Float[torch.Tensor, "n d_model"]) -> Fit:
     )
 
 
+@checked
 @torch.no_grad()
 def loss_recovered(
-    model: Any,
+    model: TransformerBridge,
     sae: SparseAutoencoder,
     hook: str,
-    texts: Sequence[str],
-    mean: Float[torch.Tensor, "d_model"],
+    texts: TokenTexts,
+    mean: Float[Tensor, "d_model"],
     *,
-    massive_norm: float = math.inf,
+    massive_norm: Limit = math.inf,
     progress: bool = True,
 ) -> LossRecovered:
     """Replace the activations at `hook` by their reconstruction, by the mean, by zero; compare next-token losses.
@@ -151,31 +164,28 @@ def loss_recovered(
     The four conditions of a text run as one batch.
     Raises ValueError for no texts, a text of fewer than two tokens, or a mean of the wrong shape.
     """
-    if not texts:
-        raise ValueError("texts is empty: give at least one text")
     if mean.shape != (sae.d_model,):
         raise ValueError(f"mean must have shape ({sae.d_model},), got {tuple(mean.shape)}")
     rows: list[tuple[int, float, float, float, float]] = []
     n_left = 0
 
-    def replace(acts: torch.Tensor, hook: Any = None) -> torch.Tensor:
+    def replace(acts: Tensor, hook: Any = None) -> Tensor:
         nonlocal n_left
         clean = acts[0]
-        alone = residual_norms(clean) > massive_norm
+        alone = is_massive(clean, massive_norm, factor=1)
         alone[0] = True
         n_left += int(alone.sum())
-        out = torch.stack([clean, sae(clean), mean.expand_as(clean), torch.zeros_like(clean)])
+        conditions = (clean, sae(clean), mean.to(acts.device).expand_as(clean), torch.zeros_like(clean))
+        out = torch.stack([one.to(acts) for one in conditions])
         out[:, alone] = clean[alone]
-        return out.to(acts.dtype)
+        return out
 
-    for text in tqdm(texts, desc="replacing", disable=not progress):
-        ids = model.to_tokens(text)
-        if ids.shape[1] < 3:
-            raise ValueError(f"a text must have at least two tokens, got {text!r}")
-        logits = model.run_with_hooks(ids.expand(4, -1), fwd_hooks=[(hook, replace)])
-        # The document start predicts the first token from nothing, in every condition: leave that one out.
-        losses = [float(cross_entropy(one[1:-1].float(), ids[0, 2:])) for one in logits]
-        rows.append((ids.shape[1] - 2, *losses))
+    # The document start predicts the first token from nothing, in every condition: leave that one out.
+    for ids in tqdm(token_rows(model, texts, shortest=3), desc="replacing", disable=not progress):
+        batch = on_device_of(model, ids.expand(4, -1))
+        logits = model.run_with_hooks(batch, fwd_hooks=[(hook, replace)])
+        losses = -token_log_probs(logits[:, 1:-1], batch[:, 2:]).mean(1)
+        rows.append((len(ids) - 2, *losses.tolist()))
     weights = torch.tensor([row[0] for row in rows], dtype=torch.float64)
     means = [
         float((torch.tensor([row[i] for row in rows]).double() * weights).sum() / weights.sum()) for i in range(1, 5)
@@ -183,10 +193,9 @@ def loss_recovered(
     return LossRecovered(*means, n=int(weights.sum()), n_left=n_left, per_text=tuple(rows))
 
 
+@checked
 @torch.no_grad()
-def matched_cosines(
-    mine: Float[torch.Tensor, "n d_model"], others: Float[torch.Tensor, "m d_model"]
-) -> Float[torch.Tensor, "n"]:
+def matched_cosines(mine: Float[Tensor, "n d_model"], others: Float[Tensor, "m d_model"]) -> Float[Tensor, "n"]:
     """For each direction of `mine` the cosine with the most similar of `others`: (n,).
 
     With two SAEs that differ only in their seed this measures stability. Two of yours may share a match: this is the
@@ -194,10 +203,9 @@ def matched_cosines(
     Source: Bricken et al. 2023; Paulo & Belrose 2025 (arXiv 2501.16615) for how low it can be.
     """
     for name, value in (("mine", mine), ("others", others)):
-        if value.ndim != 2 or len(value) == 0:
-            raise ValueError(f"{name} must have shape (n, d_model) with n of at least 1, got {tuple(value.shape)}")
-    if mine.shape[1] != others.shape[1]:
-        raise ValueError(f"mine and others must have one width, got {mine.shape[1]} and {others.shape[1]}")
+        if len(value) == 0:
+            raise ValueError(f"{name} must hold at least one direction, got shape {tuple(value.shape)}")
+    others = others.to(mine)
     a = mine / mine.norm(dim=1, keepdim=True).clamp_min(1e-12)
     b = others / others.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return torch.cat([(rows @ b.t()).max(dim=1).values for rows in a.split(1024)])
+    return torch.cat([(rows @ b.t()).max(dim=1).values for rows in a.split(1024)]).cpu()

@@ -10,24 +10,29 @@ Source of the method: Bricken et al. 2023 (Towards Monosemanticity); detection s
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Callable, Sequence
+import math
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import regex
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from utils.plots import tokens_html
+from utils.inputs import Count, Index, Limit, Number, Seed, Text, checked
 from utils.reading import activations
+from utils.reading.massive import is_massive
+from utils.reading.tokens import TokenTexts
 from utils.sae.models import SparseAutoencoder
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 __all__ = [
     "Context",
     "Detection",
     "Reading",
-    "dashboard_html",
     "detection",
     "logit_effects",
     "matching",
@@ -35,6 +40,8 @@ __all__ = [
     "read_activations",
     "read_texts",
 ]
+
+PATIENCE = 5.0  # seconds that a pattern may search for
 
 
 @dataclass(frozen=True)
@@ -70,34 +77,35 @@ class Reading:
     """
 
     d_sae: int
-    token: Int[torch.Tensor, "n"]
-    text: Int[torch.Tensor, "n"]
-    ordinary: Bool[torch.Tensor, "n"]
-    entry_token: Int[torch.Tensor, "entries"]
-    latent: Int[torch.Tensor, "entries"]
-    value: Float[torch.Tensor, "entries"]
+    token: Int[Tensor, "n"]
+    text: Int[Tensor, "n"]
+    ordinary: Bool[Tensor, "n"]
+    entry_token: Int[Tensor, "entries"]
+    latent: Int[Tensor, "entries"]
+    value: Float[Tensor, "entries"]
     strings: dict[int, str]
 
     def __len__(self) -> int:
         return len(self.token)
 
-    def on(self, latent: int) -> tuple[Int[torch.Tensor, "m"], Float[torch.Tensor, "m"]]:
+    @checked
+    def on(self, latent: Index) -> tuple[Int[Tensor, "m"], Float[Tensor, "m"]]:
         """The tokens a latent is on for, strongest first, and its values there. ValueError for no such latent."""
-        if not 0 <= latent < self.d_sae:
+        if latent >= self.d_sae:
             raise ValueError(f"latent must be between 0 and {self.d_sae - 1}, got {latent}")
         bounds = torch.searchsorted(self.latent, torch.tensor([latent, latent + 1]))
         part = slice(int(bounds[0]), int(bounds[1]))
         order = self.value[part].argsort(descending=True, stable=True)
         return self.entry_token[part][order], self.value[part][order]
 
-    def values(self, latent: int) -> Float[torch.Tensor, "n"]:
+    def values(self, latent: Index) -> Float[Tensor, "n"]:
         """A latent's value on every token, mostly zero: (n,)."""
         out = torch.zeros(len(self))
         tokens, values = self.on(latent)
         out[tokens] = values
         return out
 
-    def density(self) -> Float[torch.Tensor, "d_sae"]:
+    def density(self) -> Float[Tensor, "d_sae"]:
         """For each latent the share of ordinary tokens it is on for."""
         return torch.bincount(self.latent, minlength=self.d_sae) / max(1, int(self.ordinary.sum()))
 
@@ -105,9 +113,10 @@ class Reading:
         """Each token as a string, in order."""
         return [self.strings[int(i)] for i in self.token]
 
-    def context(self, latent: int, token: int, before: int = 10, after: int = 4) -> Context:
+    @checked
+    def context(self, latent: Index, token: Index, before: Index = 10, after: Index = 4) -> Context:
         """The neighbourhood of one token, within its text, with the latent's value on each token of it."""
-        if not 0 <= token < len(self):
+        if token >= len(self):
             raise ValueError(f"token must be between 0 and {len(self) - 1}, got {token}")
         where = torch.arange(max(0, token - before), min(len(self), token + after + 1))
         where = where[self.text[where] == self.text[token]]
@@ -119,7 +128,8 @@ class Reading:
             at=int((where == token).nonzero()),
         )
 
-    def top(self, latent: int, n: int = 8, *, one_per_text: bool = True) -> list[Context]:
+    @checked
+    def top(self, latent: Index, n: Count = 8, *, one_per_text: bool = True) -> list[Context]:
         """The n strongest contexts, by default from different texts. Fewer if the latent is on less often."""
         found, seen = [], set()
         for token in self.on(latent)[0].tolist():
@@ -132,7 +142,8 @@ class Reading:
                 break
         return found
 
-    def spread(self, latent: int, n: int = 8, seed: int = 0) -> list[Context]:
+    @checked
+    def spread(self, latent: Index, n: Count = 8, seed: Seed = 0) -> list[Context]:
         """n contexts, one drawn from each n-th of the latent's ranks, strongest first: what it is usually on for."""
         tokens = self.on(latent)[0]
         if len(tokens) == 0:
@@ -142,33 +153,40 @@ class Reading:
         return [self.context(latent, int(p[torch.randint(len(p), (1,), generator=generator)])) for p in parts]
 
 
+@runtime_checkable
+class Decoder(Protocol):
+    """What turns token ids into text: a tokenizer, or anything with its `decode`."""
+
+    def decode(self, token_ids: list[int]) -> str: ...
+
+
+@checked
 @torch.no_grad()
 def read_texts(
-    model: Any,
+    model: TransformerBridge,
     sae: SparseAutoencoder,
     hook: str,
-    texts: Sequence[str],
+    texts: TokenTexts,
     *,
-    massive_norm: float = float("inf"),
+    massive_norm: Limit = math.inf,
 ) -> Reading:
     """Run a model and an SAE over every token of some texts. See `read_activations` for what is left out.
 
     Raises ValueError for no texts, and as `utils.reading.activations.collect` does.
     """
-    if not texts:
-        raise ValueError("texts is empty: give at least one text")
-    found = activations.collect(model, list(texts), [hook], positions="all", cache=False, progress=False)
+    found = activations.collect(model, texts, [hook], positions="all", cache=False, progress=False)
     return read_activations(found, sae, hook, model.tokenizer, massive_norm=massive_norm)
 
 
+@checked
 @torch.no_grad()
 def read_activations(
     found: activations.Activations,
     sae: SparseAutoencoder,
     hook: str,
-    tokenizer: Any,
+    tokenizer: Decoder,
     *,
-    massive_norm: float = float("inf"),
+    massive_norm: Limit = math.inf,
 ) -> Reading:
     """Run an SAE over activations that were recorded at *all* positions of some texts.
 
@@ -176,13 +194,15 @@ def read_activations(
     massive_norm: activations longer than this, and document starts, are not read (an SAE trained without them has
     nothing to say about them). Raises ValueError if the positions have holes, so that contexts would too.
     """
+    if hook not in found.acts:
+        raise ValueError(f"hook must be one that was recorded ({', '.join(found.hooks)}), got {hook!r}")
     x = found[hook]
     starts = torch.ones(len(found), dtype=torch.bool)
     starts[1:] = found.text_index[1:] != found.text_index[:-1]
     if (found.position[starts] != 0).any() or (found.position[1:] != found.position[:-1] + 1)[~starts[1:]].any():
-        raise ValueError('the activations have holes: record them with positions="all"')
-    ordinary = (activations.residual_norms(x) <= massive_norm) & (found.position > 0)
-    entries: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        raise ValueError('found has holes: record the activations with positions="all"')
+    ordinary = ~is_massive(x, massive_norm, factor=1) & (found.position > 0)
+    entries: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, len(x), 2048):
         latents = sae.encode(x[start : start + 2048]) * ordinary[start : start + 2048, None]
         token, latent = latents.nonzero(as_tuple=True)
@@ -202,18 +222,22 @@ def read_activations(
     )
 
 
-def matching(reading: Reading, pattern: str) -> Bool[torch.Tensor, "n"]:
+@checked
+def matching(reading: Reading, pattern: Text) -> Bool[Tensor, "n"]:
     """True for every ordinary token that overlaps a match of a regular expression in its text: (n,).
 
     A phrase may run over several tokens ("Golden Gate"); all of them are marked. Case is ignored.
-    Raises ValueError for a pattern that isn't a regular expression.
+    Raises ValueError for a pattern that isn't a regular expression, and for one that searches for more than PATIENCE
+    seconds: patterns such as (a+)+c can take longer than the universe is old.
     """
+    # Not `re`: its searches can't be given a limit.
     try:
-        compiled = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
+        compiled = regex.compile(pattern, regex.IGNORECASE)
+    except regex.error as error:
         raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from None
     marked = torch.zeros(len(reading), dtype=torch.bool)
     words = reading.words()
+    until = time.monotonic() + PATIENCE
     for text in reading.text.unique().tolist():
         where = (reading.text == text).nonzero().squeeze(1).tolist()
         starts, whole = [], ""
@@ -221,25 +245,37 @@ def matching(reading: Reading, pattern: str) -> Bool[torch.Tensor, "n"]:
             starts.append(len(whole))
             whole += words[i]
         ends = [*starts[1:], len(whole)]
-        for match in compiled.finditer(whole):
+        try:
+            spans = [match.span() for match in compiled.finditer(whole, timeout=max(0.001, until - time.monotonic()))]
+        except TimeoutError:
+            raise ValueError(
+                f"pattern {pattern!r} was still searching after {PATIENCE:g} s: write it simpler"
+            ) from None
+        for begin, stop in spans:
             for i, start, end in zip(where, starts, ends):
                 # A token's leading space is not part of the word.
                 first = start + len(whole[start:end]) - len(whole[start:end].lstrip())
-                if first < match.end() and end > match.start() and first < end:
+                if first < stop and end > begin and first < end:
                     marked[i] = True
     return marked & reading.ordinary
 
 
-def rank_latents(reading: Reading, wanted: Bool[torch.Tensor, "n"], n: int = 10) -> list[tuple[int, float]]:
+@checked
+def rank_latents(reading: Reading, wanted: Bool[Tensor, "n"], n: Count = 10) -> list[tuple[int, float]]:
     """Latents by how well "is it on?" tells wanted tokens from the other ordinary ones: (latent, balanced accuracy).
 
     wanted: (n,) for instance from `matching`. For *searching* only: a latent picked as the best of thousands must be
     tested on other text, with `detection`. Raises ValueError if there are no wanted or no other tokens.
     """
+    if len(wanted) != len(reading):
+        raise ValueError(f"wanted has {len(wanted)} entries, expected one for each of the {len(reading)} tokens")
     wanted = wanted & reading.ordinary
     others = reading.ordinary & ~wanted
     if not wanted.any() or not others.any():
-        raise ValueError(f"need wanted and other tokens, got {int(wanted.sum())} and {int(others.sum())}")
+        raise ValueError(
+            f"wanted must leave ordinary tokens on both sides, got {int(wanted.sum())} wanted and {int(others.sum())} "
+            "other ones"
+        )
     hits = torch.bincount(reading.latent[wanted[reading.entry_token]], minlength=reading.d_sae)
     alarms = torch.bincount(reading.latent[others[reading.entry_token]], minlength=reading.d_sae)
     score = 0.5 * (hits / wanted.sum() + 1 - alarms / others.sum())
@@ -265,28 +301,23 @@ class Detection:
         return (self.hits + 1 - self.false_alarms) / 2
 
 
-def detection(
-    on_positive: Sequence[float] | Float[torch.Tensor, "p"],
-    on_negative: Sequence[float] | Float[torch.Tensor, "q"],
-    threshold: float = 0.0,
-) -> Detection:
+@checked
+def detection(on_positive: Float[Tensor, "p"], on_negative: Float[Tensor, "q"], threshold: Number = 0.0) -> Detection:
     """Score the rule "the latent is above the threshold" on held-out positives and negatives.
 
     on_positive, on_negative: the latent's values. Raises ValueError if either is empty or holds NaN.
     """
-    parts = []
     for name, values in (("on_positive", on_positive), ("on_negative", on_negative)):
-        numbers = torch.as_tensor(values, dtype=torch.float32)
-        if numbers.numel() == 0 or torch.isnan(numbers).any():
-            raise ValueError(f"{name} must hold at least one number and no NaN, got {numbers.numel()} values")
-        parts.append(numbers)
-    hits, alarms = ((p > threshold).float().mean() for p in parts)
-    return Detection(float(hits), float(alarms), parts[0].numel(), parts[1].numel())
+        if len(values) == 0:
+            raise ValueError(f"{name} must hold at least one number, got none")
+    hits, alarms = ((values > threshold).float().mean() for values in (on_positive, on_negative))
+    return Detection(float(hits), float(alarms), len(on_positive), len(on_negative))
 
 
+@checked
 @torch.no_grad()
 def logit_effects(
-    model: Any, direction: Float[torch.Tensor, "d_model"], n: int = 8
+    model: TransformerBridge, direction: Float[Tensor, "d_model"], n: Count = 8
 ) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
     """The tokens a direction pushes up, and those it pushes down, if it went straight to the output.
 
@@ -297,7 +328,9 @@ def logit_effects(
     W_U = model.unembed.W_U
     if direction.shape != (W_U.shape[0],):
         raise ValueError(f"direction must have shape ({W_U.shape[0]},), got {tuple(direction.shape)}")
-    unit = direction / direction.norm().clamp_min(1e-12)
+    if n > W_U.shape[1]:
+        raise ValueError(f"n must be at most the number of tokens there are ({W_U.shape[1]}), got {n}")
+    unit = (direction / direction.norm().clamp_min(1e-12)).to(W_U)
     weight = getattr(model.ln_final, "weight", None)
     scores = (unit if weight is None else unit * weight) @ W_U
     scores = scores - scores.mean()
@@ -306,34 +339,3 @@ def logit_effects(
         [(model.tokenizer.decode([int(i)]), float(v)) for v, i in zip(up.values, up.indices)],
         [(model.tokenizer.decode([int(i)]), -float(v)) for v, i in zip(down.values, down.indices)],
     )
-
-
-def dashboard_html(
-    reading: Reading,
-    latent: int,
-    effects: Callable[[int], tuple[list[tuple[str, float]], list[tuple[str, float]]]] | None = None,
-    n: int = 5,
-) -> str:
-    """One latent on one page: density, strongest contexts, random contexts, and the tokens it would push up and down.
-
-    Each token carries its number, so that colour is never the only sign. Returns HTML.
-    """
-    tokens, values = reading.on(latent)
-    share = len(tokens) / max(1, int(reading.ordinary.sum()))
-    parts = [f"<h4>Latent {latent}</h4><p>On for {len(tokens)} tokens, {share:.2%} of those read.</p>"]
-    if len(tokens) == 0:
-        return parts[0] + "<p>It is never on in this text.</p>"
-    limits = (0.0, float(values[0]))
-    for title, contexts in (
-        ("Strongest, one a text", reading.top(latent, n)),
-        ("Drawn from all strengths", reading.spread(latent, n)),
-    ):
-        parts.append(f"<h5>{title}</h5>")
-        for context in contexts:
-            alt = f"Latent {latent} is {context.value:.1f} on the token {context.tokens[context.at]!r}."
-            parts.append(tokens_html(context.tokens, context.values, "value of the latent", alt, 1, None, limits))
-    if effects is not None:
-        for word, side in zip(("up", "down"), effects(latent)):
-            listed = ", ".join(f"{html.escape(repr(token))} {score:+.2f}" for token, score in side)
-            parts.append(f"<p>Straight to the output it pushes {word}: {listed}</p>")
-    return "".join(parts)

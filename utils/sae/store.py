@@ -5,7 +5,8 @@ near-copies. Here they are read once, written to one file, and drawn from it in 
 
 Two kinds of token are left out, and counted. The document start, which is the same vector in every text. And tokens
 with massive activations (Sun et al. 2024, arXiv 2402.17762): a few residuals of the specimen are a hundred times as
-long as the median, so that one of them would weigh as much in a squared error as ten thousand others.
+long as the others, so that one would weigh as much in a squared error as ten thousand of them. The rule is the lab's
+(`utils.reading.massive`); its bound is measured on the first texts and recorded with the store.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float16
+from torch import Tensor
 
+from utils.inputs import Count, Index, Positive, Seed, Texts, checked
 from utils.progress import tqdm
 from utils.reading import activations
+from utils.reading.cache import weights_fingerprint
+from utils.reading.massive import MASSIVE, is_massive, typical_norm
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 __all__ = ["ActivationStore", "StoreCard", "open_store", "write_store"]
 
@@ -35,8 +43,9 @@ class StoreCard:
     """What is in a store, and what was left out of it.
 
     hook: the hook point; d_model: width; n: rows kept; n_read: tokens read, document starts not counted;
-    n_massive: tokens left out for their length; massive_norm: the bound; texts_done: how far the reading has come;
-    texts_sha256: of the texts themselves ("" in a store made before this was noted).
+    n_massive: tokens left out for their length; massive_norm: the bound; texts_done: how far the reading has come.
+    texts_sha256, model_weights, massive_factor: of the texts, of the weights the model held (adapters and edits
+    included) and of the rule; "", "" and 0 in a store made before they were noted.
     """
 
     hook: str
@@ -48,6 +57,8 @@ class StoreCard:
     texts_done: int
     texts_total: int
     texts_sha256: str = ""
+    model_weights: str = ""
+    massive_factor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,24 +66,25 @@ class ActivationStore:
     """Rows of activations, (n, d_model), float16 in a memory-mapped file; `card` says where they come from."""
 
     card: StoreCard
-    rows: np.ndarray
+    rows: Float16[np.ndarray, "n d_model"]
 
     def __len__(self) -> int:
         return self.card.n
 
+    @checked
     def batches(
-        self, batch: int, seed: int = 0, epochs: int = 1, skip: int = 0
-    ) -> Iterator[Float[torch.Tensor, "batch d_model"]]:
+        self, batch: Count, seed: Seed = 0, epochs: Count = 1, skip: Index = 0
+    ) -> Iterator[Float[Tensor, "batch d_model"]]:
         """Batches in a random order, each row once an epoch; the last, smaller batch of an epoch is dropped.
 
         skip: how many batches to leave out at the start, to resume where a run stopped.
         Yields float32 tensors of shape (batch, d_model).
         """
-        for name, value, least in (("batch", batch, 1), ("epochs", epochs, 1), ("skip", skip, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
         if batch > len(self):
             raise ValueError(f"batch must be between 1 and the number of rows ({len(self)}), got {batch}")
+        return self._drawn(batch, seed, epochs, skip)
+
+    def _drawn(self, batch: int, seed: int, epochs: int, skip: int) -> Iterator[Tensor]:
         per_epoch = len(self) // batch
         for epoch in range(epochs):
             if skip >= (epoch + 1) * per_epoch:
@@ -84,37 +96,32 @@ class ActivationStore:
                 yield torch.from_numpy(self.rows[chosen].astype(np.float32))
 
 
+@checked
 def write_store(
-    model: Any,
-    texts: Sequence[str],
+    model: TransformerBridge,
+    texts: Texts,
     hook: str,
     folder: str | Path,
     *,
-    massive_factor: float = 4.0,
+    massive_factor: Positive = MASSIVE,
     progress: bool = True,
 ) -> ActivationStore:
     """Read the texts once and keep the activations of every ordinary token; stopped and started again, it goes on.
 
     folder: where `rows.f16` and `store.json` are written. massive_factor: a token is left out when its vector is
-    more than this many times as long as the median vector of the first texts.
-    Returns the open store. Raises ValueError if the folder holds a store of other texts or of another hook point, or
-    its file was cut, and, before anything is read, as `utils.reading.stream` does for a text or a hook point.
+    more than this many times as long as a typical one of the first texts (`utils.reading.massive`).
+    Returns the open store. Raises ValueError if the folder holds a store of other texts, of another model, hook point
+    or massive_factor, or its file was cut, and, before anything is read, as `utils.reading.stream` does for a text or a
+    hook point.
     """
     folder = Path(folder)
-    texts = list(texts) if not isinstance(texts, str) else texts
     # Checks every text now: a text that is too long shouldn't turn up after an hour of reading.
     activations.stream(model, texts, [hook], positions=_after_start)
     digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "store.json").exists():
         card = _read_card(folder)
-        if (card.hook, card.texts_total) != (hook, len(texts)):
-            raise ValueError(
-                f"{folder} holds {card.hook} of {card.texts_total} texts, not {hook} of {len(texts)}: "
-                "give another folder, or delete this one"
-            )
-        if card.texts_sha256 not in ("", digest):
-            raise ValueError(f"{folder} holds other texts than these: give another folder, or delete this one")
+        _check_same(folder, card, hook, len(texts), digest, weights_fingerprint(model), massive_factor)
         _check_size(folder, card)
     else:
         card = _first_card(model, texts, hook, massive_factor, digest)
@@ -128,25 +135,24 @@ def write_store(
             n_read = n_massive = n_kept = 0
             for chunk in activations.stream(model, part, [hook], positions=_after_start):
                 acts = chunk.acts[hook]
-                ordinary = activations.residual_norms(acts) <= card.massive_norm
+                ordinary = ~is_massive(acts, card.massive_norm, factor=1)
                 n_read += len(acts)
                 n_massive += int((~ordinary).sum())
                 n_kept += int(ordinary.sum())
                 file.write(_half(acts[ordinary], hook).numpy().tobytes())
             file.flush()
-            card = StoreCard(
-                **{
-                    **asdict(card),
-                    "n": card.n + n_kept,
-                    "n_read": card.n_read + n_read,
-                    "n_massive": card.n_massive + n_massive,
-                    "texts_done": start + len(part),
-                }
+            card = replace(
+                card,
+                n=card.n + n_kept,
+                n_read=card.n_read + n_read,
+                n_massive=card.n_massive + n_massive,
+                texts_done=start + len(part),
             )
             _write_card(folder, card)
     return open_store(folder)
 
 
+@checked
 def open_store(folder: str | Path) -> ActivationStore:
     """Open a finished or half-finished store without reading it into memory.
 
@@ -170,26 +176,56 @@ def _check_size(folder: Path, card: StoreCard) -> None:
         raise ValueError(f"{path} has {size} bytes, expected {expected}: it was cut; delete the folder, write it again")
 
 
-def _half(acts: torch.Tensor, hook: str) -> torch.Tensor:
+def _check_same(
+    folder: Path, card: StoreCard, hook: str, n_texts: int, digest: str, model: str, massive_factor: float
+) -> None:
+    """Raise ValueError, naming what differs, if a store that was begun is of something else."""
+    otherwise = "give another folder, or delete this one"
+    if (card.hook, card.texts_total) != (hook, n_texts):
+        raise ValueError(
+            f"folder: {folder} holds {card.hook} of {card.texts_total} texts, not {hook} of {n_texts}: {otherwise}"
+        )
+    if card.texts_sha256 not in ("", digest):
+        raise ValueError(f"texts: {folder} holds other texts than these: {otherwise}")
+    if card.model_weights not in ("", model):
+        raise ValueError(f"model: {folder} holds activations of another model (its weights differ): {otherwise}")
+    if card.massive_factor not in (0.0, massive_factor):
+        raise ValueError(
+            f"massive_factor is {massive_factor}, {folder} was begun with {card.massive_factor}: {otherwise}"
+        )
+
+
+def _half(acts: Tensor, hook: str) -> Tensor:
     rows = acts.to(torch.float16)
     if not torch.isfinite(rows).all():
         raise ValueError(f"{hook} holds values above 65,504, which float16 can't hold: lower massive_factor")
     return rows
 
 
-def _after_start(ids: torch.Tensor) -> torch.Tensor:
+def _after_start(ids: Tensor) -> Tensor:
     return torch.arange(len(ids)) > 0
 
 
-def _first_card(model: Any, texts: Sequence[str], hook: str, massive_factor: float, digest: str) -> StoreCard:
-    if not isinstance(massive_factor, int | float) or isinstance(massive_factor, bool) or not massive_factor > 0:
-        raise ValueError(f"massive_factor must be a positive number, got {massive_factor!r}")
+def _first_card(
+    model: TransformerBridge, texts: Sequence[str], hook: str, massive_factor: float, digest: str
+) -> StoreCard:
     sample = activations.collect(
         model, list(texts[:SAMPLE]), [hook], positions=_after_start, cache=False, progress=False
     )
-    norms = activations.residual_norms(sample[hook])
-    bound = massive_factor * float(norms.median())
-    return StoreCard(hook, sample[hook].shape[-1], 0, 0, 0, bound, 0, len(texts), digest)
+    acts = sample[hook]
+    return StoreCard(
+        hook=hook,
+        d_model=acts.shape[-1],
+        n=0,
+        n_read=0,
+        n_massive=0,
+        massive_norm=massive_factor * typical_norm(acts),
+        texts_done=0,
+        texts_total=len(texts),
+        texts_sha256=digest,
+        model_weights=weights_fingerprint(model),
+        massive_factor=massive_factor,
+    )
 
 
 def _read_card(folder: Path) -> StoreCard:

@@ -126,7 +126,8 @@ def held_out_sample(n: int) -> list[datasets.Excerpt]:
 
 def evaluate() -> None:
     from utils.models import load_model
-    from utils.reading.activations import residual_norms, stream
+    from utils.reading.activations import stream
+    from utils.reading.massive import is_massive
     from utils.statistics import bootstrap
 
     model, sae, store = load_model(), files.load(OUTPUT / NAME), open_store(STORE)
@@ -135,7 +136,7 @@ def evaluate() -> None:
     acts: dict[str, list[torch.Tensor]] = defaultdict(list)
     n_massive = 0
     for chunk in stream(model, [row.text for row in rows], [HOOK], positions=lambda ids: torch.arange(len(ids)) > 0):
-        ordinary = residual_norms(chunk.acts[HOOK]) <= bound
+        ordinary = ~is_massive(chunk.acts[HOOK], bound, factor=1)
         n_massive += int((~ordinary).sum())
         for i in chunk.text_index.unique():
             acts[rows[int(i)].source].append(chunk.acts[HOOK][ordinary & (chunk.text_index == i)])
