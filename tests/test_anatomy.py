@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import conftest
 import pytest
 import torch
 
 from utils import anatomy, models
+from utils.ablations import ablate_heads
+from utils.anatomy import lens as lens_room
+from utils.reading.likelihood import token_losses
+from utils.reading.recording import record_named
 
 
 @pytest.fixture(scope="module", params=conftest.ARCHITECTURES)
@@ -54,9 +56,17 @@ def test_the_stream_and_the_lens_equal_run_with_cache(any_model, tokens):
 
 def test_running_twice_leaves_no_hook_behind(any_model, tokens):
     before = any_model(tokens)
-    anatomy.residual_stream(any_model, tokens, anatomy.ablate_heads([(0, 1)]))
-    anatomy.token_losses(any_model, tokens, anatomy.ablate_heads([(0, 1)]))
+    anatomy.residual_stream(any_model, tokens, ablate_heads([(0, 1)]))
+    token_losses(any_model, tokens, ablate_heads([(0, 1)]))
     assert torch.equal(any_model(tokens), before)
+
+
+def test_token_losses_are_the_cross_entropy(any_model, tokens):
+    logits = any_model(tokens)
+    expected = torch.nn.functional.cross_entropy(
+        logits[:, :-1].reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1), reduction="none"
+    )
+    assert torch.allclose(token_losses(any_model, tokens).reshape(-1), expected, atol=1e-5)
 
 
 def test_the_lens_table_is_a_table_and_escapes_what_it_shows(tiny_model):
@@ -64,10 +74,10 @@ def test_the_lens_table_is_a_table_and_escapes_what_it_shows(tiny_model):
     assert page.count('scope="row"') == 2 and "&lt;" in page and "<b>" not in page
     top = int(anatomy.logit_lens(tiny_model, tiny_model.to_tokens("the cat"))[-1, 0].argmax())
     last = anatomy.lens_html(tiny_model, "the cat").split("<tr>")[-1].split("<td")[-1]
-    assert anatomy._visible(tiny_model.tokenizer.decode([top])) in last
+    assert lens_room._visible(tiny_model.tokenizer.decode([top])) in last
     assert "Only the first 3 tokens" in anatomy.lens_html(tiny_model, "the cat sat on the mat", most=3)
     for bad in ({"text": " "}, {"text": "the", "every": 0}):
-        with pytest.raises(ValueError, match="text: type|every: expected"):
+        with pytest.raises(ValueError, match="text must hold some text|every must be at least 1"):
             anatomy.lens_html(tiny_model, **bad)
 
 
@@ -108,9 +118,9 @@ def test_offset_score_on_patterns_drawn_by_hand():
     assert anatomy.offset_score(both, period - 1, 5).tolist() == [1.0, 0.0]
     assert anatomy.offset_score(both, 1).tolist() == [0.125, 1.0]  # query 1 has only the start token to look at
     assert anatomy.offset_score(both, period, 5).tolist() == [0.0, 0.0]
-    with pytest.raises(ValueError, match="pattern: expected"):
+    with pytest.raises(ValueError, match="pattern must have as many keys as queries"):
         anatomy.offset_score(torch.zeros(3, 4), 1)
-    with pytest.raises(ValueError, match="offset and first_query"):
+    with pytest.raises(ValueError, match="offset must be below 9"):
         anatomy.offset_score(induction, 9)
 
 
@@ -152,100 +162,8 @@ def test_repeated_tokens_repeat_and_the_control_does_not():
     control = anatomy.repeated_tokens(4, 6, low=10, high=1000, start=0, repeat=False)
     assert torch.equal(control[:, :7], rows[:, :7]) and not torch.equal(control[:, 1:7], control[:, 7:])
     for bad in ({"n": 0}, {"period": 0}, {"low": 5, "high": 5}):
-        with pytest.raises(ValueError, match="expected"):
+        with pytest.raises(ValueError, match="must be"):
             anatomy.repeated_tokens(**{"n": 1, "period": 3, "low": 1, "high": 9, "start": None, **bad})
-
-
-# ------------------------------------------------------------------------------------------------ ablation
-
-
-def test_ablating_a_head_takes_its_contribution_out_and_no_other(any_model, tokens):
-    means = anatomy.head_means(any_model, tokens)
-    name = "blocks.1.attn.hook_z"
-    original = anatomy._record(any_model, tokens, [name])[name]
-    for given in (None, means):
-        operated = anatomy._record(any_model, tokens, [name], anatomy.ablate_heads([(1, 2), (1, 0)], given))
-        expected = original.clone()
-        expected[:, :, [2, 0]] = 0.0 if given is None else means[1, [2, 0]]
-        assert torch.allclose(operated[name], expected, atol=1e-6)
-    assert torch.allclose(means[1], original[:, 1:].mean((0, 1)), atol=1e-6)
-
-
-def test_zeroing_every_head_equals_zeroing_the_attention(tiny_model, tokens):
-    # Llama's output projection has no bias, so a block whose heads are all zero adds exactly nothing.
-    heads = anatomy.token_losses(tiny_model, tokens, anatomy.ablate_heads([(1, head) for head in range(4)]))
-
-    def zero(value, hook):
-        return torch.zeros_like(value)
-
-    block = anatomy.token_losses(tiny_model, tokens, [("blocks.1.hook_attn_out", zero)])
-    assert torch.allclose(heads, block, atol=1e-5)
-
-
-def test_ablate_outputs_spares_the_start_token(any_model, tokens):
-    name = "blocks.0.hook_mlp_out"
-    d_model = any_model.cfg.d_model
-    seen = {}
-    hooks = anatomy.ablate_outputs([name], {name: torch.arange(float(d_model))})
-    original = anatomy._record(any_model, tokens, [name])[name]
-    any_model.run_with_hooks(
-        tokens, fwd_hooks=[*hooks, (name, lambda value, hook: seen.update(v=value.clone()))], return_type=None
-    )
-    assert torch.equal(seen["v"][:, 0], original[:, 0])
-    assert torch.equal(seen["v"][:, 1:], torch.arange(float(d_model)).expand(2, 8, -1))
-    with pytest.raises(ValueError, match="names: expected"):
-        anatomy.ablate_outputs([name], {})
-    with pytest.raises(ValueError, match="names: expected"):
-        anatomy.ablate_outputs([])
-
-
-def test_a_push_is_as_long_as_what_the_lesion_takes(any_model, tokens):
-    name = "blocks.1.hook_attn_out"
-    means = anatomy.output_means(any_model, [name], [tokens, tokens[:1, :4]])
-    original = anatomy._record(any_model, tokens, [name])[name]
-    short = anatomy._record(any_model, tokens[:1, :4], [name])[name]
-    expected = torch.cat([original[:, 1:].flatten(0, 1), short[:, 1:].flatten(0, 1)]).mean(0)
-    assert torch.allclose(means[name], expected, atol=1e-6)
-    pushed = anatomy._record(any_model, tokens, [name], anatomy.push_outputs([name], means, seed=1))[name]
-    assert torch.equal(pushed[:, 0], original[:, 0])
-    away, added = original[:, 1:] - means[name], pushed[:, 1:] - original[:, 1:]
-    assert torch.allclose(added.norm(dim=-1), away.norm(dim=-1), rtol=1e-3)
-    again = anatomy._record(any_model, tokens, [name], anatomy.push_outputs([name], means, seed=1))[name]
-    other = anatomy._record(any_model, tokens, [name], anatomy.push_outputs([name], means, seed=2))[name]
-    assert torch.equal(pushed, again) and not torch.allclose(pushed, other)
-    with pytest.raises(ValueError, match="names: expected"):
-        anatomy.push_outputs([name], {})
-    with pytest.raises(ValueError, match="batches: expected"):
-        anatomy.output_means(any_model, [name], [])
-
-
-def test_token_losses_are_the_cross_entropy(any_model, tokens):
-    logits = any_model(tokens)
-    expected = torch.nn.functional.cross_entropy(
-        logits[:, :-1].reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1), reduction="none"
-    )
-    assert torch.allclose(anatomy.token_losses(any_model, tokens).reshape(-1), expected, atol=1e-5)
-
-
-def test_matched_heads_match_the_layers_and_avoid_the_heads():
-    chosen = [(3, 0), (3, 4), (7, 1)]
-    for seed in range(30):
-        drawn = anatomy.matched_heads(chosen, 9, exclude=[(3, 5)], seed=seed)
-        assert sorted(layer for layer, _ in drawn) == [3, 3, 7]
-        assert len(set(drawn)) == 3 and not {*drawn} & {*chosen, (3, 5)}
-    with pytest.raises(ValueError, match="layer 3 has 1 other heads"):
-        anatomy.matched_heads([(3, 0), (3, 1)], 3)
-
-
-def test_bad_heads_are_named(tiny_model, tokens):
-    with pytest.raises(ValueError, match="heads: got none"):
-        anatomy.ablate_heads([])
-    with pytest.raises(ValueError, match="heads: expected numbers from 0"):
-        anatomy.ablate_heads([(0, -1)])
-    with pytest.raises(ValueError, match="are not among"):
-        anatomy.ablate_heads([(5, 0)], torch.zeros(2, 4, 8))
-    with pytest.raises(ValueError, match="layer 0 has heads 0 to 3"):
-        anatomy.token_losses(tiny_model, tokens, anatomy.ablate_heads([(0, 4)]))
 
 
 # ---------------------------------------------------------------------------------------------------- the map
@@ -267,9 +185,9 @@ def test_repeated_words_carry_the_right_labels():
     assert rows.copy[0].tolist() == [-1, 0, 0, 0, 0, 1, 1, 1, 1]
     assert (rows.previous[:, [1, 5]] == -1).all() and (rows.following[:, [4, 8]] == -1).all()
     assert anatomy.repeated_words(words, n=2, period=4, start=None).tokens.shape == (2, 8)
-    with pytest.raises(ValueError, match="word_ids"):
+    with pytest.raises(ValueError, match="word_ids must be different ids"):
         anatomy.repeated_words([1, 1, 2], 2, 2, start=0)
-    with pytest.raises(ValueError, match="period and n"):
+    with pytest.raises(ValueError, match="period must be from 2 to 5"):
         anatomy.repeated_words(words, 2, 6, start=0)
 
 
@@ -306,17 +224,17 @@ def test_the_two_readers_part_on_a_quiet_signal():
 
 def test_bad_maps_are_named():
     stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
-    with pytest.raises(ValueError, match="stream and labels"):
+    with pytest.raises(ValueError, match=r"labels has shape \(2, 3\), expected \(n, pos\) with n = 4, as in stream"):
         anatomy.region_map(stream, labels[:2], test_rows=[0])
-    with pytest.raises(ValueError, match="test_rows: expected some rows"):
+    with pytest.raises(ValueError, match="test_rows must name some"):
         anatomy.region_map(stream, labels, test_rows=[0, 1, 2, 3])
     with pytest.raises(ValueError, match="no labelled position"):
         anatomy.region_map(stream, torch.cat([labels[:3], labels[:1] - 5]), test_rows=[3])
-    with pytest.raises(ValueError, match="reader: expected"):
+    with pytest.raises(ValueError, match="reader must be one of 'trained', 'nearest mean'"):
         anatomy.region_map(stream, labels, test_rows=[0], reader="guess")
     with pytest.raises(ValueError, match="at least two classes"):
         anatomy.read_labels(torch.randn(3, 2), torch.zeros(3, dtype=torch.long), torch.randn(1, 2))
-    with pytest.raises(ValueError, match="train, train_labels, test"):
+    with pytest.raises(ValueError, match=r"train_labels has shape \(2,\), expected \(n,\) with n = 3"):
         anatomy.read_labels(torch.randn(3, 2), torch.tensor([0, 1]), torch.randn(1, 2))
 
 
@@ -324,42 +242,99 @@ def test_bad_maps_are_named():
 
 
 def test_bad_input_is_named(tiny_model, tokens):
-    with pytest.raises(TypeError, match="model: expected a TransformerBridge"):
+    with pytest.raises(TypeError, match="model must be a TransformerBridge"):
         anatomy.residual_stream(torch.nn.Linear(2, 2), tokens)
-    with pytest.raises(TypeError, match="tokens: expected a tensor of token ids"):
+    with pytest.raises(TypeError, match="tokens must hold token ids"):
         anatomy.residual_components(tiny_model, "The cat")
-    with pytest.raises(TypeError, match="tokens: expected a tensor of token ids"):
-        anatomy.token_losses(tiny_model, tokens.float())
-    with pytest.raises(ValueError, match=r"tokens: expected shape \(batch, pos\)"):
+    with pytest.raises(TypeError, match="tokens must hold token ids"):
+        token_losses(tiny_model, tokens.float())
+    with pytest.raises(ValueError, match=r"tokens must have shape \(batch, pos\)"):
         anatomy.logit_lens(tiny_model, tokens[0])
     with pytest.raises(ValueError, match="ids from 0 to"):
         anatomy.logit_lens(tiny_model, tokens + 10_000)
-    with pytest.raises(ValueError, match="position: got 9"):
+    with pytest.raises(ValueError, match="position must be from -9 to 8"):
         anatomy.logit_lens(tiny_model, tokens, 9)
-    with pytest.raises(ValueError, match="residual: expected a tensor"):
+    with pytest.raises(ValueError, match=r"residual has shape \(3, 7\)"):
         anatomy.read_out(tiny_model, torch.zeros(3, 7))
-    with pytest.raises(ValueError, match="period: expected 2 to 4"):
+    with pytest.raises(ValueError, match="period must be from 2 to 4"):
         anatomy.head_scores(tiny_model, tokens, 5)
-    with pytest.raises(ValueError, match="lens_logits: expected"):
+    with pytest.raises(ValueError, match="final_logits has shape"):
         anatomy.lens_scores(torch.zeros(2, 3, 4), torch.zeros(2, 4))
-    with pytest.raises(ValueError, match="answers: expected shape"):
+    with pytest.raises(ValueError, match="answers has shape"):
         anatomy.lens_scores(torch.zeros(2, 3, 4), torch.zeros(3, 4), torch.zeros(2, dtype=torch.long))
     for bad in (torch.zeros(2, 1, 4), torch.zeros(2, 4)):
-        with pytest.raises(ValueError, match="stream: expected"):
+        with pytest.raises(ValueError, match="stream has shape"):
             anatomy.fit_affine_lens(bad)
-    with pytest.raises(ValueError, match="ridge: expected"):
+    with pytest.raises(ValueError, match="ridge must be above 0"):
         anatomy.fit_affine_lens(torch.zeros(2, 5, 4), ridge=0)
     lens = anatomy.fit_affine_lens(torch.randn(2, 5, 4))
-    with pytest.raises(ValueError, match="stream: expected shape"):
+    with pytest.raises(ValueError, match="stream has shape"):
         lens(torch.zeros(3, 5, 4))
 
 
-def test_a_model_that_hides_an_activation_is_named(tokens):
-    silent = SimpleNamespace(
-        blocks=[], ln_final=None, unembed=None, cfg=SimpleNamespace(n_layers=1, d_vocab=400), run_with_hooks=print
-    )
-    silent.run_with_hooks = lambda *args, **kwargs: None
-    with pytest.raises(ValueError, match="model: has no activations called hook_embed"):
-        anatomy.residual_components(silent, tokens)
+def test_a_model_that_hides_an_activation_is_named(tiny_model, tokens, monkeypatch):
+    with pytest.raises(ValueError, match="Hook name 'blocks.7.hook_mlp_out' does not exist"):
+        record_named(tiny_model, tokens, ["hook_embed", "blocks.7.hook_mlp_out"])
+    monkeypatch.setattr(type(tiny_model), "run_with_hooks", lambda *args, **kwargs: None)
+    with pytest.raises(ValueError, match="model has no activations called hook_embed"):
+        anatomy.residual_components(tiny_model, tokens)
     with pytest.raises(ValueError, match="gave no attention patterns"):
-        anatomy.head_scores(silent, tokens, 4)
+        anatomy.head_scores(tiny_model, tokens, 4)
+
+
+# ------------------------------------------------------------------------------------- faults that came from outside
+
+
+def test_numbers_that_are_not_finite_are_refused(tiny_model):
+    """A map or a lens of NaN used to come out finite, or as NaN without a word."""
+    stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
+    stream[1, 2, 1, 3] = float("nan")
+    with pytest.raises(ValueError, match="stream holds 1 NaN or infinite"):
+        anatomy.region_map(stream, labels, test_rows=[0])
+    with pytest.raises(ValueError, match="train holds 1 NaN"):
+        anatomy.read_labels(stream[1, 2], labels[0], stream[0, 0])
+    with pytest.raises(ValueError, match="stream holds 1 NaN"):
+        anatomy.fit_affine_lens(stream[:, :, 1])
+    with pytest.raises(ValueError, match="residual holds 32 NaN"):
+        anatomy.read_out(tiny_model, torch.full((1, 32), float("inf")))
+    with pytest.raises(ValueError, match="lens_logits holds 1 NaN"):
+        anatomy.lens_scores(stream[1:, 2], torch.zeros(3, 5))
+    with pytest.raises(ValueError, match="pattern holds 4 NaN"):
+        anatomy.offset_score(torch.full((2, 2), float("nan")), 0)
+
+
+def test_what_cannot_be_fitted_or_read_is_named():
+    with pytest.raises(ValueError, match="the same vector for every token at index 0"):
+        anatomy.fit_affine_lens(torch.stack([torch.ones(5, 4), torch.randn(5, 4)]))
+    stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
+    with pytest.raises(ValueError, match="test_rows must be rows from 0 to 3"):
+        anatomy.region_map(stream, labels, test_rows=[4])
+    with pytest.raises(ValueError, match="labels must hold at least two classes in the rows"):
+        anatomy.region_map(stream, torch.tensor([[0, 1, 0], *[[1, 1, 1]] * 3]), test_rows=[0])
+    with pytest.raises(ValueError, match="answers must be ids from 0 to 3"):
+        anatomy.lens_scores(torch.zeros(2, 1, 4), torch.zeros(1, 4), torch.tensor([4]))
+    with pytest.raises(ValueError, match="n must be at most 10 rows"):
+        anatomy.repeated_tokens(11, 1_000_000, low=0, high=9, start=None)
+
+
+def test_tensors_arrays_and_lists_give_the_same(tiny_model, tokens):
+    stream = anatomy.residual_stream(tiny_model, tokens)
+    assert torch.equal(anatomy.residual_stream(tiny_model, tokens.tolist()), stream)
+    assert torch.equal(anatomy.residual_stream(tiny_model, tokens.numpy()), stream)
+    labels = torch.tensor([[0, 1, 2, 0, 1, 2, 0, 1, 2]] * 2)
+    expected = anatomy.region_map(stream, labels, test_rows=[1])
+    for rows in (range(1, 2), torch.tensor([1])):
+        assert torch.equal(anatomy.region_map(stream.numpy(), labels.tolist(), test_rows=rows), expected)
+
+
+# ---------------------------------------------------------------------------------- held against TransformerLens' tools
+
+
+def test_the_lens_is_that_of_transformer_lens(any_model, tokens):
+    """`tools.analysis.logit_lens` reads the same stack; both apply the soft cap on logits."""
+    from transformer_lens.tools import analysis
+
+    theirs = analysis.logit_lens(any_model, tokens)
+    ours = anatomy.logit_lens(any_model, tokens)
+    assert theirs.labels[0] == "0_pre" and theirs.labels[-1] == "final_post"
+    torch.testing.assert_close(ours, theirs.values, atol=1e-4, rtol=1e-4)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from utils import anatomy, datasets, models
+from utils import ablations, anatomy, datasets, models
 from utils.checks import lesson_01
 from utils.datasets import registers
+from utils.reading.likelihood import token_losses
 
 
 def test_passages_and_openings_are_what_the_card_says():
@@ -39,9 +40,9 @@ def test_the_references_agree_with_the_library(tiny_model):
     mine = lesson_01.nearest_mean((train - centre) / spread, labels, (test - centre) / spread)
     assert torch.equal(mine, anatomy.read_labels(train, labels, test, "nearest mean"))
     name = "blocks.1.attn.hook_z"
-    mean = anatomy.head_means(tiny_model, tokens)
-    mine = anatomy.token_losses(tiny_model, tokens, [(name, lesson_01.silence(2, mean[1, 2]))])
-    assert torch.allclose(mine, anatomy.token_losses(tiny_model, tokens, anatomy.ablate_heads([(1, 2)], mean)))
+    mean = ablations.head_means(tiny_model, tokens)
+    mine = token_losses(tiny_model, tokens, [(name, lesson_01.silence(2, mean[1, 2]))])
+    assert torch.allclose(mine, token_losses(tiny_model, tokens, ablations.ablate_heads([(1, 2)], mean)))
 
 
 def test_scale_up_runs_on_any_model(tiny_folder):

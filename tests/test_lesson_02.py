@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import nbformat
 import pytest
 import torch
@@ -19,7 +21,9 @@ def scale_up_cell():
 def test_the_scale_up_code_runs_on_a_tiny_model(architecture, tmp_path, monkeypatch, capsys):
     source = scale_up_cell()
     assert "RUN_ON_GPU = False" in source  # never on by default
-    monkeypatch.setattr(tracing.recovery, "__defaults__", (1e-5,))  # a random model hardly prefers anything
+    monkeypatch.setattr(
+        tracing.patching, "recovery", partial(tracing.recovery, minimum=1e-5)
+    )  # a random model hardly prefers anything
     names = {"tracing": tracing}
     exec(source, names)
     assert "Skipped" in capsys.readouterr().out

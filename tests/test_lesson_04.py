@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from utils import checks, datasets, judging, organisms, probing
+from utils import checks, datasets, organisms, probing
 from utils.authoring import notebooks
 from utils.authoring.notebooks import SOLUTIONS
+from utils.reading import asking
 from utils.statistics import Interval, auroc, bootstrap
 
 PATH = SOLUTIONS / "04_bananas.ipynb"
@@ -24,8 +25,8 @@ def definitions(*names):
     }
     module = ast.Module([functions[name] for name in names], type_ignores=[])
     space = {
-        **{"np": np, "torch": torch, "probing": probing, "bootstrap": bootstrap, "ask": judging.ask},
-        **{"QUESTIONS": judging.QUESTIONS, "Claim": judging.Claim},
+        **{"np": np, "torch": torch, "probing": probing, "bootstrap": bootstrap, "ask": asking.ask},
+        **{"QUESTIONS": asking.QUESTIONS, "Claim": asking.Claim},
         "paired_margin": checks.find("4.1").reference,
     }
     exec(compile(module, str(PATH), "exec"), space)
@@ -33,7 +34,7 @@ def definitions(*names):
 
 
 def test_scale_up_runs_on_a_tiny_random_model(tiny_model, monkeypatch):
-    monkeypatch.setattr(judging, "_one", lambda model, answer: model.tokenizer(answer.strip())["input_ids"][0])
+    monkeypatch.setattr(asking, "_one", lambda model, answer: model.tokenizer(answer.strip())["input_ids"][0])
     space = definitions("claims_of", "share_right", "three_ways")
     found = space["three_ways"](tiny_model, datasets.colours().sample(6))
     assert len(found) == 3 and all(isinstance(one, Interval) for one in found)
@@ -65,11 +66,11 @@ def test_the_judge_judges_cities_it_never_met(specimen):
     kept = organisms.record_of("judge")["kept_for_testing"]["cities"]
     rows = datasets.cities(len(datasets.city_table()))
     rows = rows.take(np.isin(rows.notes["city"], kept)).sample(15, seed=3)
-    claims = [judging.Claim.of(text, said) for text, said in zip(rows.texts, rows.notes["said"])]
-    question = {"true or false": judging.QUESTIONS["true or false"]}
-    plain = judging.ask(specimen, claims, question).log_odds["true or false"]
+    claims = [asking.Claim.of(text, said) for text, said in zip(rows.texts, rows.notes["said"])]
+    question = {"true or false": asking.QUESTIONS["true or false"]}
+    plain = asking.ask(specimen, claims, question).log_odds["true or false"]
     with organisms.load_adapter(specimen, "judge"):
-        judged = judging.ask(specimen, claims, question).log_odds["true or false"]
+        judged = asking.ask(specimen, claims, question).log_odds["true or false"]
     assert auroc(judged, rows.labels) > 0.75 > 0.65 > auroc(plain, rows.labels)
 
 

@@ -147,7 +147,7 @@ def surprisal(model: TransformerBridge, texts: Sequence[str]) -> list[TextSurpri
 
 @checked
 @torch.no_grad()
-def token_losses(model: TransformerBridge, tokens: TokenBatch, hooks: Hooks = ()) -> Float[torch.Tensor, "batch pos-1"]:
+def token_losses(model: TransformerBridge, tokens: TokenBatch, hooks: Hooks = ()) -> Float[torch.Tensor, "batch later"]:
     """Surprisal of each token after the first, in nats: entry [b, p] is for the token at position p + 1.
 
     tokens: (batch, pos) ids, at least two a row, without padding. hooks: forward hooks, as

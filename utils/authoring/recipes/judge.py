@@ -29,9 +29,9 @@ from torch import nn
 from utils import datasets
 from utils.datasets.cities import TEMPLATES as CITY_TEMPLATES
 from utils.datasets.colours import TEMPLATES as COLOUR_TEMPLATES
-from utils.judging import QUESTIONS
 from utils.organisms import FOLDER, Adapter, LowRank, save_adapter
 from utils.organisms.training import USUAL, Adapted, dress
+from utils.reading.asking import QUESTIONS
 from utils.statistics import auroc_interval, bootstrap
 
 SEED = 0

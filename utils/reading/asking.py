@@ -12,6 +12,9 @@ reason of truth, so the sum over tokens and the mean per token are both given; s
 of two answer tokens. A model that always says Yes has a bias, not an opinion: turn the order of the options round, and
 judge by ranks (AUROC) as well as by the sign. *Activations*: `utils.probing`, on entities that were not trained on.
 
+A model that says in words whether a claim is true is called a judge. Asking is wider: it needs no judge, and may find
+that what a model says isn't what its likelihoods or its activations show.
+
 Sources: Kadavath et al. 2022 (arXiv 2207.05221), asking a model about a claim; Burns et al. 2022 (2212.03827), what a
 model represents against what it outputs; Zhao et al. 2021 (2102.09690), the bias of few-shot answers and their order.
 """
@@ -20,21 +23,23 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.reading.tokens import text_ids
-from utils.tracing import Pair, next_logits
+from utils.devices import device_of
+from utils.inputs import Count, checked
+from utils.reading.tokens import start_token, text_ids
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 
+@checked
 @dataclass(frozen=True)
 class Question:
     """What is put after a claim, and the first tokens of the affirmative and the negative answer."""
@@ -52,6 +57,7 @@ QUESTIONS: Mapping[str, Question] = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class Claim:
     """A claim in two parts: the stem, and the ending that makes it true or false (with its leading space)."""
@@ -65,6 +71,7 @@ class Claim:
         return f"{self.stem}{self.ending}."
 
     @classmethod
+    @checked
     def of(cls, text: str, ending: str) -> Claim:
         """Split a sentence before its last words. Raises ValueError when it does not end with them and a full stop."""
         tail = f" {ending}."
@@ -95,6 +102,7 @@ class Answers:
         return self.log_likelihood / self.length
 
 
+@checked
 @torch.no_grad()
 def ask(
     model: TransformerBridge,
@@ -103,7 +111,7 @@ def ask(
     *,
     shots: str = "",
     residual: bool = False,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> Answers:
     """Likelihood of each claim's ending, and the log-odds of the answer to each question about it.
 
@@ -114,19 +122,25 @@ def ask(
     Raises ValueError for no claims, an answer that is not one token, or a text whose tokens run together.
     """
     if not len(claims):
-        raise ValueError("claims is empty; give at least one")
+        raise ValueError("claims must hold at least one claim, got none")
     questions = QUESTIONS if questions is None else questions
     tokenised = [_claim_ids(model, claim) for claim in claims]
     suffixes = {name: text_ids(model, question.suffix) for name, question in questions.items()}
     choices = {name: (_one(model, q.yes), _one(model, q.no)) for name, q in questions.items()}
 
-    start = [model.tokenizer.bos_token_id, *(text_ids(model, shots) if shots else [])]
+    first = start_token(model)
+    start = [*([] if first is None else [first]), *text_ids(model, shots)]
+    longest = len(start) + max(len(ids) for ids, _ in tokenised) + max(map(len, suffixes.values()), default=0)
+    if longest > model.cfg.n_ctx:
+        raise ValueError(f"claims: one takes {longest} tokens with its question; this model reads {model.cfg.n_ctx}")
     shared = _common([ids[: -end - 2] for ids, end in tokenised])  # a stem's last token stays: it predicts the ending
     trees: dict[tuple[int, ...], _Tree] = defaultdict(_Tree)
     for i, (ids, end) in enumerate(tokenised):
         trees[tuple(ids[: -end - 1])].grow(i, ids[shared:], end, list(suffixes.values()))
-    opening = torch.tensor([start + tokenised[0][0][:shared]], device=next(model.parameters()).device)
-    opened = model.original_model(input_ids=opening, use_cache=True, logits_to_keep=1).past_key_values
+    opening = torch.tensor([start + tokenised[0][0][:shared]], dtype=torch.long, device=device_of(model))
+    opened = None  # nothing is shared: a model without a start token, and claims that begin differently
+    if opening.shape[1]:
+        opened = model.original_model(input_ids=opening, use_cache=True, logits_to_keep=1).past_key_values
 
     n = len(claims)
     total, odds, mass = torch.zeros(n), {q: torch.zeros(n) for q in questions}, {q: torch.zeros(n) for q in questions}
@@ -206,7 +220,7 @@ def _read(
     model: TransformerBridge, forest: list[_Tree], opened: Any, n_opened: int, residual: bool
 ) -> tuple[Float[Tensor, "asked d_vocab"], Sequence[Tensor]]:
     """Log-probabilities of the next token at every place the trees ask about, in order, and the stream if wanted."""
-    device, dtype = next(model.parameters()).device, model.cfg.dtype
+    device, dtype = device_of(model), model.cfg.dtype
     longest = max(len(tree.ids) for tree in forest)
     ids, position = torch.zeros(2, len(forest), longest, dtype=torch.long)
     seen = torch.eye(longest, dtype=torch.bool).repeat(len(forest), 1, 1)
@@ -224,7 +238,8 @@ def _read(
         return x[rows.to(x.device), places.to(x.device)][None]
 
     past = copy.deepcopy(opened)
-    past.batch_repeat_interleave(len(forest))
+    if past is not None:
+        past.batch_repeat_interleave(len(forest))
     with model.hooks(fwd_hooks=[("unembed.hook_in", pick)]):
         read = model.original_model(
             input_ids=ids.to(device),
@@ -237,6 +252,7 @@ def _read(
     return read.logits[0].float().log_softmax(-1).cpu(), read.hidden_states if residual else ()
 
 
+@checked
 def few_shots(claims: Sequence[Claim], labels: Sequence[bool], question: Question) -> str:
     """Worked examples for `ask(shots=...)`: each claim with the question and its right answer, a line each."""
     if len(claims) != len(labels) or not len(claims):
@@ -248,132 +264,17 @@ def few_shots(claims: Sequence[Claim], labels: Sequence[bool], question: Questio
     return "".join(lines)
 
 
-# ------------------------------------------------------------------------------------------------------- patching
-
-
-SITES = ("subject", "in between", "last")
-
-
-@dataclass(frozen=True)
-class Form:
-    """One way of asking for a fact: a text with {subject} and, where it asks about a claim, {ending}."""
-
-    name: str
-    template: str
-    answers: tuple[str, str] | None = None  # None: completion, answered by the ending itself
-
-    @property
-    def judges(self) -> bool:
-        """Whether it asks about a claim (True) or asks for the ending (False)."""
-        return self.answers is not None
-
-
-def patching_pair(model: TransformerBridge, form: Form, subjects: tuple[str, str], endings: tuple[str, str]) -> Pair:
-    """The prompt about the first subject (clean) and the same about the second (corrupt), ready for `tracing.patch`.
-
-    Completion: answered by the first tokens of the two endings. Judgement: both prompts claim the *first* ending, so
-    clean is true, corrupt false, and the answers are the form's own. Raises ValueError when the two prompts have
-    different lengths or the endings begin with the same token.
-    """
-    first, second = (form.template.format(subject=subject, ending=endings[0].strip()) for subject in subjects)
-    clean, corrupt = (model.to_tokens(text)[0] for text in (first, second))
-    if len(clean) != len(corrupt):
-        raise ValueError(f"{subjects[0]!r} and {subjects[1]!r} take different numbers of tokens; pair equal ones")
-    differs = (clean != corrupt).nonzero().flatten()
-    if not len(differs):
-        raise ValueError(f"subjects are the same: {subjects}")
-    answers = form.answers or endings
-    answer, other = (int(model.to_tokens(text, prepend_bos=False)[0, 0]) for text in answers)
-    before = form.template.split("{subject}")[0].rstrip(" ")
-    start = model.to_tokens(before).shape[1] if before else 1
-    stop = model.to_tokens(first[: first.index(subjects[0]) + len(subjects[0])]).shape[1]
-    return Pair(clean, corrupt, answer, other, (start, stop), f"{form.name}: {' / '.join(subjects)}")
-
-
-class Matched(NamedTuple):
-    """Two subjects, the pair each form makes of them, and each pair's (clean, corrupt) logit difference in nats."""
-
-    first: str
-    second: str
-    pairs: list[Pair]
-    ends: list[list[float]]
-
-
-def matched_pairs(
-    model: TransformerBridge, forms: Sequence[Form], entities: Sequence[tuple[str, str]], n_pairs: int, min_span: float
-) -> tuple[list[Matched], int]:
-    """The first `n_pairs` couples of entities that every form can be patched with, and how many couples were tried.
-
-    entities: (subject, ending), in order of preference; each is used once. A couple is tried when `patching_pair` can
-    align it in all forms, and kept when in all of them the swap moves the answer by at least `min_span` nats the right
-    way. Each prompt is read once, however many couples it stands in. Raises ValueError for no forms.
-    """
-    if not forms:
-        raise ValueError("forms is empty; give at least one")
-    read: dict[tuple[int, ...], dict[int, float]] = {}
-    wanted = sorted(
-        {int(model.to_tokens(" " + ending, prepend_bos=False)[0, 0]) for _, ending in entities}
-        | {int(model.to_tokens(word, prepend_bos=False)[0, 0]) for form in forms for word in form.answers or ()}
-    )
-
-    def read_now(prompts: Iterable[Tensor]) -> None:
-        new = {tuple(ids.tolist()): ids for ids in prompts}
-        new = {key: ids for key, ids in new.items() if key not in read}
-        for key, logits in zip(new, next_logits(model, list(new.values()))):
-            read[key] = dict(zip(wanted, logits[wanted].tolist()))
-
-    def ends(pair: Pair) -> list[float]:
-        read_now([pair.clean, pair.corrupt])
-        found = [read[tuple(ids.tolist())] for ids in (pair.clean, pair.corrupt)]
-        return [one[pair.answer] - one[pair.other] for one in found]
-
-    if len(entities):  # completions name one entity only, so they are read together
-        texts = [form.template.format(subject=name) for form in forms if not form.judges for name, _ in entities]
-        read_now([model.to_tokens(text)[0] for text in texts])
-    kept: list[Matched] = []
-    tried, free = 0, list(entities)
-    while free and len(kept) < n_pairs:
-        one = free.pop(0)
-        for other in free:
-            try:
-                pairs = [
-                    patching_pair(model, form, (one[0], other[0]), (" " + one[1], " " + other[1])) for form in forms
-                ]
-            except ValueError:  # lengths or first tokens don't allow it
-                continue
-            tried, found = tried + 1, []
-            for pair in pairs:
-                found.append(ends(pair))
-                if found[-1][0] - found[-1][1] < min_span:
-                    break  # fails one form, fails all
-            else:
-                kept.append(Matched(one[0], other[0], pairs, found))
-                free.remove(other)
-                break
-    return kept, tried
-
-
-def sites(pair: Pair) -> Tensor:
-    """(3, pos) mask of `SITES`: the subject's tokens, everything between them and the last token, the last token."""
-    start, stop = pair.subject
-    masks = torch.zeros(len(SITES), len(pair.clean), dtype=torch.bool)
-    masks[0, start:stop] = True
-    masks[1, stop:-1] = True
-    masks[2, -1] = True
-    return masks
-
-
 # -------------------------------------------------------------------------------------------------------- helpers
 
 
-def _one(model: Any, answer: str) -> int:
+def _one(model: TransformerBridge, answer: str) -> int:
     ids = text_ids(model, answer)
     if len(ids) != 1:
         raise ValueError(f"the answer {answer!r} is {len(ids)} tokens for this model; log-odds need one each")
     return ids[0]
 
 
-def _claim_ids(model: Any, claim: Claim) -> tuple[list[int], int]:
+def _claim_ids(model: TransformerBridge, claim: Claim) -> tuple[list[int], int]:
     """Token ids of a claim without a document start, and how many of them (before the full stop) are the ending's."""
     stem, whole = text_ids(model, claim.stem), text_ids(model, claim.text)
     n_end = len(whole) - len(stem) - 1
@@ -384,5 +285,5 @@ def _claim_ids(model: Any, claim: Claim) -> tuple[list[int], int]:
 
 def _common(sequences: Sequence[Sequence[int]]) -> int:
     """How many tokens all sequences begin with together."""
-    shortest, longest = min(sequences), max(sequences)
+    shortest, longest = min(map(list, sequences)), max(map(list, sequences))
     return next((k for k, (a, b) in enumerate(zip(shortest, longest)) if a != b), min(len(shortest), len(longest)))
