@@ -100,6 +100,7 @@ def run_lesson(python: Path, lesson: Path, scratch: Path) -> Path:
     environment = {
         **os.environ,
         "PYTHONPATH": str(stand_in),
+        "COLAB_RELEASE_TAG": "trial",  # what the set-up cell knows Colab by
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "VIRTUAL_ENV": str(python.parent.parent),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -111,7 +112,7 @@ def run_lesson(python: Path, lesson: Path, scratch: Path) -> Path:
     out = scratch / lesson.name
     code = [python, "-c", RUN, lesson, content, out]
     subprocess.run(code, env=environment, cwd=content, check=True)
-    if not (content / _repository().split("/")[1] / "utils" / "lab.py").is_file():
+    if not (content / _repository().split("/")[1] / "utils" / "setting_up.py").is_file():
         raise SystemExit("the set-up cell did not clone the repository")
     return out
 

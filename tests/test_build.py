@@ -27,7 +27,7 @@ HINTS = "\n".join(
 )
 OPENING = (
     "# Lesson 97 · Test\n\nMinutes: 5. Prerequisites: none. Compute: little.\n"
-    "[![Open in Colab](a.svg)](https://colab.research.google.com/x)"
+    "[Open in Colab](https://colab.research.google.com/x)"
 )
 
 
@@ -205,3 +205,32 @@ def test_unreadable_files_and_unknown_names_are_named(tmp_path):
         notebooks.read(tmp_path / "01_bad.ipynb")
     with pytest.raises(ValueError, match="no notebook '55'"):
         notebooks.paths(tmp_path, ["55"])
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "[![Open in Colab](https://example.org/badge.svg)](https://example.org)",
+        '<img alt="a line" src="//example.org/a.png">',
+        "<img src=https://example.org/a.png>",
+        "<script async src='https://example.org/a.js'></script>",
+        '<link rel="stylesheet" href="https://example.org/a.css">',
+        '<div style="background: url(https://example.org/a.png)">',
+        "<style>@import 'https://example.org/a.css';</style>",
+        '<iframe title="x" src="https://example.org"></iframe>',
+    ],
+)
+def test_what_is_fetched_to_show_a_page_is_refused(markup):
+    assert "fetched from another computer when it is shown" in messages(notebook(scale="## Scale up\n\n" + markup))
+    book = notebook()
+    figure = next(c for c in book.cells if c["id"] == "figure")
+    figure.outputs = [nbformat.v4.new_output("display_data", data={"text/html": markup})]
+    assert "fetched from another computer" in messages(book)
+
+
+def test_links_and_pictures_of_our_own_are_fine():
+    kept = (
+        '## Scale up\n\n[a link](https://example.org) <a href="https://example.org">too</a>\n'
+        '<img alt="a line" src="data:image/png;base64,AAAA"> ![a map](figures/map.png)'
+    )
+    assert messages(notebook(scale=kept)) == ""

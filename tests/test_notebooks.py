@@ -81,7 +81,7 @@ def test_links_of_the_pages_lead_somewhere(page):
     assert not re.search(r"!\[\s*\]\(", text), "an image without alt text"
 
 
-def test_the_readme_lists_every_lesson_with_its_badge():
+def test_the_readme_lists_every_lesson_with_its_link_to_colab():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\(lessons/(\w+)\.ipynb\)", text)
     assert linked == [path.stem for path in notebooks.paths(LESSONS)]
@@ -91,6 +91,16 @@ def test_the_readme_lists_every_lesson_with_its_badge():
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
-def test_the_badge_leads_to_the_lesson(path):
+def test_the_link_to_colab_leads_to_the_lesson(path):
     opening = notebooks.read(path).cells[0].source
-    assert f"]({notebooks.colab_address(path.stem)})" in opening
+    assert f"[Open in Colab]({notebooks.colab_address(path.stem)})" in opening
+
+
+@pytest.mark.parametrize("path", [*ALL, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name)
+def test_nothing_is_fetched_from_outside_to_show_a_page(path):
+    """A badge was a broken picture at the top of every lesson in a class without a network."""
+    if path.suffix == ".md":
+        shown = path.read_text(encoding="utf-8")
+    else:
+        shown = notebooks.html_of(notebooks.read(path))
+    assert notebooks.fetched_from_outside(shown) == []

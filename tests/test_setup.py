@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from utils import setting_up
 from utils.authoring.notebooks.setup_cell import SETUP_CELL
 from utils.preflight import read_requirements
 
@@ -257,7 +259,9 @@ def repository() -> str:
 
 
 def test_the_set_up_cell_names_the_repository_of_pyproject():
-    assert f'REPOSITORY = "{repository()}"' in SETUP_CELL
+    assert (
+        f'"https://github.com/{repository()}"' in SETUP_CELL and f'Path("{repository().split("/")[1]}")' in SETUP_CELL
+    )
 
 
 def notebooks() -> list[Path]:
@@ -271,53 +275,142 @@ def test_every_notebook_begins_with_the_same_set_up_cell(path):
     assert "".join(first["source"]) == SETUP_CELL
 
 
-def run_cell(folder: Path, before: str = "", after: str = "") -> subprocess.CompletedProcess:
+def run_cell(folder: Path, before: str = "", after: str = "", **settings: str) -> subprocess.CompletedProcess:
     code = before + "\n" + SETUP_CELL + "\n" + after
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    theirs = ("PYTHONPATH", "LAB_FOLDER", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG")
+    environment = {key: value for key, value in os.environ.items() if key not in theirs} | settings
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, env=environment, timeout=60
     )
 
 
-@pytest.mark.parametrize("folder", [".", "lessons", "solutions"])
+HERE = f"import utils; assert utils.__file__.startswith({str(ROOT)!r}); assert 'torch' not in sys.modules"
+
+
+@pytest.mark.parametrize("folder", [".", "lessons", "solutions", "utils/data", ".."])
 def test_at_home_the_cell_finds_the_lab_silently(folder):
-    after = "import utils; assert str(lab_folder) in utils.__file__; assert 'torch' not in sys.modules"
-    done = run_cell(ROOT / folder, after=after)
+    done = run_cell(ROOT / folder, after=f"import sys; assert sys.path[0] == {str(ROOT)!r}; {HERE}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_outside_the_lab_the_cell_says_what_is_wrong(tmp_path):
+def test_the_cell_is_short():
+    lines = [line for line in SETUP_CELL.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(lines) <= 14 and max(map(len, SETUP_CELL.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("how", ["LAB_FOLDER", "JPY_SESSION_NAME", "vscode", "edited"])
+def test_a_kernel_started_elsewhere_finds_the_lab(tmp_path, how):
+    """cases.md: a Jupyter root above, VS Code, papermill from another folder: "Open this notebook inside the lab"."""
+    lesson = str(ROOT / "lessons" / "00_orientation.ipynb")
+    settings = {"LAB_FOLDER": str(ROOT)} if how == "LAB_FOLDER" else {}
+    settings |= {"JPY_SESSION_NAME": lesson} if how == "JPY_SESSION_NAME" else {}
+    before = f"__vsc_ipynb_file__ = {lesson!r}" if how == "vscode" else ""
+    cell = SETUP_CELL
+    if how == "edited":
+        cell = cell.replace('os.environ.get("LAB_FOLDER", "")', repr(str(ROOT)))
+        before, cell = cell, SETUP_CELL.splitlines()[0]
+        done = run_cell(tmp_path, before + "\nraise SystemExit(0)")
+    else:
+        done = run_cell(tmp_path, before, f"import sys; {HERE}", **settings)
+    assert done.returncode == 0, done.stderr
+
+
+def test_outside_the_lab_the_cell_says_what_to_do(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0)
     done = run_cell(tmp_path)
-    assert done.returncode == 1 and "Open this notebook inside the lab's folder" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "No lab found" in last and str(tmp_path) in last and "LAB_FOLDER" in last
+
+
+@pytest.mark.parametrize("kind", ["module", "package", "namespace"])
+def test_another_package_called_utils_does_not_win(tmp_path, kind):
+    """By place on the path: the lab is first; what was imported before the cell is named."""
+    if kind == "module":
+        (tmp_path / "utils.py").write_text("")
+    else:
+        (tmp_path / "utils").mkdir()
+        (tmp_path / "utils" / ("__init__.py" if kind == "package" else "lab.py")).write_text("")
+    settings = {"LAB_FOLDER": str(ROOT)}
+    done = run_cell(tmp_path, after=f"import sys; {HERE}; from utils import home", **settings)
+    assert done.returncode == 0, done.stderr
+    late = run_cell(tmp_path, "import utils", **settings)
+    last = late.stderr.strip().splitlines()[-1]
+    assert late.returncode == 1 and str(tmp_path) in last and "Restart the kernel" in last
+    again = run_cell(tmp_path, after=f"from utils import home\n{SETUP_CELL}", **settings)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_kernel_without_the_packages_is_named():
+    """use.md 4: set-up passed silently, then "No module named 'numpy'"."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", SETUP_CELL], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("ModuleNotFoundError: this notebook's kernel is Python 3")
+    for words in (sys.executable, "lacks torch, transformers", "Change Kernel", "Select Kernel", "requirements.txt"):
+        assert words in last
+
+
+def test_the_set_up_knows_every_package_a_lesson_needs():
+    needed = set(setting_up.NEEDED)
+    for path in sorted((ROOT / "utils").rglob("*.py")):
+        if "authoring" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            for name in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names):
+                optional = {"utils", "google", "psutil", *COME_ALONG}
+                assert name in needed | optional, f"{path.relative_to(ROOT)} imports {name}"
+    assert importlib.util.find_spec("gguf") and "gguf" in needed  # imported by transformers, to unpack the specimen
 
 
 STAND_IN = """
-import subprocess, sys, types
-sys.modules["google"] = types.ModuleType("google")
-sys.modules["google.colab"] = sys.modules["google"].colab = types.ModuleType("google.colab")
-calls = []
-def run(command, check):
+import importlib.util, subprocess, sys
+calls, lacking = [], {lacking!r}
+class Done:
+    returncode, stderr = {code}, {said!r}
+def run(command, **options):
     calls.append(command)
-    if command[0] == "git":
-        import pathlib
-        (pathlib.Path(command[-1]) / "utils").mkdir(parents=True)
-        (pathlib.Path(command[-1]) / "utils" / "lab.py").touch()
+    if command[0] == "git" and not {code}:
+        import pathlib, shutil
+        shutil.copytree({root!r} + "/utils", "llm-biology-lab/utils", ignore=shutil.ignore_patterns("data", "*.pyc"))
+    if "pip" in command and not {code}:
+        lacking.clear()
+    return Done
 subprocess.run = run
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in lacking else real(name, *rest)
 """
+
+
+def stand_in(code: int = 0, said: str = "", lacking: tuple[str, ...] = ("transformer_lens",)) -> str:
+    return STAND_IN.format(root=str(ROOT), code=code, said=said, lacking=list(lacking))
 
 
 def test_on_colab_the_cell_clones_once_and_installs_without_dependencies(tmp_path):
     after = (
         "clone, install = calls\n"
-        "assert clone[:2] == ['git', 'clone'] and clone[-2] == f'https://github.com/{REPOSITORY}'\n"
+        "assert clone[:2] == ['git', 'clone'] and clone[-1] == GITHUB\n"
         "assert install[1:4] == ['-m', 'pip', 'install'] and '--no-deps' in install\n"
         "assert install[-1].endswith('requirements-colab.txt')\n"
-        "assert sys.path[0] == str(lab_folder)\n"
+        "assert sys.path[0] == str(lab_folder.resolve())\n"
     )
-    first = run_cell(tmp_path, STAND_IN, after)
+    first = run_cell(tmp_path, stand_in(), after, COLAB_RELEASE_TAG="x")
     assert first.returncode == 0, first.stderr
-    again = run_cell(tmp_path, STAND_IN, "assert len(calls) == 1 and calls[0][2] == 'pip'")
+    again = run_cell(tmp_path, stand_in(lacking=()), "assert calls == []", COLAB_RELEASE_TAG="x")
     assert again.returncode == 0, again.stderr
+
+
+def test_a_failed_clone_or_install_on_colab_is_a_sentence(tmp_path):
+    """use.md 9: a failed clone gave a raw CalledProcessError."""
+    said = "fatal: unable to access: Could not resolve host: github.com"
+    clone = run_cell(tmp_path, stand_in(128, said), COLAB_RELEASE_TAG="x")
+    assert clone.returncode == 1 and clone.stderr.strip().endswith(said) and "LAB_FOLDER" in clone.stderr
+    install = run_cell(ROOT, stand_in(1, "ERROR: no space"), COLAB_RELEASE_TAG="x")
+    last = install.stderr.strip().splitlines()[-1]
+    assert "Colab could not install" in last and last.endswith("pip said: ERROR: no space")
 
 
 # ---------------------------------------------------------------- make

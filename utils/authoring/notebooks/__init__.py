@@ -71,6 +71,22 @@ def colab_address(name: str) -> str:
     return f"https://colab.research.google.com/github/{place}/lessons/{name}.ipynb"
 
 
+# What a browser fetches by itself when it shows a page; a link is fetched only when somebody follows it.
+_FETCHED = re.compile(
+    r"""!\[[^\]]*\]\(\s*<?(?:https?:)?//[^)]*\)"""
+    r"""|<(?:script|img|iframe|source|video|audio|embed|input)\b[^>]*?\bsrc\s*=\s*["']?(?:https?:)?//[^>]*>"""
+    r"""|<link\b[^>]*?\bhref\s*=\s*["']?(?:https?:)?//[^>]*>"""
+    r"""|<object\b[^>]*?\bdata\s*=\s*["']?(?:https?:)?//[^>]*>"""
+    r"""|@import\s+(?:url\()?["']?(?:https?:)?//[^;]*|\burl\(\s*["']?(?:https?:)?//[^)]*\)""",
+    re.IGNORECASE,
+)
+
+
+def fetched_from_outside(markup: str) -> list[str]:
+    """What in some Markdown or HTML a browser would fetch from another computer just to show it."""
+    return [match[0][:100] for match in _FETCHED.finditer(markup)]
+
+
 def copy_of(notebook: NotebookNode) -> NotebookNode:
     """A deep copy, so that a caller may change cells without touching the notebook it was given."""
     return copy.deepcopy(notebook)

@@ -94,7 +94,7 @@ def problems(solution: NotebookNode, name: str) -> list[Problem]:
     """Every rule of the course that a solution notebook breaks. name: its file stem ("03_probing")."""
     file = f"solutions/{name}.ipynb"
     found: list[Problem] = []
-    for rule in (_markers, _exercises, _execution, _alt_texts, _frame):
+    for rule in (_markers, _exercises, _execution, _alt_texts, _offline, _frame):
         found += [Problem(file, cell, message) for cell, message in rule(solution, name[:2])]
     return found
 
@@ -203,6 +203,16 @@ def _alt_texts(notebook: NotebookNode, _lesson: str):
                 yield index, "an image without alt text in the output"
 
 
+def _offline(notebook: NotebookNode, _lesson: str):
+    """A page is shown in a class without a network, and says to nobody that it was read."""
+    for index, cell in enumerate(notebook.cells):
+        parts = [cell.source] if cell.cell_type == "markdown" else []
+        for output in cell.get("outputs", []):
+            parts += [str(text) for kind, text in output.get("data", {}).items() if kind != "text/plain"]
+        for fetched in notebooks.fetched_from_outside("\n".join(parts)):
+            yield index, f"fetched from another computer when it is shown: {fetched}"
+
+
 def _images_without_alt(markup: str) -> bool:
     images = re.findall(r"<img\b[^>]*>", markup)
     return any(not re.search(r'\balt="[^"]*\w[^"]*"', image) for image in images)
@@ -226,7 +236,7 @@ def _figure_calls_without_alt(source: str) -> list[int]:
 
 
 def _frame(notebook: NotebookNode, lesson: str):
-    """What every lesson has: the badge, the one set-up cell, a quiz, replication cards, Scale up, references."""
+    """What every lesson has: the link to Colab, the set-up cell, a quiz, replication cards, Scale up, references."""
     code = notebooks.code_cells(notebook)
     if not code or code[0].source != SETUP_CELL:
         yield None, "the first code cell must be the set-up cell of utils/authoring/notebooks/setup_cell.py, unchanged"
@@ -235,7 +245,7 @@ def _frame(notebook: NotebookNode, lesson: str):
     opening = notebook.cells[0].source if notebook.cells else ""
     if not opening.startswith(f"# Lesson {lesson} · "):
         yield 0, f"the first cell must open with `# Lesson {lesson} · title`"
-    for word in ("minutes", "prerequisites", "compute", "colab.research.google.com"):
+    for word in ("minutes", "prerequisites", "compute", "[open in colab](https://colab.research.google.com/"):
         if word not in opening.lower():
             yield 0, f"the first cell must name {word!r}"
     headings = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown").lower()

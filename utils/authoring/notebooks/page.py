@@ -50,7 +50,7 @@ def page(notebook: NotebookNode, title: str) -> str:
 
 
 def _without_remote_images(markdown: str) -> str:
-    """Markdown whose images from elsewhere (the Colab badge) are replaced by their alt text."""
+    """Markdown whose images from elsewhere are replaced by their alt text."""
     return _REMOTE_IMAGE.sub(lambda m: m["alt"], markdown)
 
 
