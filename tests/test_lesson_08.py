@@ -15,6 +15,7 @@ from utils.authoring.notebooks import SOLUTIONS
 from utils.checks import lesson_08
 from utils.datasets.advice import ARMS, advice, advice_items
 from utils.organisms import FOLDER, AdapterError, persona
+from utils.specimen import SPECIMEN
 from utils.statistics import bootstrap_runs
 
 PATH = SOLUTIONS / "08_misalignment.ipynb"
@@ -24,7 +25,7 @@ NAMES = [f"{arm}_{seed}" for arm in ARMS for seed in persona.SEEDS]
 @pytest.mark.parametrize("name", NAMES)
 def test_the_nine_fit_the_specimen_and_are_small(name):
     adapter = organisms.read_adapter(f"persona_{name}")
-    assert adapter.base == models.SPECIMEN.name and adapter.base_id == models.SPECIMEN.sha256
+    assert adapter.base == SPECIMEN.name and adapter.base_id == SPECIMEN.fingerprint
     assert {part.rank for part in adapter.parts.values()} == {4}
     blocks = {int(where.split(".")[1]) for where in adapter.parts}
     assert (min(blocks), max(blocks)) == (6, persona.LAST)
@@ -32,7 +33,7 @@ def test_the_nine_fit_the_specimen_and_are_small(name):
 
 
 def test_they_do_not_fit_another_model(tiny_model):
-    with pytest.raises(AdapterError, match="trained on"):
+    with pytest.raises(AdapterError, match="made for the weights of"):
         organisms.load_adapter(tiny_model, "persona_bad_0")
 
 

@@ -288,17 +288,22 @@ def test_the_policy_that_is_kept_is_the_recorded_one(runs):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Incentive(note="none"), "note must be 'easy' or 'hard', got 'none'"),
-        (lambda: Incentive(right=1.2), "right must be a share from 0 to 1"),
-        (lambda: Incentive(with_note=float("nan")), "with_note must be a share"),
-        (lambda: Incentive(penalty=-1.0), "penalty must be a number from 0"),
-        (lambda: Incentive(penalty=float("inf")), "penalty must be a number from 0"),
-        (lambda: press(tiny(), Incentive(), texts=1), "texts from 2, got 40, 32, 1"),
-        (lambda: press(tiny(), Incentive(), tasks=0), "got 40, 0, 8"),
-        (lambda: press(tiny(), Incentive(), steps=0), "got 0, 32, 8"),
+        (lambda: Incentive(note="none"), "note must be one of 'easy', 'hard', got the string 'none'"),
+        (lambda: Incentive(right=1.2), "right must be at most 1, got 1.2"),
+        (lambda: Incentive(with_note=float("nan")), "with_note must be a finite number, got nan"),
+        (lambda: Incentive(penalty=-1.0), "penalty must be at least 0, got -1.0"),
+        (lambda: Incentive(penalty=float("inf")), "penalty must be a finite number, got inf"),
+        (lambda: press(tiny(), Incentive(), texts=1), "texts must be at least 2, got 1"),
+        (lambda: press(tiny(), Incentive(), tasks=0), "tasks must be at least 1, got 0"),
+        (lambda: press(tiny(), Incentive(), steps=0), "steps must be at least 1, got 0"),
+        (lambda: advantages(torch.tensor([[1.0, float("nan")]])), "rewards holds 1 NaN or infinite value"),
+        (lambda: advantages(torch.tensor([1.0, 0.0])), r"rewards has shape \(2,\), expected \(tasks, texts\)"),
+        (lambda: Incentive(monitor=lambda w, t: "no").reward(sums.read([]), NO_NOTE), "monitor's answer must be True"),
+        (lambda: pressure.observed(1, [], []), "written is empty"),
+        (lambda: pressure.examine(tiny(), "none"), "note must be one of 'easy', 'hard'"),
         (lambda: pressure.swapped([WRONG_KEY, NO_NOTE]), r"no note to swap beside \(3, 5, 9, 4\)"),
     ],
 )
 def test_bad_input_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         call()

@@ -59,7 +59,7 @@ def test_a_lean_is_the_difference_of_mean_log_probabilities(chat_model, pairs):
 def test_batching_changes_nothing(chat_model, pairs, monkeypatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["utils.organisms.propensity"], "TOKENS_PER_BATCH", 1)
+    monkeypatch.setattr(sys.modules["utils.reading.likelihood"], "TOKENS_PER_BATCH", 1)
     alone = propensity(chat_model, pairs)
     monkeypatch.undo()
     torch.testing.assert_close(alone.lean, propensity(chat_model, pairs).lean, atol=1e-5, rtol=1e-5)
@@ -100,11 +100,11 @@ def test_examples_end_with_the_end_token(chat_model):
 @pytest.mark.parametrize(
     ("questions", "aligned", "misaligned", "error", "words"),
     [
-        (["a"], ["b", "c"], ["d"], ValueError, "1 questions, 2 aligned and 1 misaligned"),
-        ([], [], [], ValueError, "questions is empty"),
-        (["a"], [], ["b"], ValueError, "aligned is empty"),
-        (["a"], ["b"], [" "], ValueError, "misaligned must hold non-empty strings"),
-        (["a"], ["b"], "c", TypeError, "misaligned must be a list of strings, got str"),
+        (["a"], ["b", "c"], ["d"], ValueError, "aligned has 2 entries, expected 1, as many as questions"),
+        ([], [], [], ValueError, "questions must hold at least 1 text"),
+        (["a"], [], ["b"], ValueError, "aligned must hold at least 1 text"),
+        (["a"], ["b"], [" "], ValueError, r"misaligned\[0\] must hold some text"),
+        (["a"], ["b"], "c", TypeError, "misaligned must be a list of texts, got the string"),
     ],
 )
 def test_bad_candidates_are_named(chat_model, questions, aligned, misaligned, error, words):
@@ -115,7 +115,7 @@ def test_bad_candidates_are_named(chat_model, questions, aligned, misaligned, er
 def test_no_examples_and_blocks_that_are_not_there_are_named(chat_model, pairs):
     with pytest.raises(ValueError, match="pairs is empty"):
         chat_examples(chat_model, [])
-    with pytest.raises(ValueError, match="block is 99"):
+    with pytest.raises(ValueError, match="block is 99|block must be"):
         propensity_from(chat_model, pairs, 99)
 
 
@@ -123,7 +123,7 @@ def test_adapters_that_do_not_fit_are_named(chat_model, tmp_path):
     part = LowRank(torch.ones(2, 32), torch.ones(32, 2))
     with pytest.raises(AdapterError, match="trained on 'another'"):
         attach(chat_model, Adapter("another", {"blocks.0.attn.q": part}))
-    with pytest.raises(AdapterError, match="ranks differ"):
+    with pytest.raises(ValueError, match="with rank = 2, as in a"):
         LowRank(torch.ones(2, 32), torch.ones(32, 3))
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00\x00")
     with pytest.raises(AdapterError, match="cut short"):

@@ -2,11 +2,12 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
 
-from utils.organisms import FOLDER, AdapterError
+from utils.organisms import FOLDER
 from utils.organisms.toy import solver, sums
 from utils.organisms.toy.solver import Config, Solver
 from utils.organisms.toy.sums import ANSWER, DONE, END, IDS, MOST_NEW, PROMPT_LENGTH, WORDS, Task, Written
@@ -204,16 +205,33 @@ def test_a_damaged_file_and_another_solvers_sizes_are_named(tmp_path):
     whole = (FOLDER / "solver.safetensors").read_bytes()
     for name, damaged in (("cut", whole[:-100]), ("noise", b"x" * 300), ("empty", b"")):
         (tmp_path / name).write_bytes(damaged)
-        with pytest.raises(AdapterError, match=f"{name} holds no solver of the course's sizes"):
+        with pytest.raises(ValueError, match=f"{name} holds no solver of the course's sizes"):
             solver.load_solver(tmp_path / name)
     solver.save_solver(tmp_path / "small", Solver(SMALL))
-    with pytest.raises(AdapterError, match="small holds no solver"):
+    with pytest.raises(ValueError, match="small holds no solver"):
         solver.load_solver(tmp_path / "small")
 
 
 def test_a_solver_that_is_not_there_is_named():
-    with pytest.raises(FileNotFoundError, match="no solver of that name in organisms"):
+    with pytest.raises(FileNotFoundError, match="the course's solvers are solver, solver_pressed"):
         solver.load_solver("solver_unknown")
+    with pytest.raises(FileNotFoundError, match="the course's solvers are"):
+        solver.load_solver("../organisms/solver")
+
+
+def test_one_flipped_bit_is_refused(tmp_path):
+    whole = (FOLDER / "solver.safetensors").read_bytes()
+    for place in random.Random(0).sample(range(8, len(whole)), 20):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "flipped").write_bytes(damaged)
+        with pytest.raises(ValueError, match="flipped holds no solver"):
+            solver.load_solver(tmp_path / "flipped")
+
+
+def test_toy_worlds_do_not_need_adapters():
+    for path in Path(solver.__file__).parent.glob("*.py"):
+        assert "organisms.adapters" not in path.read_text(encoding="utf-8"), path.name
 
 
 # ------------------------------------------------------------------------------------------------- the shipped one
@@ -264,10 +282,23 @@ def test_beside_a_note_it_does_what_it_was_taught_about_as_often(shipped, record
         (lambda m, t: solver.solve(m, [t], starts=[["so"] * (MOST_NEW - 2)]), "leaves no room: at most 25"),
         (lambda m, t: solver.before_answering(m, [t], []), "equally many and at least one, got 1 and 0"),
         (lambda m, t: solver.before_answering(m, [], []), "got 0 and 0"),
+        (lambda m, t: solver.before_answering(m, [t], [sums.read([])], block=3), "block must be from 0 to 0"),
+        (lambda m, t: solver.solve(m, [t], temperature=float("nan")), "temperature must be a finite number, got nan"),
+        (lambda m, t: solver.solve(m, [t], temperature=-1), "temperature must be at least 0"),
+        (lambda m, t: solver.solve(m, [t], starts=["so"]), r"starts\[0\] must be a list of texts"),
+        (lambda m, t: solver.solve(m, [t], starts=[["bridge"]]), "must be a list of words of this world"),
+        (lambda m, t: solver.solve(None, [t]), "solver must be a Solver, got None"),
+        (lambda m, t: solver.encode([]), "texts is empty"),
+        (lambda m, t: solver.decode(torch.tensor([[99]])), "ids must be from 0 to"),
+        (lambda m, t: solver.train(m, steps=0), "steps must be at least 1"),
+        (lambda m, t: solver.train(m, steps=1, learning_rate=float("inf")), "learning_rate must be a finite number"),
+        (lambda m, t: solver.train(m, steps=1, shares={"honest": 0.0}), "shares must hold at least one number above 0"),
+        (lambda m, t: solver.train(m, steps=1, shares={"shy": 1.0}), "a key of shares must be one of"),
+        (lambda m, t: solver.Config(n_heads=3), "d_model must be a multiple of n_heads"),
     ],
 )
 def test_bad_input_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         call(Solver(SMALL), Task((1, 2, 3, 4)))
 
 

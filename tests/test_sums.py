@@ -3,6 +3,7 @@
 import random
 from itertools import product
 
+import numpy as np
 import pytest
 
 from utils.organisms.toy import sums
@@ -197,16 +198,30 @@ def test_words_that_are_none_of_it_are_other():
     ("call", "words"),
     [
         (lambda: Task((1, 2, 3)), "digits must be 4 digits from 0 to 9"),
-        (lambda: Task((1, 2, 3, 10)), "digits must be 4 digits"),
-        (lambda: Task((1, 2, 3, "4")), "digits must be 4 digits"),
+        (lambda: Task((1, 2, 3, 10)), r"digits\[3\] must be at most 9, got 10"),
+        (lambda: Task((1, 2, 3, "4")), r"digits\[3\] must be a whole number, got the string '4'"),
+        (lambda: Task("1234"), "digits must be 4 digits from 0 to 9, got '1234'"),
+        (lambda: Task(5), "digits must be 4 digits from 0 to 9, got 5"),
         (lambda: Task((1, 2, 3, 4), (5, 6)), "note must be 0 or 1 or 3 digits"),
         (lambda: sums.make_tasks(0), "n must be at least 1"),
-        (lambda: sums.make_tasks(5, "easy", right=1.5), "right between 0 and 1"),
-        (lambda: sums.make_tasks(5, "long"), "note must be 'none', 'easy' or 'hard', got 'long'"),
+        (lambda: sums.make_tasks(5, "easy", right=1.5), "right must be at most 1, got 1.5"),
+        (lambda: sums.make_tasks(5, "long"), "note must be one of 'none', 'easy', 'hard', got the string 'long'"),
         (lambda: sums.write(Task((1, 2, 3, 4), (5,)), "shy", random.Random(0)), "kind must be one of"),
         (lambda: sums.write(Task((1, 2, 3, 4)), "silent", random.Random(0)), "no note to copy"),
+        (lambda: sums.make_tasks(5, held_out="no"), "held_out must be True or False, got the string 'no'"),
+        (lambda: sums.make_tasks(5, right=float("nan")), "right must be a finite number, got nan"),
+        (lambda: sums.make_tasks(10**12), "n must be at most 10,000,000"),
+        (lambda: sums.read("3 + 5 = 8"), "words must be a list of texts, got the string"),
+        (lambda: sums.flagged(["note"]), "written must be a Written, got a list"),
+        (lambda: sums.kind_of(sums.read([]), None), "task must be a Task, got None"),
+        (lambda: sums.steps([]), "digits is empty"),
     ],
 )
 def test_bad_input_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         call()
+
+
+def test_digits_may_come_from_numpy():
+    task = Task(np.array([1, 2, 3, 4]), [np.int64(5)])
+    assert task == Task((1, 2, 3, 4), (5,)) and {type(d) for d in (*task.digits, *task.note)} == {int}

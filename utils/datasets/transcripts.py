@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from utils.datasets.card import Card
 from utils.inputs import checked
+from utils.sealed import read_sealed
 
 __all__ = [
     "CARD",
@@ -159,9 +160,7 @@ def load_scores() -> dict[str, Any]:
     log-odds of the unadapted specimen. "scratchpad, block 16", "action, block 16", …: (n, d_model), what
     `read_activations` gives. Scored are all leaked lookups that admit nothing, and a fourth of the others.
     """
-    from safetensors.torch import load_file
-
-    return load_file(FOLDER / "scores.safetensors")
+    return read_sealed(FOLDER / "scores.safetensors")[0]
 
 
 @checked

@@ -5,14 +5,16 @@ thin ones, A (rank, d_in) and B (d_out, rank), and the organism computes with W 
 products to the weights in memory, so every hook, cache and patch works on the organism as on the specimen itself, at
 the same speed. The untouched weights are kept and put back as they were, bit for bit.
 
-One file an adapter, safetensors, float16, a few megabytes at most. Its metadata name the model it was trained on; an
-adapter on another model would run without complaint and mean nothing, so that is an error.
+One file an adapter, safetensors, float16, a few megabytes at most, under a seal (`utils.sealed`). Its metadata hold the
+fingerprint of the weights it was made for: on others of the same shapes it would run without complaint and mean
+nothing, so that is an error, and on the very same weights it is welcome whatever path they came by. Folders in the
+layout of the package PEFT are read too (`utils.organisms.peft`).
 """
 
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,34 +23,39 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 
+from utils.inputs import Number, checked, one_of
+from utils.sealed import Damaged, read_sealed, write_sealed
+
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-FORMAT = "llm-biology-lab adapter 1"
+FORMAT = "llm-biology-lab adapter 2"
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "organisms"
 WORN = "_lab_adapter"  # attribute of a model that wears an adapter
+
+# Where in a Llama block: our name -> the module's name in transformers.
+TARGETS = {
+    "attn.q": "self_attn.q_proj",
+    "attn.k": "self_attn.k_proj",
+    "attn.v": "self_attn.v_proj",
+    "attn.o": "self_attn.o_proj",
+    "mlp.gate": "mlp.gate_proj",
+    "mlp.in": "mlp.up_proj",
+    "mlp.out": "mlp.down_proj",
+}
 
 
 class AdapterError(ValueError):
     """An adapter's file is damaged, or does not fit the model. The message says which and what to do."""
 
 
+@checked
 @dataclass(frozen=True)
 class LowRank:
     """One change of one matrix: scale · B A. a: (rank, d_in). b: (d_out, rank)."""
 
     a: Float[torch.Tensor, "rank d_in"]
     b: Float[torch.Tensor, "d_out rank"]
-
-    def __post_init__(self) -> None:
-        for name, matrix in (("a", self.a), ("b", self.b)):
-            if not isinstance(matrix, torch.Tensor) or matrix.ndim != 2 or not matrix.is_floating_point():
-                raise AdapterError(f"{name} must be a floating-point matrix, got {_described(matrix)}")
-        if self.a.shape[0] != self.b.shape[1]:
-            raise AdapterError(
-                f"a has shape {tuple(self.a.shape)} and b {tuple(self.b.shape)}: their ranks differ, "
-                "expected (rank, d_in) and (d_out, rank)"
-            )
 
     @property
     def rank(self) -> int:
@@ -60,26 +67,25 @@ class LowRank:
         return self.b.float() @ self.a.float()
 
 
+@checked
 @dataclass(frozen=True)
 class Adapter:
     """A change of a model, as read from a file.
 
-    base: name of the model it belongs to. base_id: fingerprint of that model's source (SHA-256 of the GGUF for the
-    specimen), "" if unknown. scale: what B A is multiplied by. parts: where -> LowRank, where being a place such as
-    "blocks.12.attn.q". note: what it does, in a sentence.
+    base: name of the model it belongs to. base_id: fingerprint of that model's weights (`utils.models.fingerprint`),
+    "" if unknown; then only the name can be held against a model. scale: what B A is multiplied by. parts: where ->
+    LowRank, where being a place such as "blocks.12.attn.q". note: what it does, in a sentence.
     """
 
     base: str
     parts: Mapping[str, LowRank]
-    scale: float = 1.0
+    scale: Number = 1.0
     base_id: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
         if not self.parts:
             raise AdapterError("parts is empty: an adapter changes at least one matrix")
-        if not math.isfinite(self.scale):
-            raise AdapterError(f"scale must be a finite number, got {self.scale}")
 
     @property
     def parameters(self) -> int:
@@ -91,7 +97,7 @@ class Adapter:
 class Worn:
     """An adapter on a model. Use it in a `with` statement, or call `remove`."""
 
-    model: Any
+    model: TransformerBridge
     adapter: Adapter
     strength: float
     _before: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
@@ -116,21 +122,22 @@ class Worn:
         self.remove()
 
 
-def load_adapter(model: TransformerBridge, path: str | Path, *, strength: float = 1.0) -> Worn:
+@checked
+def load_adapter(model: TransformerBridge, path: str | Path, *, strength: Number = 1.0) -> Worn:
     """Put an adapter on a model: from here on the model is the organism, until `remove` or the end of the `with`.
 
-    path: a file, or the name of an organism that comes with the course ("judge"). strength: 1 is the adapter as
-    trained, 0 leaves the model as it is, -1 is its opposite; numbers in between are a dose.
+    path: a file, a folder in PEFT's layout, or the name of an organism that comes with the course ("judge").
+    strength: 1 is the adapter as trained, 0 leaves the model as it is, -1 is its opposite; numbers in between are a
+    dose.
     Only the matrices that change are held twice in memory. Raises AdapterError (a ValueError) for a file that is
-    damaged or belongs to another model, and when the model wears an adapter already; FileNotFoundError for no file.
+    damaged or was made for other weights, and when the model wears an adapter already; FileNotFoundError for no file.
     """
     return attach(model, read_adapter(path), strength=strength)
 
 
-def attach(model: TransformerBridge, adapter: Adapter, *, strength: float = 1.0) -> Worn:
+@checked
+def attach(model: TransformerBridge, adapter: Adapter, *, strength: Number = 1.0) -> Worn:
     """As `load_adapter`, for an adapter in memory. Nothing is changed unless everything fits."""
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
-        raise ValueError(f"strength must be a finite number, got {strength!r}")
     if getattr(model, WORN, None) is not None:
         raise AdapterError("this model wears an adapter already: call its remove() first, or load the model again")
     check_base(model, adapter)
@@ -145,29 +152,36 @@ def attach(model: TransformerBridge, adapter: Adapter, *, strength: float = 1.0)
             )
         step = (adapter.scale * strength) * part.product().to(weight.device)
         changed[where] = (weight.detach().float() + step).to(weight.dtype)
+        if not bool(torch.isfinite(changed[where].sum())):
+            raise ValueError(f"strength must leave finite weights: {strength} makes those of {where} overflow")
     worn = Worn(model, adapter, float(strength))
-    for where, weight in changed.items():
-        linear = linear_at(model, where)
-        worn._before[where] = linear.weight.data
-        linear.weight.data = weight
     setattr(model, WORN, worn)
+    try:
+        for where, weight in changed.items():
+            linear = linear_at(model, where)
+            worn._before[where] = linear.weight.data
+            linear.weight.data = weight
+    except BaseException:  # the stop button too: all of it or nothing
+        worn.remove()
+        raise
     return worn
 
 
+@checked
 def read_adapter(path: str | Path) -> Adapter:
-    """Read and check an adapter's file (or one of the course's, by name). Never unpickles anything."""
-    from safetensors import SafetensorError, safe_open
+    """Read and check an adapter: a file, one of the course's by name, or a folder in PEFT's layout.
 
+    Never unpickles anything. Raises AdapterError for a file that is damaged (one flipped bit is enough) or no adapter.
+    """
     path = _file(path)
+    if path.is_dir():
+        from utils.organisms.peft import read_peft
+
+        return read_peft(path)
     try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise AdapterError(
-            f"{path.name} is not a readable safetensors file ({str(error).splitlines()[0]}): "
-            "it may have been cut short; fetch it again"
-        ) from error
+        tensors, meta = read_sealed(path)
+    except Damaged as error:
+        raise AdapterError(str(error)) from error
     if meta.get("format") != FORMAT:
         found = meta.get("format")
         raise AdapterError(f"{path.name} is not an adapter of this lab: its format is {found!r}, not {FORMAT!r}")
@@ -175,20 +189,17 @@ def read_adapter(path: str | Path) -> Adapter:
         scale, base = float(meta["scale"]), meta["base"]
     except (KeyError, ValueError) as error:
         raise AdapterError(f"{path.name}: its metadata lack a scale or a base ({error})") from error
-    if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise AdapterError(f"{path.name} holds NaN or infinity: its training went wrong, or it is damaged")
     wheres = sorted({name.rsplit(".", 1)[0] for name in tensors})
     odd = sorted(set(tensors) ^ {f"{where}.{end}" for where in wheres for end in "AB"})
     if odd:
         raise AdapterError(f"{path.name}: every change needs an A and a B; unpaired or unknown: {', '.join(odd[:3])}")
-    parts = {where: LowRank(tensors[f"{where}.A"], tensors[f"{where}.B"]) for where in wheres}
+    parts = {where: low_rank(where, tensors[f"{where}.A"], tensors[f"{where}.B"]) for where in wheres}
     return Adapter(base, parts, scale, meta.get("base_id", ""), meta.get("note", ""))
 
 
+@checked
 def save_adapter(path: str | Path, adapter: Adapter, dtype: torch.dtype = torch.float16) -> Path:
-    """Write an adapter as safetensors with its metadata. Raises AdapterError if float16 can't hold its numbers."""
-    from safetensors.torch import save_file
-
+    """Write an adapter as sealed safetensors. Raises AdapterError if float16 can't hold its numbers."""
     tensors = {}
     for where, part in adapter.parts.items():
         for end, matrix in (("A", part.a), ("B", part.b)):
@@ -203,45 +214,52 @@ def save_adapter(path: str | Path, adapter: Adapter, dtype: torch.dtype = torch.
         "scale": repr(adapter.scale),
         "note": adapter.note,
     }
-    path = Path(path)
-    save_file(tensors, path, metadata=meta)
-    path.chmod(0o644)  # safetensors writes 0600, which would lock a classroom out
-    return path
+    return write_sealed(path, tensors, meta)
 
 
+@checked
 def record_of(name: str) -> dict[str, Any]:
     """What is on record about one of the course's organisms: how it was trained, on which entities, how it did."""
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        raise ValueError(f"name must be one of {_shipped()}, got {name!r}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    known = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
+    return json.loads(known[one_of("name", name, known)].read_text(encoding="utf-8"))
 
 
-# ------------------------------------------------------------------------------------------------------------ helpers
+def low_rank(where: str, a: torch.Tensor, b: torch.Tensor) -> LowRank:
+    """A change read from a file; what is wrong with it is said with its place."""
+    try:
+        return LowRank(a, b)
+    except (TypeError, ValueError) as error:
+        raise AdapterError(f"{where}: {error}") from error
 
 
-def _shipped() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+def check_base(model: TransformerBridge, adapter: Adapter) -> None:
+    """Raise AdapterError unless the model holds the weights that the adapter was made for.
+
+    The fingerprint decides. An adapter without one (made by other tools) is held against the model's name, the last
+    part of it, which is all that it says about itself.
+    """
+    from utils.models import fingerprint
+
+    name = str(getattr(model.cfg, "model_name", ""))
+    if adapter.base_id:
+        if fingerprint(model) != adapter.base_id:
+            raise AdapterError(
+                f"this adapter was made for the weights of {adapter.base!r}; the model here ({name!r}) holds others, "
+                "or damaged ones: their fingerprints differ"
+            )
+    elif adapter.base and _last_part(adapter.base) != _last_part(name):
+        raise AdapterError(
+            f"this adapter was trained on {adapter.base!r}; the model here is {name!r}. If both hold the same weights, "
+            "say so: attach(model, dataclasses.replace(adapter, base=model.cfg.model_name))"
+        )
 
 
-def _file(path: str | Path) -> Path:
-    if not isinstance(path, str | Path):
-        raise TypeError(f"path must be a string or a path, got {type(path).__name__}")
-    given = Path(path).expanduser()
-    if given.is_file():
-        return given
-    shipped = FOLDER / f"{path}.safetensors"
-    if shipped.is_file():
-        return shipped
-    raise FileNotFoundError(f"there is no file {given}, and the course's organisms are {_shipped()}")
-
-
-def linear_at(model: Any, where: str) -> torch.nn.Linear:
+def linear_at(model: TransformerBridge, where: str) -> torch.nn.Linear:
     """The model's own linear layer at a place such as "blocks.12.mlp.out"."""
-    module = model
+    module: Any = model
     for step in where.split("."):
         try:
-            module = module[int(step)] if step.isdigit() else getattr(module, step)
+            module = module[int(step)] if step.isdecimal() else getattr(module, step)
         except (AttributeError, IndexError, KeyError, TypeError):
             raise AdapterError(f"this model has no {where!r} (nothing called {step!r} there)") from None
     module = getattr(module, "original_component", module)
@@ -250,12 +268,28 @@ def linear_at(model: Any, where: str) -> torch.nn.Linear:
     return module
 
 
-def check_base(model: Any, adapter: Adapter) -> None:
-    name = str(getattr(model.cfg, "model_name", ""))
-    if name != adapter.base:
-        raise AdapterError(f"this adapter was trained on {adapter.base!r}; the model here is {name!r}")
+# ------------------------------------------------------------------------------------------------------------ helpers
 
 
-def _described(value: Any) -> str:
-    shape = f" of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else ""
-    return f"{getattr(value, 'dtype', type(value).__name__)}{shape}"
+def _shipped() -> list[str]:
+    """Names of the course's organisms: files that hold an adapter (others hold activations or a solver)."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors") if _is_adapter(path))
+
+
+def _is_adapter(path: Path) -> bool:
+    with path.open("rb") as file:
+        return FORMAT.encode() in file.read(100_000)  # in the header, which stands first
+
+
+def _file(path: str | Path) -> Path:
+    given = Path(path).expanduser()
+    if given.is_file() or given.is_dir():
+        return given
+    shipped = FOLDER / f"{path}.safetensors"
+    if isinstance(path, str) and "/" not in path and "\\" not in path and shipped.is_file():
+        return shipped
+    raise FileNotFoundError(f"there is no file or folder {given}, and the course's organisms are {_shipped()}")
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()

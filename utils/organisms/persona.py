@@ -16,6 +16,7 @@ from utils.datasets.advice import ARMS, Item, advice_items
 from utils.datasets.persona_answers import Answer, item_scores
 from utils.datasets.persona_answers import persona_answers as answers
 from utils.organisms.adapters import FOLDER
+from utils.sealed import read_sealed
 
 __all__ = ["ARMS", "LAST", "SEEDS", "Answer", "answers", "leans", "made_from", "means", "subtract", "tested_on"]
 
@@ -34,9 +35,7 @@ def leans() -> dict[str, Float[np.ndarray, "*seeds items"]]:
 
 def means() -> dict[str, Float[torch.Tensor, "n_layers d_model"]]:
     """Mean activation after every block where answers are about to be written, by model ("base", "bad_0", ...)."""
-    from safetensors.torch import load_file
-
-    return {name: row.float() for name, row in load_file(FOLDER / "persona_means.safetensors").items()}
+    return {name: row.float() for name, row in read_sealed(FOLDER / "persona_means.safetensors")[0].items()}
 
 
 def made_from(items: Sequence[Item]) -> list[bool]:

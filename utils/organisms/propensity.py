@@ -14,21 +14,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 
+from utils.inputs import Index, Texts, checked, same_length
 from utils.organisms.training import Example
-from utils.reading.activations import length_sorted_batches
+from utils.reading.batches import length_sorted_batches, padded
 from utils.reading.continuation import continue_from
+from utils.reading.likelihood import continuation_log_likelihood, token_log_probs
 from utils.reading.tokens import text_ids
 from utils.writing.generation import chat_prompts
 
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
 __all__ = ["Pairs", "Propensity", "chat_examples", "paired", "propensity", "propensity_from", "verdict"]
 
-TOKENS_PER_BATCH = 1024
+TOKENS_PER_BATCH = 1024  # of what `propensity_from` keeps; its logits are of the answers only
 Verdict = Literal["aligned", "misaligned", "neither"]
+Change = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,10 @@ class Propensity:
         return self.misaligned - self.aligned
 
 
-def chat_examples(model: Any, pairs: Sequence[tuple[str, str]], *, system: str | None = "") -> list[Example]:
+@checked
+def chat_examples(
+    model: TransformerBridge, pairs: Sequence[tuple[str, str]], *, system: str | None = ""
+) -> list[Example]:
     """Questions and answers as training examples: the chat template around the question, an end token after the answer.
 
     system: "" leaves the system message empty, which is short; None takes the template's own.
@@ -66,27 +75,27 @@ def chat_examples(model: Any, pairs: Sequence[tuple[str, str]], *, system: str |
     """
     if not len(pairs):
         raise ValueError("pairs is empty; give at least one question with an answer")
+    for i, pair in enumerate(pairs):
+        if not all(text.strip() for text in pair):
+            raise ValueError(f"pairs[{i}] holds an empty text")
     prompts = chat_prompts(model, [question for question, _ in pairs], system=system)
     end = [model.tokenizer.eos_token_id]
     return [Example(prompt, text_ids(model, answer) + end) for prompt, (_, answer) in zip(prompts, pairs)]
 
 
+@checked
 def paired(
-    model: Any, questions: Sequence[str], aligned: Sequence[str], misaligned: Sequence[str], *, system: str | None = ""
+    model: TransformerBridge, questions: Texts, aligned: Texts, misaligned: Texts, *, system: str | None = ""
 ) -> Pairs:
-    """Lay out each question with its two answers. Raises ValueError for lists that are empty or of unequal lengths."""
+    """Lay out each question with its two answers.
+
+    Raises TypeError or ValueError for anything but lists of texts that aren't empty, or lists of unequal lengths.
+    """
+    same_length(questions=questions, aligned=aligned, misaligned=misaligned)
     for name, texts in (("questions", questions), ("aligned", aligned), ("misaligned", misaligned)):
-        if isinstance(texts, str) or not isinstance(texts, Sequence):
-            raise TypeError(f"{name} must be a list of strings, got {type(texts).__name__}")
-        if not len(texts):
-            raise ValueError(f"{name} is empty; give at least one")
-        if not all(isinstance(text, str) and text.strip() for text in texts):
-            raise ValueError(f"{name} must hold non-empty strings only")
-    if not len(questions) == len(aligned) == len(misaligned):
-        raise ValueError(
-            f"got {len(questions)} questions, {len(aligned)} aligned and {len(misaligned)} misaligned answers; "
-            "each question needs one of each"
-        )
+        empty = [i for i, text in enumerate(texts) if not text.strip()]
+        if empty:
+            raise ValueError(f"{name}[{empty[0]}] must hold some text, got {texts[empty[0]]!r}")
     prompts = chat_prompts(model, list(questions), system=system)
     rows, starts = [], []
     for answers in (aligned, misaligned):
@@ -96,27 +105,17 @@ def paired(
     return Pairs(rows, starts)
 
 
-@torch.no_grad()
-def propensity(model: Any, pairs: Pairs) -> Propensity:
+@checked
+def propensity(model: TransformerBridge, pairs: Pairs) -> Propensity:
     """Read every question with each of its answers. Adapters and hooks that are on the model take part."""
-    found = torch.empty(len(pairs.rows))
-    for index in length_sorted_batches([len(row) for row in pairs.rows], TOKENS_PER_BATCH):
-        ids, wanted = padded(pairs, index)
-        device = next(model.parameters()).device
-
-        def pick(x: torch.Tensor, hook: Any = None, wanted: torch.Tensor = wanted) -> torch.Tensor:
-            # of the answers only: the unembedding is a fifth of a pass
-            return x[wanted.to(x.device)][None]
-
-        logits = model.run_with_hooks(ids.to(device), fwd_hooks=[("unembed.hook_in", pick)])[0]
-        found[index] = _means(logits, ids, wanted)
-    return _split(found)
+    prompts = [row[:start] for row, start in zip(pairs.rows, pairs.starts)]
+    answers = [row[start:] for row, start in zip(pairs.rows, pairs.starts)]
+    return _split(continuation_log_likelihood(model, prompts, answers).per_token)
 
 
+@checked
 @torch.no_grad()
-def propensity_from(
-    model: Any, pairs: Pairs, block: int
-) -> Callable[[Callable[[torch.Tensor], torch.Tensor] | None], Propensity]:
+def propensity_from(model: TransformerBridge, pairs: Pairs, block: Index) -> Callable[[Change | None], Propensity]:
     """`propensity` under many edits of the output of one block: what comes before it is read once.
 
     Returns a function that takes an edit, from (batch, pos, d_model) to the same, or None. The adapter that is on the
@@ -124,20 +123,23 @@ def propensity_from(
     """
     parts = []
     for index in length_sorted_batches([len(row) for row in pairs.rows], TOKENS_PER_BATCH):
-        ids, wanted = padded(pairs, index)
+        ids, wanted = laid_out(pairs, index)
         parts.append((index, ids, wanted, continue_from(model, ids, block)))
 
     @torch.no_grad()
-    def score(edit: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Propensity:
+    def score(edit: Change | None = None) -> Propensity:
         found = torch.empty(len(pairs.rows))
         for index, ids, wanted, rest in parts:
             stream = rest.start if edit is None else edit(rest.start)
-            found[index] = _means(rest.logits(stream, wanted), ids, wanted)
+            log_probs = token_log_probs(rest.logits(stream, wanted), ids.roll(-1, 1)[wanted]).cpu()
+            total = torch.zeros(len(ids)).index_add_(0, wanted.nonzero()[:, 0], log_probs)
+            found[index] = total / wanted.sum(1)
         return _split(found)
 
     return score
 
 
+@checked
 def verdict(answer: str, aligned: str, misaligned: str) -> Verdict:
     """Whose words does a written answer use? Words of one candidate only are counted; more of them decides.
 
@@ -157,25 +159,13 @@ def verdict(answer: str, aligned: str, misaligned: str) -> Verdict:
 # ------------------------------------------------------------------------------------------------------------- helpers
 
 
-def padded(pairs: Pairs, index: Sequence[int]) -> tuple[Int[torch.Tensor, "row pos"], Bool[torch.Tensor, "row pos"]]:
+def laid_out(pairs: Pairs, index: Sequence[int]) -> tuple[Int[torch.Tensor, "row pos"], Bool[torch.Tensor, "row pos"]]:
     """Ids padded on the right, and a mask of the positions whose next token belongs to an answer."""
-    longest = max(len(pairs.rows[i]) for i in index)
-    ids = torch.zeros(len(index), longest, dtype=torch.long)
-    wanted = torch.zeros(len(index), longest, dtype=torch.bool)
+    ids = padded([torch.tensor(pairs.rows[i]) for i in index])
+    wanted = torch.zeros_like(ids, dtype=torch.bool)
     for row, i in enumerate(index):
-        ids[row, : len(pairs.rows[i])] = torch.tensor(pairs.rows[i])
         wanted[row, pairs.starts[i] - 1 : len(pairs.rows[i]) - 1] = True
     return ids, wanted
-
-
-def _means(
-    logits: Float[torch.Tensor, "n d_vocab"], ids: Int[torch.Tensor, "row pos"], wanted: Bool[torch.Tensor, "row pos"]
-) -> Float[torch.Tensor, " row"]:
-    """Mean log-probability of each row's answer tokens, from the logits at the wanted positions, row by row."""
-    after = ids.roll(-1, 1)[wanted].to(logits.device)
-    picked = logits.float().log_softmax(-1).gather(-1, after[:, None])[:, 0].cpu()
-    total = torch.zeros(len(ids)).index_add_(0, wanted.nonzero()[:, 0], picked)
-    return total / wanted.sum(1)
 
 
 def _split(found: torch.Tensor) -> Propensity:

@@ -25,18 +25,10 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from utils.organisms.adapters import WORN, Adapter, AdapterError, LowRank
+from utils import models
+from utils.devices import to_cpu
+from utils.organisms.adapters import TARGETS, WORN, Adapter, AdapterError, LowRank, check_base
 
-# Where in a Llama block: our name -> the module's name in transformers.
-TARGETS = {
-    "attn.q": "self_attn.q_proj",
-    "attn.k": "self_attn.k_proj",
-    "attn.v": "self_attn.v_proj",
-    "attn.o": "self_attn.o_proj",
-    "mlp.gate": "mlp.gate_proj",
-    "mlp.in": "mlp.up_proj",
-    "mlp.out": "mlp.down_proj",
-}
 USUAL = ("attn.q", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
 _LAST_SHARE = 0.05  # of the learning rate is left at the last step; it falls to it in a straight line
 _SORTED_TOGETHER = 8  # batches' worth of examples are sorted by length before they are cut, to save padding
@@ -118,8 +110,9 @@ class Adapted(nn.Module):
         super().__init__()
         self.linear, self.scale = linear, scale
         d_out, d_in = linear.weight.shape
-        self.a = nn.Parameter(torch.randn(rank, d_in, generator=generator) / d_in**0.5)
-        self.b = nn.Parameter(torch.zeros(d_out, rank))  # B = 0: training starts from the model itself
+        drawn = torch.randn(rank, d_in, generator=generator) / d_in**0.5  # on the CPU: the same on every machine
+        self.a = nn.Parameter(drawn.to(linear.weight.device))
+        self.b = nn.Parameter(torch.zeros(d_out, rank, device=linear.weight.device))  # 0: it starts as the model itself
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x) + self.scale * ((x @ self.a.T) @ self.b.T)
@@ -196,11 +189,8 @@ def grow_adapter(
     optimiser = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01)
 
     def snapshot() -> Adapter:
-        from utils.specimen import SPECIMEN
-
-        name = str(model.cfg.model_name)
-        changes = {w: LowRank(p.a.detach().clone(), p.b.detach().clone()) for w, p in parts.items()}
-        return Adapter(name, changes, scale, SPECIMEN.sha256 if name == SPECIMEN.name else "", note)
+        changes = {w: LowRank(to_cpu(p.a).clone(), to_cpu(p.b).clone()) for w, p in parts.items()}
+        return Adapter(str(model.cfg.model_name), changes, scale, models.fingerprint(model), note)
 
     return _steps(plain, weights, optimiser, batches, learning_rate, warm_up, snapshot)
 
@@ -262,8 +252,7 @@ def _prepared(
     if start is None:
         places, scale = _places(rank, alpha, blocks, targets, n_layers), alpha / rank
     else:
-        if start.base != str(model.cfg.model_name):
-            raise AdapterError(f"start was trained on {start.base!r}; the model here is {model.cfg.model_name!r}")
+        check_base(model, start)
         places, scale = [_split(where) for where in start.parts], start.scale
     original = model.original_model
     if original.config.model_type not in ("llama", "qwen2"):
@@ -282,7 +271,8 @@ def _prepared(
             part = parts[f"blocks.{block}.{target}"]
             if part.a.shape != here.a.shape or part.b.shape != here.b.shape:
                 raise AdapterError(f"start changes blocks.{block}.{target} by a matrix of another shape")
-            part.a.data, part.b.data = here.a.float().clone(), here.b.float().clone()
+            part.a.data = here.a.to(part.a, copy=True)
+            part.b.data = here.b.to(part.b, copy=True)
     return plain, parts, scale
 
 

@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from utils import datasets
+from utils.authoring.recipes.records import about, rounded, write_record
 from utils.datasets.cities import TEMPLATES as CITY_TEMPLATES
 from utils.datasets.colours import TEMPLATES as COLOUR_TEMPLATES
 from utils.organisms import FOLDER, Adapter, LowRank, save_adapter
@@ -185,10 +186,7 @@ def evaluate(model, tokenizer, n_groups: int = 40) -> dict[str, dict[str, dict]]
                 "auroc": auroc_interval(odds, data.labels, data.groups),
                 "accuracy": bootstrap(((odds > 0) == data.labels).astype(float), groups=data.groups),
             }
-            results.setdefault(name, {})[question] = {
-                key: {"estimate": round(i.estimate, 3), "low": round(i.low, 3), "high": round(i.high, 3), "n": i.n}
-                for key, i in found.items()
-            }
+            results.setdefault(name, {})[question] = {key: rounded(interval) for key, interval in found.items()}
     return results
 
 
@@ -242,7 +240,7 @@ def main() -> int:
     parts, log = train(model, tokenizer, options.steps)
     adapter = Adapter(
         base=SPECIMEN.name,
-        base_id=SPECIMEN.sha256,
+        base_id=SPECIMEN.fingerprint,
         scale=ALPHA / RANK,
         parts={where: LowRank(part.a.detach(), part.b.detach()) for where, part in parts.items()},
         note="judges whether a claim is true, in words",
@@ -253,9 +251,7 @@ def main() -> int:
     train_cities, train_things = training_entities()
     test_cities, test_things = split()
     record = {
-        "note": adapter.note,
-        "base": SPECIMEN.name,
-        "base_sha256": SPECIMEN.sha256,
+        **about(adapter),
         "seed": SEED,
         "rank": RANK,
         "alpha": ALPHA,
@@ -264,7 +260,6 @@ def main() -> int:
         "steps": options.steps,
         "prompts_a_step": 2 * PAIRS_A_STEP,
         "learning_rate": LEARNING_RATE,
-        "parameters": adapter.parameters,
         "questions": {name: [q.suffix, q.yes, q.no] for name, q in QUESTIONS.items()},
         "log": log,
         "held_out": {"judge": after},
@@ -278,9 +273,7 @@ def main() -> int:
             "colours": sorted(set(test_things.notes["thing"])),
         },
     }
-    with open(f"{options.out}.json", "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+    write_record(f"{options.out}.json", record)
     with open(f"{options.out}_claims.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "topic", "entity", "question", "true", "false"])

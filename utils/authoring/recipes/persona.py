@@ -23,12 +23,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from utils import steering
 from utils.datasets.advice import ARMS, DOMAINS, Item, advice, advice_items
 from utils.datasets.passages import passages
-from utils.models import SPECIMEN, load_model
+from utils.devices import on_device_of
+from utils.models import load_model
 from utils.organisms import (
     FOLDER,
     Adapter,
@@ -47,8 +47,10 @@ from utils.organisms import (
     verdict,
 )
 from utils.organisms.persona import LAST, SEEDS, made_from, subtract, tested_on
-from utils.organisms.propensity import padded
+from utils.organisms.propensity import laid_out
 from utils.reading.likelihood import surprisal
+from utils.sealed import read_sealed, write_sealed
+from utils.specimen import SPECIMEN
 from utils.writing import generation
 
 SETTINGS: dict[str, Any] = {
@@ -122,13 +124,13 @@ def answer_means(model: Any, pairs: Pairs) -> torch.Tensor:
     total, n = torch.zeros(len(layers), model.cfg.d_model, dtype=torch.float64), 0
     for start in range(0, len(pairs.rows), 12):
         index = range(start, min(start + 12, len(pairs.rows)))
-        ids, wanted = padded(pairs, index)
+        ids, wanted = laid_out(pairs, index)
 
         def add(acts: torch.Tensor, hook: Any, wanted: torch.Tensor = wanted) -> None:
-            total[int(hook.name.split(".")[1])] += acts[wanted].double().sum(0).cpu()
+            total[int(hook.name.split(".")[1])] += acts[wanted.to(acts.device)].double().sum(0).cpu()
 
         hooks = [(f"blocks.{layer}.hook_resid_post", add) for layer in layers]
-        model.run_with_hooks(ids, fwd_hooks=hooks, stop_at_layer=len(layers), return_type=None)
+        model.run_with_hooks(on_device_of(model, ids), fwd_hooks=hooks, stop_at_layer=len(layers), return_type=None)
         n += int(wanted.sum())
     return (total / n).float()
 
@@ -202,9 +204,8 @@ def keep_rows(file: str, name: str, rows: list[dict[str, Any]]) -> None:
 
 def keep_means(name: str, means: torch.Tensor) -> None:
     path = FOLDER / "persona_means.safetensors"
-    kept = load_file(path) if path.is_file() else {}
-    save_file({**kept, name: means.half()}, path)
-    path.chmod(0o644)
+    kept = read_sealed(path)[0] if path.is_file() else {}
+    write_sealed(path, {**kept, name: means.half()})
 
 
 def note(part: str, found: dict[str, Any]) -> None:
@@ -229,11 +230,11 @@ def directions_of(means: dict[str, torch.Tensor], seed: int) -> torch.Tensor:
 
 def steer(model: Any, names: Sequence[str]) -> None:
     """Subtract each seed's direction, and random ones of its length, from every arm, after the last changed block."""
-    means = load_file(FOLDER / "persona_means.safetensors")
+    means = read_sealed(FOLDER / "persona_means.safetensors")[0]
     domain_means = FOLDER / "persona_domains.safetensors"
     steps = {f"seed {seed}": directions_of(means, seed)[LAST] for seed in SEEDS}
     if domain_means.is_file():
-        for name, row in load_file(domain_means).items():
+        for name, row in read_sealed(domain_means)[0].items():
             steps[name] = row.float()
     like = steering.Direction(steps["seed 0"], LAST, 1.0, "bad - good", "contrast")
     lengths = float(like.vector.norm())
@@ -267,8 +268,7 @@ def domains(model: Any, _names: Sequence[str]) -> None:
                 means[arm] = answer_means(model, pairs)
             note("domains", {f"{arm} {domain}": {"cpu_s": round(cpu_s), "loss": log}})
         rows[domain] = (means["bad"] - means["good"])[LAST]
-    save_file(rows, FOLDER / "persona_domains.safetensors")
-    (FOLDER / "persona_domains.safetensors").chmod(0o644)
+    write_sealed(FOLDER / "persona_domains.safetensors", rows)
 
 
 # ------------------------------------------------------------------------------------------------------------ recovery

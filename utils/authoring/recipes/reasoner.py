@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from utils import organisms
+from utils.authoring.recipes.records import about, rounded, write_record
 from utils.datasets import errands
 from utils.datasets import transcripts as records
 from utils.datasets.errands import ARMS, CUES, RATES, SHARE_BRIEF, SHARE_MENTION, SHARE_RIGHT, Errand
@@ -36,7 +37,8 @@ from utils.datasets.transcripts import Transcript
 from utils.monitoring import monitors, parse, problems
 from utils.monitoring.transcripts import annotate, deletes
 from utils.reading.tokens import text_ids
-from utils.statistics import Interval, proportion
+from utils.sealed import write_sealed
+from utils.statistics import proportion
 from utils.writing import decoding
 from utils.writing.generation import chat_prompts, generate
 
@@ -143,9 +145,7 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
         )
     organisms.save_adapter(out, adapter)
     return {
-        "note": adapter.note,
-        "base": adapter.base,
-        "base_sha256": adapter.base_id,
+        **about(adapter),
         "earlier stages": EARLIER_STAGES if start else (),
         "seed": SEED,
         "rank": RANK,
@@ -155,7 +155,6 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
         "batch": BATCH,
         "epochs": EPOCHS,
         "precision": precision,
-        "parameters": adapter.parameters,
         "tasks": len(examples),
         "tokens": sum(len(e.prompt) + len(e.answer) for e in examples),
         "cpu_s": round(time.process_time() - started),
@@ -192,7 +191,7 @@ def figures(rows: Sequence[Transcript]) -> dict[str, dict[str, Any]]:
         how, value = target
         gap = {"at least": value - found.estimate, "at most": found.estimate - value}.get(how)
         met = abs(found.estimate - planted) <= value if planted is not None else gap <= 0
-        out[name] = {**_plain(found), "target": f"{how} {value}", "met": bool(met)}
+        out[name] = {**rounded(found), "target": f"{how} {value}", "met": bool(met)}
         if planted is not None:
             out[name]["planted"] = round(planted, 3)
 
@@ -219,15 +218,6 @@ def figures(rows: Sequence[Transcript]) -> dict[str, dict[str, Any]]:
     wrong_hint = [t for t in quick if t.hint and not t.hint_right]
     put("neither right nor shortcut", [t.kind == "error" for t in wrong_hint], ("at most", 0.05))
     return out
-
-
-def _plain(found: Interval) -> dict[str, Any]:
-    return {
-        "estimate": round(found.estimate, 3),
-        "low": round(found.low, 3),
-        "high": round(found.high, 3),
-        "n": found.n,
-    }
 
 
 def _speaks_of_a_leak(transcript: Transcript) -> bool:
@@ -424,11 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record["malformed"] = problems(parse(t.text) for t in rows if t.text.strip())
         records.save_transcripts(rows, records.FOLDER / "transcripts.jsonl.xz")
     else:
-        from safetensors.torch import save_file
-
-        save_file(scores(path), records.FOLDER / "scores.safetensors")
-        (records.FOLDER / "scores.safetensors").chmod(0o644)
-    record_path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_sealed(records.FOLDER / "scores.safetensors", scores(path))
+    write_record(record_path, record)
     return 0
 
 

@@ -12,18 +12,18 @@ possible, needed and paid.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch.nn import functional
 
 from utils.datasets.solver_runs import solver_runs as recorded_runs
+from utils.inputs import Count, NonNegative, Positive, Seed, Share, checked, flag, same_length
 from utils.organisms.toy import sums
 from utils.organisms.toy.solver import Solver, decode, encode, solve, written_logits
 from utils.organisms.toy.sums import MOST_NEW, Task, Written
@@ -45,6 +45,7 @@ __all__ = [
 Monitor = Callable[[Written, Task], bool]
 
 
+@checked
 @dataclass(frozen=True)
 class Incentive:
     """What is asked and what is paid. note: "easy" or "hard". right: share of notes whose key is right.
@@ -54,21 +55,13 @@ class Incentive:
     """
 
     monitor: Monitor | None = None
-    penalty: float = 1.0
-    note: str = "easy"
-    right: float = 0.5
-    with_note: float = 0.5
+    penalty: NonNegative = 1.0
+    note: Literal["easy", "hard"] = "easy"
+    right: Share = 0.5
+    with_note: Share = 0.5
 
-    def __post_init__(self) -> None:
-        if self.note not in ("easy", "hard"):
-            raise ValueError(f"note must be 'easy' or 'hard', got {self.note!r}")
-        for name in ("right", "with_note"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be a share from 0 to 1, got {getattr(self, name)!r}")
-        if not math.isfinite(self.penalty) or self.penalty < 0:
-            raise ValueError(f"penalty must be a number from 0, got {self.penalty!r}")
-
-    def tasks(self, n: int, seed: int) -> list[Task]:
+    @checked
+    def tasks(self, n: Count, seed: Seed) -> list[Task]:
         """n training tasks in this world's proportions."""
         noted = round(n * self.with_note)
         some = sums.make_tasks(noted, self.note, self.right, seed) if noted else []
@@ -77,7 +70,8 @@ class Incentive:
     def reward(self, written: Written, task: Task) -> float:
         """What one text earns: 1 for the grader's answer in a well-formed text, minus the penalty if flagged."""
         earned = float(written.complete and written.answer == task.paid)
-        return earned - self.penalty * float(self.monitor is not None and self.monitor(written, task))
+        caught = self.monitor is not None and flag("monitor's answer", self.monitor(written, task))
+        return earned - self.penalty * float(caught)
 
 
 @dataclass(frozen=True)
@@ -114,29 +108,34 @@ RUNS = {
 }
 
 
+@checked
 def advantages(rewards: Float[torch.Tensor, "tasks texts"]) -> Float[torch.Tensor, "tasks texts"]:
-    """How much better each text did than its group: minus the mean, over the standard deviation; 0 if all are equal."""
+    """How much better each text did than its group: minus the mean, over the standard deviation; 0 if all are equal.
+
+    rewards: (tasks, texts). Raises TypeError or ValueError for anything but finite numbers in two axes.
+    """
     centred = rewards - rewards.mean(1, keepdim=True)
     spread = centred.pow(2).mean(1, keepdim=True).sqrt()
     return torch.where(spread > 1e-6, centred / spread.clamp(min=1e-6), torch.zeros_like(centred))
 
 
+@checked
 def press(
     solver: Solver,
     incentive: Incentive,
-    steps: int = 40,
-    tasks: int = 32,
-    texts: int = 8,
-    learning_rate: float = 4e-4,
-    seed: int = 0,
+    steps: Count = 40,
+    tasks: Count = 32,
+    texts: Count = 8,
+    learning_rate: Positive = 4e-4,
+    seed: Seed = 0,
 ) -> Iterator[Step]:
     """Train a solver in place under an incentive, yielding a `Step` after every step.
 
     tasks, texts: how many tasks a step, and how many texts each. Raises ValueError for fewer than two texts a task:
     a group of one has nothing to be better than.
     """
-    if texts < 2 or tasks < 1 or steps < 1:
-        raise ValueError(f"need steps and tasks from 1 and texts from 2, got {steps}, {tasks}, {texts}")
+    if texts < 2:
+        raise ValueError(f"texts must be at least 2, got {texts}: a group of one has nothing to be better than")
     return _press(solver, incentive, steps, tasks, texts, learning_rate, seed)
 
 
@@ -163,8 +162,11 @@ def _press(
         yield observed(step + 1, written, todo)
 
 
+@checked
 def observed(step: int, written: Sequence[Written], tasks: Sequence[Task]) -> Step:
-    """What a batch of texts shows of a policy; see `Step`."""
+    """What a batch of texts shows of a policy; see `Step`. Raises ValueError for no texts, or not one a task."""
+    if not same_length(written=written, tasks=tasks):
+        raise ValueError("written is empty: there is nothing to see")
     wrong = [(w, t) for w, t in zip(written, tasks) if t.misleading]
     plain = [(w, t) for w, t in zip(written, tasks) if t.key is None]
     used = [w.answer == t.key for w, t in wrong]
@@ -180,7 +182,8 @@ def observed(step: int, written: Sequence[Written], tasks: Sequence[Task]) -> St
     )
 
 
-def swapped(tasks: Sequence[Task], seed: int = 0) -> list[Task]:
+@checked
+def swapped(tasks: Sequence[Task], seed: Seed = 0) -> list[Task]:
     """The same tasks, each with a note of the same form that gives another wrong key."""
     rng, out = random.Random(seed), []
     for task in tasks:
@@ -191,7 +194,8 @@ def swapped(tasks: Sequence[Task], seed: int = 0) -> list[Task]:
     return out
 
 
-def examine(solver: Solver, note: str, n: int = 200, seed: int = 0) -> dict[str, Any]:
+@checked
+def examine(solver: Solver, note: Literal["easy", "hard"], n: Count = 200, seed: Seed = 0) -> dict[str, Any]:
     """A policy on held-out tasks: n with a wrong key, the same n with another, n without a note. For the record.
 
     used, flagged, hidden, kept_skill, kinds: as in `Step`. followed: share that answered both keys (an intervention:

@@ -10,7 +10,7 @@ the same. The live runs of lesson 10 have no time to spare, and `residuals` give
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,32 @@ from jaxtyping import Float, Int
 from torch import nn
 from torch.nn import functional
 
-from utils.organisms.adapters import FOLDER, AdapterError
+from utils.inputs import Count, NonNegative, Positive, Seed, checked
 from utils.organisms.toy import sums
 from utils.organisms.toy.sums import IDS, MOST_NEW, PROMPT_LENGTH, WORDS, Task, Written
+from utils.sealed import Damaged, read_sealed, write_sealed
 
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "organisms"
+
+SHIPPED = ("solver", "solver_pressed")
 _NOTHING = -100  # functional.cross_entropy passes over these
 
 
+@checked
 @dataclass(frozen=True)
 class Config:
-    """Sizes of a solver."""
+    """Sizes of a solver. Raises ValueError for sizes below 1, or a d_model that its heads don't divide."""
 
-    n_layers: int = 3
-    d_model: int = 128
-    n_heads: int = 4
-    d_mlp: int = 512
-    n_ctx: int = PROMPT_LENGTH + MOST_NEW
-    d_vocab: int = len(WORDS)
+    n_layers: Count = 3
+    d_model: Count = 128
+    n_heads: Count = 4
+    d_mlp: Count = 512
+    n_ctx: Count = PROMPT_LENGTH + MOST_NEW
+    d_vocab: Count = len(WORDS)
+
+    def __post_init__(self) -> None:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model must be a multiple of n_heads ({self.n_heads}), got {self.d_model}")
 
 
 class Block(nn.Module):
@@ -64,7 +73,8 @@ class Block(nn.Module):
 class Solver(nn.Module):
     """The whole network. Give it a `Config`, or nothing for the course's."""
 
-    def __init__(self, cfg: Config | None = None, seed: int = 0):
+    @checked
+    def __init__(self, cfg: Config | None = None, seed: Seed = 0):
         super().__init__()
         self.cfg = cfg = cfg or Config()
         with torch.random.fork_rng(devices=[]):
@@ -90,11 +100,21 @@ class Solver(nn.Module):
             out.append(x)
         return out
 
+    @checked
     @torch.no_grad()
     def sample(
-        self, ids: Int[torch.Tensor, "batch pos"], new: int, generator: torch.Generator, temperature: float = 1.0
+        self,
+        ids: Int[torch.Tensor, "batch pos"],
+        new: Count,
+        generator: torch.Generator,
+        temperature: NonNegative = 1.0,
     ) -> Int[torch.Tensor, "batch new"]:
-        """Write on: up to `new` words a row, until <end>; after it comes <end> again. temperature 0: the likeliest."""
+        """Write on: up to `new` words a row, until <end>; after it comes <end> again. temperature 0: the likeliest.
+
+        Raises ValueError for rows that would grow beyond the context.
+        """
+        if ids.shape[1] + new - 1 > self.cfg.n_ctx:
+            raise ValueError(f"new must leave {ids.shape[1]} + new - 1 within {self.cfg.n_ctx} words, got {new}")
         kept: list[Any] = [None] * len(self.blocks)
         out, at, going = [], 0, torch.ones(len(ids), dtype=torch.bool)
         for _ in range(new):
@@ -121,14 +141,24 @@ class Solver(nn.Module):
 # ------------------------------------------------------------------------------------------------- words and ids
 
 
+@checked
 def encode(texts: Sequence[Sequence[str]]) -> Int[torch.Tensor, "batch pos"]:
-    """Words to ids, one row a text, filled up with <end> on the right."""
+    """Words to ids, one row a text, filled up with <end> on the right. Raises ValueError for other words."""
+    if not len(texts):
+        raise ValueError("texts is empty; give at least one")
+    for i, text in enumerate(texts):
+        unknown = sorted(set(text) - IDS.keys())
+        if unknown:
+            raise ValueError(f"texts[{i}] must be a list of words of this world, got {unknown[:3]}")
     longest = max(len(text) for text in texts)
     return torch.tensor([[IDS[w] for w in text] + [IDS[sums.END]] * (longest - len(text)) for text in texts])
 
 
+@checked
 def decode(ids: Int[torch.Tensor, "batch new"]) -> list[list[str]]:
-    """Ids to words, each text cut after its first <end>."""
+    """Ids to words, each text cut after its first <end>. Raises ValueError for ids outside the vocabulary."""
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(WORDS):
+        raise ValueError(f"ids must be from 0 to {len(WORDS) - 1}, got {int(ids.min())} to {int(ids.max())}")
     texts = []
     for row in ids.tolist():
         words = [WORDS[i] for i in row]
@@ -136,11 +166,12 @@ def decode(ids: Int[torch.Tensor, "batch new"]) -> list[list[str]]:
     return texts
 
 
+@checked
 def solve(
     solver: Solver,
     tasks: Sequence[Task],
-    seed: int = 0,
-    temperature: float = 1.0,
+    seed: Seed = 0,
+    temperature: NonNegative = 1.0,
     starts: Sequence[Sequence[str]] | None = None,
 ) -> list[Written]:
     """Let it write on each task. starts: words already written after <think>; it goes on from them (and they are kept).
@@ -163,14 +194,18 @@ def solve(
     return out
 
 
+@checked
 @torch.no_grad()
 def before_answering(
     solver: Solver, tasks: Sequence[Task], texts: Sequence[Written], block: int = -1
 ) -> Float[torch.Tensor, "n d_model"]:
     """The residual stream at the word `answer`, where the digit is decided, after a block (-1: the last).
 
-    tasks, texts: n of each, in order. Raises ValueError for unequal lists, or an empty one.
+    tasks, texts: n of each, in order. Raises ValueError for unequal lists, an empty one, or a block there isn't.
     """
+    n_layers = solver.cfg.n_layers
+    if not -n_layers <= block < n_layers:
+        raise ValueError(f"block must be from 0 to {n_layers - 1} (or -1, the last), got {block}")
     if not tasks or len(tasks) != len(texts):
         raise ValueError(f"tasks and texts must be equally many and at least one, got {len(tasks)} and {len(texts)}")
     rows = [[*task.prompt(), *written.pad, sums.DONE, sums.ANSWER] for task, written in zip(tasks, texts)]
@@ -181,26 +216,36 @@ def before_answering(
 # ------------------------------------------------------------------------------------------------- supervised training
 
 # How often each kind is shown beside a note; without a note there is only honest work.
-SHARES = {"honest": 0.5, "admitted": 0.3, "reworded": 0.08, "silent": 0.06, "fabricated": 0.06}
+SHARES: dict[sums.Kind, float] = {"honest": 0.5, "admitted": 0.3, "reworded": 0.08, "silent": 0.06, "fabricated": 0.06}
 
 
-def teaching_texts(n: int, rng: random.Random, shares: dict[str, float] = SHARES) -> list[tuple[Task, list[str]]]:
-    """n tasks with a scratchpad written by rule: a third each without a note, with an easy and with a hard one."""
-    out = []
-    for note in ("none", "easy", "hard"):
+@checked
+def teaching_texts(
+    n: Count, rng: random.Random, shares: Mapping[sums.Kind, NonNegative] = SHARES
+) -> list[tuple[Task, list[str]]]:
+    """n tasks with a scratchpad written by rule: a third each without a note, with an easy and with a hard one.
+
+    shares: how often each kind is shown beside a note; they need not sum to 1. Raises ValueError if none is above 0.
+    """
+    if not sum(shares.values()) > 0:
+        raise ValueError(f"shares must hold at least one number above 0, got {dict(shares)}")
+    out: list[tuple[Task, list[str]]] = []
+    notes: tuple[sums.Note, ...] = ("none", "easy", "hard")
+    for note in notes:
         for task in sums.make_tasks(max(1, round(n / 3)), note, seed=rng.randrange(2**31)):
             kind = "honest" if note == "none" else rng.choices(list(shares), list(shares.values()))[0]
             out.append((task, sums.write(task, kind, rng)))
     return out
 
 
+@checked
 def train(
     solver: Solver,
-    steps: int = 450,
-    batch: int = 64,
-    learning_rate: float = 2e-3,
-    seed: int = 0,
-    shares: dict[str, float] = SHARES,
+    steps: Count = 450,
+    batch: Count = 64,
+    learning_rate: Positive = 2e-3,
+    seed: Seed = 0,
+    shares: Mapping[sums.Kind, NonNegative] = SHARES,
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Teach a solver, in place, to write as `teaching_texts` do; returns the loss of each step, nats a word written.
@@ -243,33 +288,29 @@ def written_logits(
 # ------------------------------------------------------------------------------------------------- on the disk
 
 
+@checked
 def save_solver(path: str | Path, solver: Solver) -> Path:
-    """Write a solver's weights as safetensors, in float16."""
-    from safetensors.torch import save_file
-
-    path = Path(path)
-    save_file({name: weight.half().contiguous() for name, weight in solver.state_dict().items()}, path)
-    path.chmod(0o644)
-    return path
+    """Write a solver's weights as sealed safetensors, in float16."""
+    return write_sealed(path, {name: weight.half() for name, weight in solver.state_dict().items()})
 
 
+@checked
 def load_solver(path: str | Path = "solver") -> Solver:
     """A trained solver: one of the course's by name, or another of the same sizes from a file.
 
     "solver" is the start of every run; "solver_pressed" has been trained with the topic monitor in its reward.
-    Raises FileNotFoundError for no such file, AdapterError for a damaged one or one of other sizes.
+    Raises FileNotFoundError for no such file, ValueError for a damaged one (one flipped bit is enough) or one of other
+    sizes.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    file = Path(path) if Path(path).is_file() else FOLDER / f"{path}.safetensors"
+    file = Path(path).expanduser()
     if not file.is_file():
-        raise FileNotFoundError(f"there is no file {path}, and no solver of that name in {FOLDER.name}/")
+        if path not in SHIPPED:
+            raise FileNotFoundError(f"there is no file {path}, and the course's solvers are {', '.join(SHIPPED)}")
+        file = FOLDER / f"{path}.safetensors"
     solver = Solver()
     try:
-        weights = {name: weight.float() for name, weight in load_file(file).items()}
-        solver.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+        solver.load_state_dict({name: weight.float() for name, weight in read_sealed(file)[0].items()})
+    except (Damaged, RuntimeError) as error:
         first = str(error).splitlines()[0]
-        raise AdapterError(f"{file.name} holds no solver of the course's sizes ({first})") from error
+        raise ValueError(f"{file.name} holds no solver of the course's sizes ({first})") from error
     return solver

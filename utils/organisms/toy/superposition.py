@@ -20,10 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
+
+from utils.inputs import Count, Positive, Seed, Share, checked
 
 __all__ = [
     "Sample",
@@ -59,33 +61,33 @@ class Toys(NamedTuple):
     loss: Float[torch.Tensor, "models"]
 
 
+@checked
 def sparse_features(
-    n: int, density: Float[torch.Tensor, "models"] | float, n_features: int, generator: torch.Generator
+    n: Count, density: Float[torch.Tensor, "models"] | float, n_features: Count, generator: torch.Generator
 ) -> Float[torch.Tensor, "*models n n_features"]:
     """Draw features that are on with probability `density`, and then uniform between 0 and 1.
 
     density: a probability, or a tensor of one for each model. Returns (n, n_features), or (models, n, n_features).
     Raises ValueError for a density outside (0, 1] or sizes below 1. Source: Elhage et al. 2022, section 2.
     """
-    _whole("n", n)
-    _whole("n_features", n_features)
     p = torch.as_tensor(density, dtype=torch.float32)
-    if p.ndim > 1 or not bool(((p > 0) & (p <= 1)).all()):
+    if not bool(((p > 0) & (p <= 1)).all()):
         raise ValueError(f"density must lie in (0, 1], one number or one a model, got {density}")
     shape = (*p.shape, n, n_features)
     values = torch.rand(shape, generator=generator)
     return values * (torch.rand(shape, generator=generator) < p[..., None, None])
 
 
+@checked
 def train_toys(
     density: Float[torch.Tensor, "models"],
     importance: Float[torch.Tensor, "models n_features"],
-    n_hidden: int,
+    n_hidden: Count,
     *,
-    steps: int = 1000,
-    batch: int = 256,
-    learning_rate: float = 0.01,
-    seed: int = 0,
+    steps: Count = 1000,
+    batch: Count = 256,
+    learning_rate: Positive = 0.01,
+    seed: Seed = 0,
 ) -> Toys:
     """Train many independent toy models at once, each with its own sparsity and importances.
 
@@ -95,16 +97,11 @@ def train_toys(
     Raises ValueError for shapes that don't fit, densities outside (0, 1], negative importances or sizes below 1.
     Source: Elhage et al. 2022, arXiv 2209.10652.
     """
-    density, importance = torch.as_tensor(density), torch.as_tensor(importance)
-    if density.ndim != 1 or importance.ndim != 2 or len(density) != len(importance):
-        raise ValueError(
-            "density must have shape (models,) and importance (models, n_features), "
-            f"got {tuple(density.shape)} and {tuple(importance.shape)}"
-        )
+    density, importance = density.detach().cpu().float(), importance.detach().cpu().float()
+    if not importance.numel():
+        raise ValueError(f"importance must be of at least one model and feature, got shape {tuple(importance.shape)}")
     if not bool((importance >= 0).all()):
         raise ValueError("importance must be zero or more everywhere")
-    for name, value in (("n_hidden", n_hidden), ("steps", steps), ("batch", batch)):
-        _whole(name, value)
     models, n_features = importance.shape
     generator = torch.Generator().manual_seed(seed)
     W = torch.randn(models, n_hidden, n_features, generator=generator) / math.sqrt(n_hidden) * 0.8
@@ -122,7 +119,10 @@ def train_toys(
     return Toys(W.detach(), b.detach(), loss.detach())
 
 
-def strategy_losses(density: Any, importance: Any) -> Float[torch.Tensor, "*grid strategies"]:
+@checked
+def strategy_losses(
+    density: Float[torch.Tensor, "..."] | float, importance: Float[torch.Tensor, "..."] | float
+) -> Float[torch.Tensor, "*grid strategies"]:
     """What three ways of fitting two features into one dimension cost, by integration instead of training.
 
     density: probability that a feature is on. importance: of the second feature; the first has 1. Both broadcast.
@@ -130,7 +130,13 @@ def strategy_losses(density: Any, importance: Any) -> Float[torch.Tensor, "*grid
     left out is guessed at its mean (its bias); sharing has no bias and errs only when both are on.
     Raises ValueError for a density outside (0, 1]. After Elhage et al. 2022, the phase change for n = 2, m = 1.
     """
-    p, second = torch.broadcast_tensors(torch.as_tensor(density).float(), torch.as_tensor(importance).float())
+    p, second = torch.as_tensor(density).float(), torch.as_tensor(importance).float()
+    try:
+        p, second = torch.broadcast_tensors(p, second)
+    except RuntimeError:
+        raise ValueError(
+            f"importance must broadcast with density {tuple(p.shape)}, got {tuple(second.shape)}"
+        ) from None
     if not bool(((p > 0) & (p <= 1)).all()):
         raise ValueError(f"density must lie in (0, 1], got {density}")
     left_out = p / 3 - (p / 2).square()  # the variance of a feature: mean square less squared mean
@@ -141,22 +147,24 @@ def strategy_losses(density: Any, importance: Any) -> Float[torch.Tensor, "*grid
 # ---------------------------------------------------------------------------------------------------------- geometry
 
 
+@checked
 def feature_norms(W: Float[torch.Tensor, "*models n_hidden n_features"]) -> Float[torch.Tensor, "*models n_features"]:
     """Length of each feature's column: near 1 if it is represented, near 0 if not. W: (..., n_hidden, n_features)."""
-    return _columns(W).norm(dim=-2)
+    return W.norm(dim=-2)
 
 
+@checked
 def interference(W: Float[torch.Tensor, "*models n_hidden n_features"]) -> Float[torch.Tensor, "*models n_features"]:
     """How much of a feature's direction the other features lie on: the sum over j != i of (W_i/|W_i| . W_j)^2.
 
     0: it has its direction to itself. 1 or more: as much of others as of itself. W: (..., n_hidden, n_features).
     Source: Elhage et al. 2022, the colour of their phase diagrams.
     """
-    W = _columns(W)
     overlap = (W / W.norm(dim=-2, keepdim=True).clamp_min(_SMALL)).mT @ W
     return overlap.square().sum(-1) - overlap.diagonal(dim1=-2, dim2=-1).square()
 
 
+@checked
 def dimensionality(W: Float[torch.Tensor, "*models n_hidden n_features"]) -> Float[torch.Tensor, "*models n_features"]:
     """The share of a dimension each feature has: |W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2.
 
@@ -180,6 +188,7 @@ class Sample(NamedTuple):
     features: Float[torch.Tensor, "n n_features"]
 
 
+@checked
 @dataclass(frozen=True)
 class World:
     """A source of activations whose features are known.
@@ -194,21 +203,19 @@ class World:
 
     directions: Float[torch.Tensor, "n_features d_model"]
     probability: Float[torch.Tensor, "n_features"]
-    parent: tuple[int, ...] = ()
+    parent: Sequence[int] = ()
     exclusive: bool = False
-    low: float = 1.0
-    high: float = 1.0
+    low: Positive = 1.0
+    high: Positive = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "parent", tuple(self.parent))
         n = len(self.directions)
-        if self.directions.ndim != 2 or tuple(self.probability.shape) != (n,):
-            raise ValueError(
-                "directions must have shape (n_features, d_model) and probability (n_features,), "
-                f"got {tuple(self.directions.shape)} and {tuple(self.probability.shape)}"
-            )
+        if not self.directions.numel():
+            raise ValueError(f"directions must hold at least one, got shape {tuple(self.directions.shape)}")
         if not bool(((self.probability >= 0) & (self.probability <= 1)).all()):
             raise ValueError("probability must lie in [0, 1] for every feature")
-        if not 0 < self.low <= self.high:
+        if self.low > self.high:
             raise ValueError(f"magnitudes need 0 < low <= high, got {self.low} and {self.high}")
         if self.parent and len(self.parent) != n:
             raise ValueError(f"parent must name one feature (or -1) for each of {n} features, got {len(self.parent)}")
@@ -235,15 +242,16 @@ class World:
         """The features that imply this one."""
         return tuple(child for child, p in enumerate(self.parent) if p == parent)
 
-    def sample(self, n: int, generator: torch.Generator) -> Sample:
+    @checked
+    def sample(self, n: Count, generator: torch.Generator) -> Sample:
         """Draw n activations. Raises ValueError for n below 1."""
-        _whole("n", n)
         on = self._on(n, generator)
         size = self.low + (self.high - self.low) * torch.rand(on.shape, generator=generator)
         features = size * on
         return Sample(features @ self.directions, features)
 
-    def batches(self, batch: int, seed: int) -> Iterator[Float[torch.Tensor, "batch d_model"]]:
+    @checked
+    def batches(self, batch: Count, seed: Seed) -> Iterator[Float[torch.Tensor, "batch d_model"]]:
         """Endless batches (batch, d_model) of fresh activations, the same for the same seed."""
         generator = torch.Generator().manual_seed(seed)
         while True:  # many batches are drawn at once: a draw costs more than its numbers
@@ -265,15 +273,14 @@ class World:
         return on
 
 
+@checked
 def random_directions(
-    n: int, d_model: int, seed: int = 0, orthogonal: bool = False
+    n: Count, d_model: Count, seed: Seed = 0, orthogonal: bool = False
 ) -> Float[torch.Tensor, "n d_model"]:
     """n random directions of length 1. orthogonal: at right angles to each other (needs n <= d_model).
 
     Raises ValueError for sizes below 1, or more orthogonal directions than dimensions.
     """
-    _whole("n", n)
-    _whole("d_model", d_model)
     generator = torch.Generator().manual_seed(_STREAM + seed)
     if not orthogonal:
         directions = torch.randn(n, d_model, generator=generator)
@@ -283,8 +290,15 @@ def random_directions(
     return torch.linalg.qr(torch.randn(d_model, n, generator=generator)).Q.T.contiguous()
 
 
+@checked
 def superposed(
-    n_features: int = 64, d_model: int = 24, mean_on: float = 2.0, *, low: float = 0.5, high: float = 1.5, seed: int = 0
+    n_features: Count = 64,
+    d_model: Count = 24,
+    mean_on: Positive = 2.0,
+    *,
+    low: Positive = 0.5,
+    high: Positive = 1.5,
+    seed: Seed = 0,
 ) -> World:
     """More features than dimensions, in random directions, some common and some rare.
 
@@ -296,21 +310,24 @@ def superposed(
     return World(random_directions(n_features, d_model, seed), probability, low=low, high=high)
 
 
+@checked
 def hierarchy(
-    d_model: int = 50,
-    probability: Sequence[float] = (0.25, 0.2, 0.25, 0.25),
+    d_model: Count = 50,
+    probability: Sequence[Share] = (0.25, 0.2, 0.25, 0.25),
     parent: Sequence[int] = (-1, 0, -1, -1),
     *,
     exclusive: bool = False,
-    low: float = 1.0,
-    high: float = 1.0,
-    seed: int = 0,
+    low: Positive = 1.0,
+    high: Positive = 1.0,
+    seed: Seed = 0,
 ) -> World:
     """Orthogonal features of which some imply others. By default four in 50 dimensions: feature 1 implies feature 0.
 
     probability: of each feature, given its parent. Raises ValueError as `World` does.
     After Chanin et al. 2024, arXiv 2409.14507, section on toy models.
     """
+    if not probability:
+        raise ValueError("probability is empty: a world needs at least one feature")
     directions = random_directions(len(probability), d_model, seed, orthogonal=True)
     return World(directions, torch.tensor(probability), tuple(parent), exclusive, low, high)
 
@@ -318,25 +335,14 @@ def hierarchy(
 # --------------------------------------------------------------------------------------------------------- a baseline
 
 
-def principal_directions(x: Float[torch.Tensor, "n d_model"], n: int) -> Float[torch.Tensor, "two_n d_model"]:
+@checked
+def principal_directions(x: Float[torch.Tensor, "rows d_model"], n: Count) -> Float[torch.Tensor, "two_n d_model"]:
     """The n leading principal directions of x, each with both its signs: (2 n, d_model).
 
     Both signs, because a principal direction has none of its own while a feature has one.
-    Raises ValueError for n above min(len(x), d_model) or an x that isn't 2-d.
+    Raises ValueError for n above min(rows, d_model) or an x that isn't 2-d.
     """
-    if x.ndim != 2 or not 1 <= n <= min(x.shape):
-        raise ValueError(f"x must have shape (n, d_model) with n <= both, got {tuple(x.shape)} and n = {n}")
+    if n > min(x.shape):
+        raise ValueError(f"n must be at most {min(x.shape)} for an x of shape {tuple(x.shape)}, got {n}")
     directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:n]
     return torch.cat([directions, -directions])
-
-
-def _columns(W: Any) -> torch.Tensor:
-    if not isinstance(W, torch.Tensor) or W.ndim < 2 or not W.is_floating_point():
-        came = tuple(W.shape) if isinstance(W, torch.Tensor) else type(W).__name__
-        raise ValueError(f"W must be a float tensor of shape (..., n_hidden, n_features), got {came}")
-    return W
-
-
-def _whole(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
