@@ -7,6 +7,7 @@ fetched and unpacked once, not once a session.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -161,3 +162,22 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def startless_folder(tmp_path_factory):
+    """Folder of a tiny random Qwen2 whose tokenizer is published without a start token, as that family's is."""
+    folder = save_tiny_model(tmp_path_factory.mktemp("startless") / "qwen2", "qwen2")
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["bos_token"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture()
+def startless_model(startless_folder):
+    """The tiny random Qwen2 without a start token, loaded afresh."""
+    from utils import models
+
+    return models.load_model(startless_folder, device="cpu")

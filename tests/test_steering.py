@@ -3,12 +3,13 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from utils import sae, steering
+from utils import interventions, steering
 from utils.datasets import concepts
-from utils.probing import choices, fit_mean_difference
+from utils.probing import choices
 from utils.steering import Direction
 
 D = 32  # width of the tiny model
@@ -61,13 +62,13 @@ def test_a_direction_cannot_be_changed_from_outside():
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"vector": [1.0]}, TypeError, "vector must be a floating-point tensor, got list"),
-        ({"vector": torch.ones(3, dtype=torch.long)}, TypeError, "got torch.int64"),
-        ({"vector": torch.ones(2, 3)}, ValueError, r"shape \(d_model,\), got \(2, 3\)"),
-        ({"vector": torch.tensor([1.0, math.nan])}, ValueError, "NaN or infinity"),
+        ({"vector": "up"}, TypeError, "vector must be numbers of shape .*, got the string 'up'"),
+        ({"vector": None}, TypeError, "vector must be numbers"),
+        ({"vector": torch.ones(2, 3)}, ValueError, r"vector has shape \(2, 3\), expected \(d_model,\)"),
+        ({"vector": torch.tensor([1.0, math.nan])}, ValueError, "vector holds 1 NaN"),
         ({"vector": torch.zeros(4)}, ValueError, "all zero"),
-        ({"layer": -1}, ValueError, "block number from 0, got -1"),
-        ({"layer": True}, ValueError, "got True"),
+        ({"layer": -1}, ValueError, "layer must be at least 0, got -1"),
+        ({"layer": True}, TypeError, "layer must be a whole number, got True"),
         ({"typical": 0.0}, ValueError, "typical must be above 0"),
         ({"typical": math.inf}, ValueError, "typical must be a finite number"),
     ],
@@ -78,8 +79,16 @@ def test_bad_directions_are_refused_by_name(changes, error, words):
         Direction(**good | changes)
 
 
+def test_a_vector_may_be_a_list_or_an_array():
+    made = Direction(torch.tensor([3.0, 4.0]), 0, 1.0, "a", "b")
+    for vector in ([3, 4], [3.0, 4.0], np.array([3.0, 4.0]), np.array([3, 4]), torch.tensor([3, 4])):
+        same = Direction(vector, np.int64(0), np.float32(1.0), "a", "b")
+        assert torch.equal(same.vector, made.vector) and same.vector.dtype == torch.float32
+        assert same.cosine(made) == pytest.approx(1)
+
+
 def test_a_contrast_is_the_difference_of_text_means_without_massive_tokens(tiny_model):
-    from utils.reading.activations import collect, massive_tokens
+    from utils.reading import collect, massive_tokens
 
     positive, negative = ["bananas are yellow", "roses are red , bananas are yellow"], ["1 2 3 4", "5 6"]
     hook = "blocks.1.hook_resid_post"
@@ -96,22 +105,13 @@ def test_a_contrast_is_the_difference_of_text_means_without_massive_tokens(tiny_
     assert flipped.cosine(made) == pytest.approx(-1, abs=1e-5)
 
 
-def test_a_prompt_pair_is_the_difference_at_the_last_tokens(tiny_model):
-    made = steering.prompt_pair(tiny_model, "bananas are yellow", "roses are", 0, typical=1.0)
-    ends = []
-    for text in ("bananas are yellow", "roses are"):
-        _, cache = tiny_model.run_with_cache(tiny_model.to_tokens(text))
-        ends.append(cache["blocks.0.hook_resid_post"][0, -1])
-    assert torch.allclose(made.vector, ends[0] - ends[1], atol=1e-5)
-    assert made.kind == "prompt pair" and "bananas" in made.name
-
-
 @pytest.mark.parametrize(
     ("sides", "layer", "error", "words"),
     [
         ((["a b"], ["a b"]), 0, ValueError, "all zero"),
         (([], ["a b"]), 0, ValueError, "positive is empty"),
-        (("a b", ["a b"]), 0, TypeError, "positive must be a list of texts, got str"),
+        (("a b", ["a b"]), 0, TypeError, "positive must be a list"),
+        ((["a b"], ["c", math.nan]), 0, TypeError, r"negative\[1\] must be a string"),
         ((["a b"], [""]), 0, ValueError, "empty string"),
         ((["a b"], ["c d"]), 2, ValueError, "block number from 0 to 1, got 2"),
         ((["a b"], ["bananas are " * 60]), 0, ValueError, "at most"),
@@ -122,9 +122,69 @@ def test_bad_contrasts_are_refused_by_name(tiny_model, sides, layer, error, word
         steering.contrast(tiny_model, *sides, layer, name="x", typical=1.0)
 
 
-def test_a_contrast_takes_all_tokens_or_the_last_and_nothing_else(tiny_model):
-    with pytest.raises(ValueError, match='tokens must be "all" or "last"'):
+def test_a_contrast_takes_all_tokens_the_last_or_a_position_and_nothing_else(tiny_model):
+    with pytest.raises(ValueError, match="tokens must be one of 'all', 'last'"):
         steering.contrast(tiny_model, ["a b"], ["c d"], 0, name="x", tokens="first", typical=1.0)
+    texts = ["bananas are yellow", "roses are"]
+    for tokens, at in (("last", -1), (-2, -2)):
+        made = steering.contrast(tiny_model, texts[:1], texts[1:], 0, name="x", tokens=tokens, typical=1.0)
+        ends = []
+        for text in texts:
+            _, cache = tiny_model.run_with_cache(tiny_model.to_tokens(text))
+            ends.append(cache["blocks.0.hook_resid_post"][0, at])
+        assert torch.allclose(made.vector, ends[0] - ends[1], atol=1e-5)
+    with pytest.raises(ValueError, match="position"):
+        steering.contrast(tiny_model, texts[:1], texts[1:], 0, name="x", tokens=-50, typical=1.0)
+
+
+ROWS = [
+    {"question": "Tea or coffee?\n (A) tea\n (B) coffee", "answer_matching_behavior": "(A)"},
+    {"question": "Cat or dog?\n (A) dog\n (B) cat", "answer_matching_behavior": " (B)"},
+]
+
+
+def test_answer_rows_become_pairs_whose_letter_is_the_last_token_but_one(tiny_model):
+    rows = [{**row, "answer_not_matching_behavior": other} for row, other in zip(ROWS, ("(B)", "(A)"))]
+    shows, hides = steering.answer_pairs(rows)
+    assert shows[0] == "Tea or coffee?\n (A) tea\n (B) coffee\n\nAnswer: (A)" and hides[1].endswith("Answer: (A)")
+    letter = [tiny_model.to_str_tokens(text)[-2] for text in (shows[0], hides[0])]
+    assert letter == ["A", "B"]
+    made = steering.contrast(tiny_model, shows, hides, 1, name="tea", tokens=-2, typical=1.0)
+    assert made.source["tokens"] == -2
+    with pytest.raises(ValueError, match=r"rows\[0\] lacks 'answer_not_matching_behavior'; it has 'question'"):
+        steering.answer_pairs(ROWS)
+    with pytest.raises(TypeError, match=r"rows\[0\]\['question'\] must be a string"):
+        steering.answer_pairs([{**rows[0], "question": math.nan}])
+    with pytest.raises(ValueError, match="rows is empty"):
+        steering.answer_pairs([])
+
+
+def test_texts_may_be_token_ids_of_any_form_and_the_direction_is_saved(tiny_model, tmp_path):
+    texts = ["bananas are yellow", "roses are red"]
+    ids = [tiny_model.to_tokens(text)[0] for text in texts]
+    made = steering.contrast(tiny_model, texts[:1], texts[1:], 0, name="x", typical=1.0)
+    for form in (ids, [row.numpy() for row in ids], [row.tolist() for row in ids]):
+        same = steering.contrast(tiny_model, form[:1], form[1:], 0, name="x", typical=1.0)
+        assert torch.allclose(same.vector, made.vector)
+        back = steering.load(steering.save(same, tmp_path / "of ids"))
+        assert back.source["first_positive"] == ids[0].tolist()
+
+
+def test_a_model_without_a_start_token_keeps_its_first_word(startless_model):
+    from utils.reading import collect
+
+    made = steering.contrast(startless_model, ["cat"], ["the dog"], 0, name="x", typical=1.0)
+    acts = collect(startless_model, ["cat", "the dog"], ["blocks.0.hook_resid_post"], "all", progress=False)
+    assert acts.position.tolist().count(0) == 2
+    rows = acts["blocks.0.hook_resid_post"]
+    expected = [rows[acts.text_index == i].mean(0) for i in (0, 1)]
+    assert torch.allclose(made.vector, expected[0] - expected[1], atol=1e-5)
+    read = steering.reading_from(startless_model, ["the cat sat"], 0)()
+    ids = torch.tensor(startless_model.tokenizer(["the cat sat"], add_special_tokens=False)["input_ids"])
+    with torch.no_grad():
+        logp = startless_model(ids).log_softmax(-1)
+    expected = -logp[0, :-1].gather(-1, ids[0, 1:, None]).mean()
+    assert float(read) == pytest.approx(float(expected), abs=1e-4)
 
 
 def test_typical_norms_are_medians_of_ordinary_tokens(tiny_model):
@@ -132,31 +192,8 @@ def test_typical_norms_are_medians_of_ordinary_tokens(tiny_model):
     assert set(norms) == {0, 1} and all(value > 0 for value in norms.values())
     with pytest.raises(ValueError, match="from 0 to 1"):
         steering.typical_norms(tiny_model, [5])
-
-
-def test_a_latents_two_sides_are_its_decoder_row_and_its_encoder_column():
-    dictionary = sae.TopKSAE(D, 64, k=4, seed=1)
-    with torch.no_grad():
-        dictionary.W_enc.add_(0.1)
-    written = steering.from_latent(dictionary, 7, 0, 10.0)
-    read = steering.from_latent(dictionary, 7, 0, 10.0, side="encoder")
-    assert torch.allclose(written.vector, dictionary.W_dec[7]) and torch.allclose(read.vector, dictionary.W_enc[:, 7])
-    assert written.source == {"latent": 7, "side": "decoder"} and read.kind == "latent's encoder"
-    for bad in (64, -1, True, 1.5):
-        with pytest.raises(ValueError, match="between 0 and 63"):
-            steering.from_latent(dictionary, bad, 0, 10.0)
-    with pytest.raises(ValueError, match="side must be"):
-        steering.from_latent(dictionary, 7, 0, 10.0, side="both")
-
-
-def test_a_probes_direction_is_taken_from_one_layer():
-    rows = torch.randn(20, D, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(20) % 2 == 0
-    probe = fit_mean_difference(rows, labels)
-    made = steering.from_probe(probe, 1, 5.0, name="even")
-    assert torch.allclose(made.vector, rows[labels].mean(0) - rows[~labels].mean(0), atol=1e-5)
-    with pytest.raises(ValueError, match="pick one with probe.layer"):
-        steering.from_probe(fit_mean_difference(torch.stack([rows, rows]), labels), 1, 5.0, name="even")
+    with pytest.raises(TypeError, match="texts must be a list of texts, got the string 'text'"):
+        steering.typical_norms(tiny_model, [0], "text")
 
 
 def test_random_directions_are_as_long_and_repeatable():
@@ -166,7 +203,7 @@ def test_random_directions_are_as_long_and_repeatable():
     )
     assert torch.equal(one[3].vector, again[3].vector) and not torch.equal(one[3].vector, other[3].vector)
     assert float(one[3].step(0.3).norm()) == pytest.approx(3.0, rel=1e-4)
-    with pytest.raises(ValueError, match="n must be a whole number from 1"):
+    with pytest.raises(ValueError, match="n must be at least 1"):
         steering.random_like(direction(), 0)
 
 
@@ -213,6 +250,81 @@ def test_damaged_files_are_named(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="two files"):
         steering.load(path)
+
+
+def test_a_changed_vector_is_noticed_and_nothing_is_half_written(tmp_path):
+    path = steering.save(direction(), tmp_path / "one")
+    other = steering.save(direction(seed=5), tmp_path / "two")
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match="isn't the file that one.json was written for"):
+        steering.load(path)
+    for source in ({"what": object()}, {"what": {1, 2}}):
+        with pytest.raises(TypeError, match="source holds a"):
+            steering.save(direction(source=source), tmp_path / "three")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.json", "one.safetensors", "two.json", other.name]
+    kept = {"ids": torch.tensor([1, 2]), "array": np.array([0.5]), "at": tmp_path}
+    back = steering.load(steering.save(direction(source=kept), tmp_path / "three"))
+    assert back.source == {"ids": [1, 2], "array": [0.5], "at": str(tmp_path)}
+
+
+def write_control_vector(path, directions, arch="controlvector"):
+    """As the package repeng writes it (and llama.cpp reads it)."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, arch)
+    writer.add_string(f"{arch}.model_hint", "llama")
+    writer.add_uint32(f"{arch}.layer_count", len(directions))
+    for name, vector in directions.items():
+        writer.add_tensor(name, vector)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_control_vectors_of_repeng_are_read(tmp_path):
+    rows = {layer: np.random.default_rng(layer).normal(size=D).astype(np.float32) for layer in (1, 2, 3)}
+    path = write_control_vector(tmp_path / "happy.gguf", {f"direction.{layer}": row for layer, row in rows.items()})
+    found = steering.load_gguf(path, {1: 5.0, 3: 7.0})
+    assert sorted(found) == [1, 3] and found[3].typical == 7.0
+    assert torch.equal(found[3].vector, torch.from_numpy(rows[3]))
+    assert (found[1].name, found[1].kind, found[1].hook) == ("happy", "control vector", "blocks.1.hook_resid_post")
+    assert found[1].source == {"file": "happy.gguf", "model_hint": "llama"}
+    half = {"direction.1": rows[1].astype(np.float16)}
+    in_half = steering.load_gguf(write_control_vector(tmp_path / "half.gguf", half), {1: 5.0})
+    assert torch.allclose(in_half[1].vector, found[1].vector, atol=1e-2)
+
+
+def test_files_of_other_kinds_are_refused_by_name(tmp_path):
+    row = np.ones(D, dtype=np.float32)
+    path = write_control_vector(tmp_path / "one.gguf", {"direction.1": row})
+    for use, words in (
+        (lambda: steering.load(path), "one.gguf is a GGUF file; read it with load_gguf"),
+        (lambda: steering.load(tmp_path / "v.npy"), "np.load it and hand the array to Direction"),
+        (lambda: steering.load(tmp_path / "v.pt"), "v.pt is a pickle"),
+        (lambda: steering.load_gguf(path, {2: 1.0}), r"typical names blocks \[2\]; the file has directions for \[1\]"),
+        (lambda: steering.load_gguf(path, {}), "typical must name at least one block"),
+        (lambda: steering.load_gguf(path, {1: -1.0}), r"typical\[1\] must be above 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            use()
+    model = write_control_vector(tmp_path / "model.gguf", {"direction.1": row}, arch="llama")
+    stray = write_control_vector(tmp_path / "stray.gguf", {"direction.1": row, "bias.1": row})
+    text = tmp_path / "text.gguf"
+    text.write_text("not one at all")
+    short = tmp_path / "short.gguf"
+    short.write_bytes(path.read_bytes()[:100])
+    for damaged, words in (
+        (model, "its architecture is 'llama'"),
+        (stray, "holds a tensor 'bias.1'"),
+        (text, "doesn't begin with the letters GGUF"),
+        (short, "not a readable GGUF control vector"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            steering.load_gguf(damaged, {1: 1.0})
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        steering.load_gguf(tmp_path / "none.gguf", {1: 1.0})
 
 
 # ------------------------------------------------------------------------------------------------------- interventions
@@ -271,13 +383,16 @@ def test_an_edit_does_not_change_its_input(acts):
     ("make", "error", "words"),
     [
         (lambda d: steering.add(d, math.nan), ValueError, "strength must be a finite number, got nan"),
-        (lambda d: steering.add(d, "0.3"), ValueError, "strength must be a finite number"),
+        (lambda d: steering.add(d, "0.3"), TypeError, "strength must be a number"),
         (lambda d: steering.clamp(d, math.inf), ValueError, "value must be a finite number"),
-        (lambda d: steering.add(d, 1.0, where="first"), ValueError, 'where must be "all", "last"'),
-        (lambda d: steering.add(d, 1.0, where=torch.ones(2, 2)), ValueError, "boolean mask"),
-        (lambda d: steering.add(d, 1.0, layers=[3]), TypeError, "map blocks to typical lengths"),
+        (lambda d: steering.add(d, 1.0, where="first"), ValueError, "where must be one of 'all', 'last'"),
+        (lambda d: steering.add(d, 1.0, where=torch.rand(2, 2)), (TypeError, ValueError), "where must be"),
+        (lambda d: steering.add(d, 1.0, layers=[3]), TypeError, "layers must be a Mapping"),
         (lambda d: steering.add(d, 1.0, layers={}), ValueError, "layers is empty"),
-        (lambda d: steering.add(d, 1.0, layers={-1: 5.0}), ValueError, "block numbers from 0, got -1"),
+        (lambda d: steering.add(d, 1.0, layers={-1: 5.0}), ValueError, "a key of layers must be at least 0, got -1"),
+        (lambda d: steering.add(d.vector, 1.0), TypeError, "direction must be a Direction"),
+        (lambda d: interventions.adding(d.vector * math.nan), ValueError, "vector holds 32 NaN"),
+        (lambda d: interventions.clamping(d.vector * 0, 1.0), ValueError, "vector is all zero"),
         (lambda d: steering.add(d, 1.0, layers={1: 0.0}), ValueError, r"layers\[1\] must be above 0"),
         (lambda d: apply(steering.add(d, 1.0), torch.ones(1, 2, 5)), ValueError, "has 32 numbers"),
         (
@@ -290,6 +405,16 @@ def test_an_edit_does_not_change_its_input(acts):
 def test_bad_interventions_are_refused_by_name(make, error, words):
     with pytest.raises(error, match=words):
         make(direction())
+
+
+def test_edits_in_raw_units_are_what_hooks_are_made_of(acts):
+    d = direction(typical=6.0)
+    assert torch.equal(apply(steering.add(d, 0.5), acts), interventions.adding(d.step(0.5), typical=6.0)(acts))
+    assert torch.equal(apply(steering.clamp(d, 0.5), acts), interventions.clamping(d.vector, 3.0, typical=6.0)(acts))
+    own = interventions.adding(d.step(0.5))(acts)  # massive by the activations it meets
+    assert torch.equal(own, apply(steering.add(d, 0.5), acts))
+    flat = interventions.clamping(d.vector)(acts[:, 1:].flatten(0, 1))
+    assert torch.allclose(flat @ d.unit, torch.tensor(0.0), atol=1e-5)
 
 
 def test_steering_changes_the_output_and_leaves_no_trace(tiny_model):
@@ -331,7 +456,7 @@ def test_steered_refuses_what_is_no_list_of_hooks_and_blocks_that_are_not_there(
     with pytest.raises(TypeError, match="hooks must be a list"), steering.steered(tiny_model, direction()):
         pass
     too_deep = steering.add(direction(layer=9), 1.0)
-    words = "no 'blocks.9.hook_resid_post'; its blocks are 0 to 1"
+    words = "'blocks.9.hook_resid_post', which this model doesn't have; its blocks are 0 to 1"
     with pytest.raises(ValueError, match=words), steering.steered(tiny_model, too_deep):
         pass
     assert hooks_on(tiny_model) == 0
@@ -347,17 +472,10 @@ def test_mentions_are_whole_words_in_any_case():
     assert (share.estimate, share.n) == (0.2, 5) and share.low > 0
     with pytest.raises(ValueError, match="lexicon must hold"):
         steering.mentions(texts, ["bridge", " "])
-    with pytest.raises(TypeError, match="lists of strings"):
+    with pytest.raises(TypeError, match="lexicon must be a list of texts, got the string 'bridge'"):
         steering.mentions(texts, "bridge")
-    with pytest.raises(ValueError, match="texts is empty"):
+    with pytest.raises(ValueError, match="texts must hold at least 1 text"):
         steering.mention_share([], ["bridge"])
-
-
-def test_distinct_share():
-    assert steering.distinct_share([1, 2, 3, 4]) == 1
-    assert steering.distinct_share([7] * 11) == pytest.approx(0.1)
-    with pytest.raises(ValueError, match="at least n = 2"):
-        steering.distinct_share([1])
 
 
 PROMPTS = ["roses are", "bananas are", "1 2 3"]
@@ -388,11 +506,11 @@ def test_odds_are_of_the_next_token_with_the_hooks_on(tiny_model):
             assert float(value) == pytest.approx(math.log(p / (1 - p)), abs=1e-4)
     with pytest.raises(ValueError, match="single tokens; not so: \\['bananas are'\\]"):
         steering.odds_from(tiny_model, PROMPTS, ["a", "bananas are"], 0)
-    with pytest.raises(ValueError, match="single tokens"):
+    with pytest.raises(ValueError, match="words must hold at least 1 text"):
         steering.odds_from(tiny_model, PROMPTS, [], 0)
     with pytest.raises(ValueError, match="expected 0 to 0"):
         steering.odds_from(tiny_model, PROMPTS, words, 1)
-    with pytest.raises(ValueError, match="texts is empty"):
+    with pytest.raises(ValueError, match="prompts is empty"):
         steering.odds_from(tiny_model, [], words, 0)
 
 
@@ -411,7 +529,7 @@ def test_reading_is_the_mean_surprisal_with_the_hooks_on(tiny_model):
         steering.reading_from(tiny_model, texts, 1)
     with pytest.raises(ValueError, match="too short to be read"):
         steering.reading_from(tiny_model, [texts[0], "1"], 0)
-    with pytest.raises(TypeError, match="list of strings"):
+    with pytest.raises(TypeError, match="texts must be a list"):
         steering.reading_from(tiny_model, "text", 0)
     with pytest.raises(ValueError, match="at most"):
         steering.reading_from(tiny_model, ["bananas are " * 60], 0)
@@ -434,9 +552,9 @@ def test_surprise_is_judged_by_the_untouched_model(tiny_model):
     ):
         steering.surprise(tiny_model, PROMPTS, ids)
     for prompts, tails, words in (
-        (PROMPTS, ids[:2], "3 prompts and 2 continuations"),
-        ([], [], "0 prompts"),
-        (PROMPTS, [[1], [], [2]], r"continuations\[1\] is empty"),
+        (PROMPTS, ids[:2], "continuations has 2 entries, expected 3"),
+        ([], [], "prompts is empty"),
+        (PROMPTS, [[1], [], [2]], r"continuations\[1\] is an empty list"),
     ):
         with pytest.raises(ValueError, match=words):
             steering.surprise(tiny_model, prompts, tails)
@@ -444,7 +562,7 @@ def test_surprise_is_judged_by_the_untouched_model(tiny_model):
 
 @pytest.mark.parametrize("n", [1, 1000, True])
 def test_a_bad_number_of_facts_is_refused(tiny_model, n):
-    with pytest.raises(ValueError, match="n must be a whole number from 2"):
+    with pytest.raises((TypeError, ValueError), match="n must be a"):
         steering.facts(tiny_model, n=n)
 
 

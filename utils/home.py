@@ -112,12 +112,12 @@ def new_file(folder: Path, prefix: str = "", suffix: str = "") -> tuple[int, Pat
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) so that a reader finds the old one or the new one, and never half of it."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file (text as UTF-8) so that a reader finds the old one or the new one, and never half of it."""
     descriptor, temporary = new_file(path.parent, f".{path.name}.", ".tmp")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -11,24 +11,27 @@ met? A high score is easy to get and easy to misread, so three quarters of this 
 - *does the model use it?* `intervention` and `causal_test`, against random directions of the same length.
 
 Shapes. Activations are floating tensors (n, d_model), or (layer, n, d_model) for a stack of layers; every `fit_*`
-takes either and fits the whole stack in one batched solve. Labels are booleans (n,). Groups are n names. Any device;
-float16 and bfloat16 are computed in float32, float64 stays float64.
+takes either and fits the whole stack in one batched solve. Labels are booleans (n,): of several classes, ask about one
+at a time, ``[tag == "PAST" for tag in tags]``. Groups are n names. Lists, numpy arrays and tensors mean the same. What
+is computed from activations is where they are; float16 and bfloat16 are computed in float32, float64 stays float64.
 """
 
 from __future__ import annotations
 
+from utils.inputs import Groups
 from utils.probing.cause import CausalTest, Choice, causal_test, choices, completion_gap, gap_scorer, intervention
 from utils.probing.controls import (
     Selectivity,
-    clip_norms,
     control_labels,
     random_directions,
     selectivity,
     shuffled_labels,
     text_baseline,
 )
-from utils.probing.inputs import Acts, Groups, Labels
-from utils.probing.probes import LinearProbe, Method, fit, fit_lda, fit_logistic, fit_mean_difference
+from utils.probing.inputs import Acts, Labels
+from utils.probing.mlp import MLPProbe, fit_mlp
+from utils.probing.prepare import clip_norms, pool_mean
+from utils.probing.probes import LinearProbe, Method, Probe, fit, fit_lda, fit_logistic, fit_mean_difference
 from utils.probing.scores import (
     Calibration,
     Recall,
@@ -41,11 +44,9 @@ from utils.probing.scores import (
     recall_at_fpr,
 )
 from utils.probing.splits import Nested, cross_validate, group_folds, nested
-from utils.probing.tokens import AttentionProbe, MLPProbe, fit_attention, fit_mlp, pool_mean
 
 __all__ = [
     "Acts",
-    "AttentionProbe",
     "Calibration",
     "CausalTest",
     "Choice",
@@ -55,6 +56,7 @@ __all__ = [
     "MLPProbe",
     "Method",
     "Nested",
+    "Probe",
     "Recall",
     "Selectivity",
     "accuracy",
@@ -68,7 +70,6 @@ __all__ = [
     "control_labels",
     "cross_validate",
     "fit",
-    "fit_attention",
     "fit_lda",
     "fit_logistic",
     "fit_mean_difference",

@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
-from jaxtyping import Bool, Float
-from torch.nn import functional as F
+from jaxtyping import Bool, Float, Int
 
+from utils.inputs import MOST, Groups, Index, Number, Positive, Range, Seed, Texts, checked, same_length
+from utils.interventions import Edit, adding, clamping
 from utils.probing.controls import random_directions
-from utils.probing.inputs import Groups, floating
+from utils.reading.batches import padded
 from utils.reading.continuation import continue_from
-from utils.statistics import Interval
+from utils.reading.likelihood import logits_at, token_log_probs
+from utils.reading.tokens import start_token, token_rows
+from utils.statistics import Interval, bootstrap
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Mode = Literal["add", "subtract", "project_out"]
+Mask = Bool[torch.Tensor, "batch pos"]
+Draws = Annotated[int, Range(low=20, high=MOST)]
+Score = Callable[[Edit | None], Float[torch.Tensor, " n"]]
 
 
+@checked
 def intervention(
     direction: Float[torch.Tensor, " d_model"],
-    mode: Literal["add", "subtract", "project_out"] = "add",
+    mode: Mode = "add",
     *,
-    strength: float = 1.0,
-    mask: Bool[torch.Tensor, "batch pos"] | None = None,
-) -> Callable[..., torch.Tensor]:
+    strength: Number = 1.0,
+    mask: Mask | None = None,
+    typical: Positive | None = None,
+) -> Edit:
     """A hook function that edits the residual stream along a direction. Use it in `model.run_with_hooks`.
 
     "add" and "subtract" move by `strength` times the direction as given (its length counts); "project_out" removes
     the part of each activation that lies along it. mask: (batch, pos), True where to edit; everywhere without it.
+    Massive activations keep their value (`utils.interventions`, whose edits these are). typical: how long an ordinary
+    activation is there; without it, those that the edit meets say so.
+    Raises TypeError or ValueError for a direction that isn't finite numbers or is all zero, and another mode.
     """
-    if mode not in {"add", "subtract", "project_out"}:
-        raise ValueError(f"mode is {mode!r}; expected 'add', 'subtract' or 'project_out'")
-    direction = floating("direction", direction)
-    if direction.ndim != 1:
-        raise ValueError(f"direction has shape {tuple(direction.shape)}; expected (d_model,)")
-    if not bool(torch.isfinite(direction).all()) or not bool(direction.any()):
+    if not bool(direction.any()):
         raise ValueError("direction must hold finite numbers that aren't all zero")
-
-    def hook(value: torch.Tensor, hook: Any = None) -> torch.Tensor:
-        step = direction.to(value)
-        if mode == "project_out":
-            unit = F.normalize(step, dim=-1)
-            edited = value - (value @ unit).unsqueeze(-1) * unit
-        else:
-            edited = value + (strength if mode == "add" else -strength) * step
-        if mask is None:
-            return edited
-        return torch.where(mask.to(value.device).unsqueeze(-1), edited, value)
-
-    return hook
+    where: Literal["all"] | Mask = "all" if mask is None else mask
+    if mode == "project_out":
+        return clamping(direction, 0.0, typical=typical, where=where)
+    return adding(direction * (strength if mode == "add" else -strength), typical=typical, where=where)
 
 
 @dataclass(frozen=True)
@@ -62,41 +64,56 @@ class CausalTest:
     random: Float[torch.Tensor, "n_random n"]
     share_as_large: float
 
-    def interval(self, groups: Groups | None = None, seed: int = 0) -> Interval:
+    @checked
+    def interval(self, groups: Groups | None = None, seed: Seed = 0) -> Interval:
         """The direction's mean effect, with an interval over items (or groups of items)."""
-        from utils.statistics import bootstrap
-
         return bootstrap(self.effect.cpu().numpy(), groups=groups, n_resamples=1000, seed=seed)
 
 
+@checked
 def causal_test(
-    score: Callable[[Callable[..., torch.Tensor] | None], Float[torch.Tensor, " n"]],
+    score: Score,
     direction: Float[torch.Tensor, " d_model"],
-    mode: Literal["add", "subtract", "project_out"] = "add",
+    mode: Mode = "add",
     *,
-    strength: float = 1.0,
-    n_random: int = 20,
-    seed: int = 0,
-    mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    strength: Number = 1.0,
+    n_random: Draws = 20,
+    seed: Seed = 0,
+    mask: Mask | None = None,
+    typical: Positive | None = None,
 ) -> CausalTest:
     """Does moving the activations along a direction change what the model does, more than a random push would?
 
     score: takes a hook function (or None for the untouched model) and returns one number an item, for instance the
-    log-likelihood of the true completion minus that of the false one; `completion_gap` makes one. At least 20 random
-    directions are required: fewer can't tell one in twenty. Raises ValueError otherwise.
+    log-likelihood of the true completion minus that of the false one; `gap_scorer` makes one. At least 20 random
+    directions are required: fewer can't tell one in twenty. mode, strength, mask, typical: as in `intervention`.
+    Raises ValueError for anything else, and for a score that isn't a finite number for every item.
     """
-    if n_random < 20:
-        raise ValueError(f"n_random is {n_random}; at least 20 random directions are needed")
-    base = score(None)
-    effect = score(intervention(direction, mode, strength=strength, mask=mask)) - base
-    others = torch.stack(
-        [
-            score(intervention(other, mode, strength=strength, mask=mask)) - base
-            for other in random_directions(direction, n_random, seed)
-        ]
-    )
+
+    def effect_of(one: torch.Tensor) -> torch.Tensor:
+        edit = intervention(one, mode, strength=strength, mask=mask, typical=typical)
+        return _scored(score, edit, "a push") - base
+
+    base = _scored(score, None, "no push")
+    effect = effect_of(direction)
+    if effect.shape != base.shape:
+        raise ValueError(f"score gave {tuple(base.shape)} numbers without a push and {tuple(effect.shape)} with one")
+    others = torch.stack([effect_of(other) for other in random_directions(direction, n_random, seed)])
     as_large = int((others.mean(-1).abs() >= effect.mean().abs()).sum())
     return CausalTest(effect, others, (as_large + 1) / (n_random + 1))
+
+
+def _scored(score: Score, edit: Edit | None, when: str) -> Float[torch.Tensor, " n"]:
+    """One finite number an item. NaN would make the comparison with random directions come out as significance."""
+    found = torch.as_tensor(score(edit)).detach().cpu()
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"score must return one number an item, (n,); with {when} it gave shape {tuple(found.shape)}")
+    bad = torch.nonzero(~torch.isfinite(found)).flatten().tolist()
+    if bad:
+        raise ValueError(
+            f"score must return finite numbers; with {when} it gave {float(found[bad[0]])} for item {bad[0]}"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -106,80 +123,83 @@ class Choice:
     tokens: (rows, pos), padded on the right. If all continuations are single tokens there is one row a prompt and
     `ends`, (2, n), holds the two token ids; otherwise rows 0 … n-1 hold the first continuations, n … 2n-1 the second.
     prompt_mask, last_prompt: (rows, pos), True on the prompt's own tokens (the document start left out), and on its
-    last token: use them as the `mask` of an intervention.
+    last token: use them as the `mask` of an intervention. wanted: (rows, pos), True where the next token is scored.
     """
 
-    tokens: torch.Tensor
-    prompt_mask: torch.Tensor
-    last_prompt: torch.Tensor
+    tokens: Int[torch.Tensor, "rows pos"]
+    prompt_mask: Mask
+    last_prompt: Mask
     n: int
-    weight: torch.Tensor
-    ends: torch.Tensor | None
+    wanted: Mask
+    ends: Int[torch.Tensor, "2 n"] | None
+
+    def gap(self, logits: Float[torch.Tensor, "wanted d_vocab"]) -> Float[torch.Tensor, " n"]:
+        """Log-likelihood of the first continuations minus that of the second, from logits at the wanted positions."""
+        if self.ends is not None:
+            first, second = (token_log_probs(logits, one) for one in self.ends)
+            return (first - second).cpu()
+        found = token_log_probs(logits, self.tokens.roll(-1, 1)[self.wanted]).cpu()
+        total = torch.zeros(len(self.tokens)).index_add_(0, self.wanted.nonzero()[:, 0], found)
+        return total[: self.n] - total[self.n :]
 
 
-def choices(model: Any, prompts: Sequence[str], first: Sequence[str] | str, second: Sequence[str] | str) -> Choice:
+@checked
+def choices(model: TransformerBridge, prompts: Texts, first: str | Texts, second: str | Texts) -> Choice:
     """Tokenise each prompt with its first and its second continuation (give the leading space yourself).
 
-    Raises ValueError for lists of different lengths, or where a continuation changes the prompt's own tokens.
+    first, second: one continuation a prompt, or a single one for all. Raises TypeError or ValueError for lists of
+    different lengths, or where a continuation changes the prompt's own tokens.
     """
-    first = [first] * len(prompts) if isinstance(first, str) else list(first)
-    second = [second] * len(prompts) if isinstance(second, str) else list(second)
-    if not len(prompts) == len(first) == len(second) or not prompts:
-        raise ValueError(f"got {len(prompts)} prompts, {len(first)} first and {len(second)} second continuations")
-    rows, starts = [], []
-    for ends in (first, second):
-        for prompt, end in zip(prompts, ends):
-            head = model.to_tokens(prompt)[0].tolist()
-            whole = model.to_tokens(prompt + end)[0].tolist()
-            if whole[: len(head)] != head or len(whole) == len(head):
-                raise ValueError(f"tokens of {prompt!r} change, or nothing is added, when {end!r} follows")
-            rows.append(whole)
-            starts.append(len(head))
+    ends = [[each] * len(prompts) if isinstance(each, str) else list(each) for each in (first, second)]
+    same_length(prompts=prompts, first=ends[0], second=ends[1])
+    heads = token_rows(model, prompts, name="prompts")
+    rows = []
+    for name, each in zip(("first", "second"), ends):
+        whole = token_rows(model, [prompt + end for prompt, end in zip(prompts, each)], name="prompts")
+        for i, (head, row) in enumerate(zip(heads, whole)):
+            if len(row) == len(head) or not torch.equal(row[: len(head)], head):
+                raise ValueError(
+                    f"{name}: tokens of {prompts[i]!r} change, or nothing is added, when {each[i]!r} follows"
+                )
+        rows += whole
+    starts = [len(head) for head in heads] * 2
     single = None
-    if all(len(whole) == start + 1 for whole, start in zip(rows, starts)):
-        single = torch.tensor([whole[-1] for whole in rows]).view(2, -1)
-        rows, starts = [whole[:-1] for whole in rows[: len(prompts)]], starts[: len(prompts)]
-    longest = max(map(len, rows))
-    tokens = torch.zeros(len(rows), longest, dtype=torch.long)
-    weight = torch.zeros(len(rows), longest - 1)
-    prompt_mask, last = (torch.zeros(len(rows), longest, dtype=torch.bool) for _ in range(2))
-    for i, (ids, start) in enumerate(zip(rows, starts)):
-        tokens[i, : len(ids)] = torch.tensor(ids)
-        weight[i, start - 1 : len(ids) - 1] = 1
-        prompt_mask[i, 1:start] = True
+    if all(len(row) == start + 1 for row, start in zip(rows, starts)):
+        single = torch.stack([row[-1] for row in rows]).view(2, -1)
+        rows, starts = heads, starts[: len(heads)]
+    tokens = padded(rows)
+    prompt_mask, last, wanted = (torch.zeros_like(tokens, dtype=torch.bool) for _ in range(3))
+    before = start_token(model)
+    for i, (row, start) in enumerate(zip(rows, starts)):
+        prompt_mask[i, int(row[0] == before) : start] = True
         last[i, start - 1] = True
-    return Choice(tokens, prompt_mask, last, len(prompts), weight, single)
+        wanted[i, start - 1 : max(start, len(row) - 1)] = True
+    return Choice(tokens, prompt_mask, last, len(prompts), wanted, single)
 
 
+@checked
 @torch.no_grad()
 def completion_gap(
-    model: Any, choice: Choice, hook: Callable[..., torch.Tensor] | None = None, at: str | None = None
+    model: TransformerBridge, choice: Choice, hook: Edit | None = None, at: str | None = None
 ) -> Float[torch.Tensor, " n"]:
     """Log-likelihood of each prompt's first continuation minus that of its second, in nats.
 
     Padding is on the right, where a causal model can't see it. hook: a function such as `intervention` returns, run at
     the hook point `at`. For `causal_test`:
     ``causal_test(lambda hook: completion_gap(model, choice, hook, "blocks.13.hook_resid_post"), direction)``.
+    Raises ValueError for a hook without a place, or a place that the model doesn't have.
     """
     if hook is not None and at is None:
         raise ValueError("at is None; name the hook point where the hook function should run")
-    device = next(model.parameters()).device
-    hooks = [] if hook is None else [(at, hook)]
-    logits = model.run_with_hooks(choice.tokens.to(device), fwd_hooks=hooks).float()
-    if choice.ends is not None:
-        logp = logits[choice.last_prompt.to(device)].log_softmax(-1)  # (n, d_vocab)
-        picked = logp.gather(-1, choice.ends.T.to(device))
-        return (picked[:, 0] - picked[:, 1]).cpu()
-    logp = F.log_softmax(logits[:, :-1], dim=-1)
-    picked = logp.gather(-1, choice.tokens[:, 1:].to(device).unsqueeze(-1)).squeeze(-1)
-    total = (picked * choice.weight.to(device)).sum(-1).cpu()
-    return total[: choice.n] - total[choice.n :]
+    if at is not None and at not in model.hook_dict:
+        raise ValueError(f"at must be one of the model's hook points, such as 'blocks.0.hook_resid_post'; got {at!r}")
+    hooks = [] if hook is None or at is None else [(at, hook)]
+    return choice.gap(logits_at(model, choice.tokens, choice.wanted, hooks))
 
 
+@checked
 @torch.no_grad()
-def gap_scorer(
-    model: Any, choice: Choice, block: int
-) -> Callable[[Callable[..., torch.Tensor] | None], Float[torch.Tensor, " n"]]:
+def gap_scorer(model: TransformerBridge, choice: Choice, block: Index) -> Score:
     """`completion_gap` with edits at the output of `block`, for many edits: the blocks up to there run once only.
 
     Returns a function for `causal_test`: it takes a hook function (or None) and returns (n,) gaps in nats. Equal to
@@ -187,23 +207,9 @@ def gap_scorer(
     Raises ValueError for a block the model doesn't have, or the last one.
     """
     rest = continue_from(model, choice.tokens, block)
-    tokens = choice.tokens.to(rest.start.device)
-    if choice.ends is None:
-        wanted = choice.weight.to(tokens.device) > 0  # (rows, pos - 1): positions whose next token is scored
-        wanted = F.pad(wanted, (0, 1))
-        after = tokens[:, 1:][wanted[:, :-1]]
-    else:
-        wanted = choice.last_prompt.to(tokens.device)
 
     @torch.no_grad()
-    def score(hook: Callable[..., torch.Tensor] | None) -> Float[torch.Tensor, " n"]:
-        value = rest.start if hook is None else hook(rest.start)
-        logp = rest.logits(value, wanted).log_softmax(-1)
-        if choice.ends is not None:
-            picked = logp.gather(-1, choice.ends.T.to(logp.device))
-            return (picked[:, 0] - picked[:, 1]).cpu()
-        total = torch.zeros(len(tokens), device=logp.device)
-        total.index_add_(0, wanted.nonzero()[:, 0], logp.gather(-1, after.unsqueeze(-1)).squeeze(-1))
-        return (total[: choice.n] - total[choice.n :]).cpu()
+    def score(hook: Edit | None) -> Float[torch.Tensor, " n"]:
+        return choice.gap(rest.logits(rest.start if hook is None else hook(rest.start), choice.wanted))
 
     return score

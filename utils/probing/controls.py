@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,13 +11,15 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from utils.probing.inputs import Acts, Groups, Labels, booleans, both_classes, checked, floating, same_length
-from utils.probing.probes import Method, fit
+from utils.inputs import Count, Groups, Seed, Texts, checked, same_length
+from utils.probing.inputs import Labels, both_classes, computable, members, ready
+from utils.probing.probes import Method, Probe, fit_with
 from utils.probing.scores import accuracy
-from utils.probing.splits import group_folds
+from utils.probing.splits import Folds, group_folds
 
 
-def control_labels(groups: Groups, seed: int = 0) -> Labels:
+@checked
+def control_labels(groups: Groups, seed: Seed = 0) -> Labels:
     """Labels of a control task: one coin flip a group, the same for all its rows, heads and tails even.
 
     There is nothing to find in them: a probe that scores well has memorised which group is which.
@@ -46,13 +47,14 @@ class Selectivity:
         return self.task - self.control
 
 
+@checked
 def selectivity(
     acts: Float[torch.Tensor, "n d_model"],
-    labels: Any,
+    labels: Labels,
     groups: Groups,
-    method: Method | Callable[..., Any] = "means",
+    method: Method | Callable[..., Probe] = "means",
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     **options: Any,
 ) -> Selectivity:
     """How much of a probe's accuracy a probe of the same kind reaches on meaningless labels.
@@ -62,13 +64,11 @@ def selectivity(
     label). So the task's accuracy here is *not* the one to report for new groups. Groups of one row are left out;
     raises ValueError when fewer than four rows remain on a side.
     """
-    acts, labels = checked(acts, labels)
-    same_length("groups", groups, len(labels))
-    rng, members = random.Random(seed), defaultdict(list)
-    for row, group in enumerate(groups):
-        members[group].append(row)
-    train, test = [], []
-    for rows in members.values():
+    acts, labels = ready(acts, labels)
+    rng = random.Random(seed)
+    train: list[int] = []
+    test: list[int] = []
+    for rows in members(groups, len(labels)).values():
         if len(rows) > 1:
             rng.shuffle(rows)
             train += rows[: len(rows) // 2]
@@ -77,29 +77,24 @@ def selectivity(
         raise ValueError("groups has too few groups with two rows or more: a control task needs rows on both sides")
     train_, test_ = torch.tensor(train, device=acts.device), torch.tensor(test, device=acts.device)
     control = control_labels(groups, seed).to(acts.device)
-    fitter = method if callable(method) else lambda a, y, **kw: fit(a, y, method, **kw)
     found = []
     for target in (labels, control):
-        probe = fitter(acts[train_], target[train_], **options)
+        probe = fit_with(method, acts[train_], target[train_], options)
         found.append(float(accuracy(probe.scores(acts[test_]), target[test_])))
     return Selectivity(*found, len(test))
 
 
-def shuffled_labels(labels: Any, groups: Groups | None = None, seed: int = 0) -> Labels:
+@checked
+def shuffled_labels(labels: Labels, groups: Groups | None = None, seed: Seed = 0) -> Labels:
     """The labels in another order. With groups, whole groups trade their labels (groups must be of one size)."""
-    labels = booleans(labels)
     rng = random.Random(seed)
     if groups is None:
         order = list(range(len(labels)))
         rng.shuffle(order)
         return labels[order]
-    same_length("groups", groups, len(labels))
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups):
-        members[group].append(row)
-    if len({len(rows) for rows in members.values()}) > 1:
+    blocks = list(members(groups, len(labels)).values())
+    if len({len(rows) for rows in blocks}) > 1:
         raise ValueError("groups differ in size: their labels can't be traded; shuffle without groups instead")
-    blocks = list(members.values())
     source = [rows.copy() for rows in blocks]
     rng.shuffle(source)
     out = labels.clone()
@@ -109,14 +104,15 @@ def shuffled_labels(labels: Any, groups: Groups | None = None, seed: int = 0) ->
     return out
 
 
+@checked
 def text_baseline(
-    texts: Sequence[str],
-    labels: Any,
+    texts: Texts,
+    labels: Labels,
     groups: Groups,
     *,
     kind: Literal["words", "characters"] = "words",
-    n_folds: int = 5,
-    seed: int = 0,
+    n_folds: Folds = 5,
+    seed: Seed = 0,
 ) -> Float[torch.Tensor, " n"]:
     """Held-out scores of a classifier that sees the text alone: a bag of words, or character 2- to 4-grams.
 
@@ -127,13 +123,10 @@ def text_baseline(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    labels = booleans(labels)
-    same_length("texts", texts, len(labels))
-    same_length("groups", groups, len(labels))
+    same_length(labels=labels, texts=texts, groups=groups)
+    labels = labels.cpu()
     both_classes(labels)
-    if kind not in {"words", "characters"}:
-        raise ValueError(f"kind is {kind!r}; expected 'words' or 'characters'")
-    target, out = labels.cpu().numpy(), torch.zeros(len(labels))
+    target, out = labels.numpy(), torch.zeros(len(labels))
     for train, test in group_folds(groups, n_folds, seed):
         both_classes(labels[train], "the training part of a fold")
         see = (
@@ -147,28 +140,14 @@ def text_baseline(
     return out
 
 
+@checked
 def random_directions(
-    like: Float[torch.Tensor, " d_model"], n: int = 20, seed: int = 0
+    like: Float[torch.Tensor, " d_model"], n: Count = 20, seed: Seed = 0
 ) -> Float[torch.Tensor, "n d_model"]:
-    """`n` directions drawn evenly from the sphere, each as long as `like`."""
-    like = floating("like", like)
-    if like.ndim != 1:
-        raise ValueError(f"like has shape {tuple(like.shape)}; expected one direction, (d_model,)")
+    """`n` directions drawn evenly from the sphere, each as long as `like`. Raises ValueError if that is no length."""
+    like = computable(like)
+    if not bool(like.any()):
+        raise ValueError("like is all zero: a direction drawn as long as it would point nowhere")
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(n, like.shape[0], generator=generator, dtype=torch.float64)
     return (F.normalize(drawn, dim=-1).to(like) * like.norm()).to(like)
-
-
-def clip_norms(acts: Acts, factor: float = 4.0) -> Acts:
-    """Shorten massive activations: rows longer than `factor` times the layer's median norm get exactly that length.
-
-    A few tokens carry a residual a hundred times longer than the rest (Sun et al. 2024, arXiv 2402.17762); one of them
-    in a training set decides where an unscaled probe points. Clip before fitting, or leave such rows out
-    (`utils.reading.activations.massive_tokens` finds them), and say which.
-    """
-    acts = floating("acts", acts)
-    if not factor > 0:
-        raise ValueError(f"factor is {factor}; expected a number above 0")
-    norms = acts.norm(dim=-1, keepdim=True)
-    limit = factor * norms.median(dim=-2, keepdim=True).values
-    return acts * torch.where(norms > limit, limit / norms.clamp_min(1e-12), torch.ones_like(norms))

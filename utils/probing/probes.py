@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import math
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch.nn import functional as F
 
-from utils.probing.inputs import Acts, checked, floating
+from utils.inputs import Count, Positive, Range, checked, whole
+from utils.probing.inputs import Acts, Labels, computable, ready
 from utils.probing.solver import logistic_stack
 
 Method = Literal["means", "lda", "logistic"]
+Shrinkage = Annotated[float, Range(above=0, high=1)]
+
+
+class Probe(Protocol):
+    """Anything that scores activations, whoever fitted it."""
+
+    def scores(self, acts: Acts) -> torch.Tensor:
+        """One number a row, above zero for True."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,9 +40,13 @@ class LinearProbe:
     centre: Float[torch.Tensor, "*layer d_model"]
     kind: str
 
+    @checked
     def scores(self, acts: Acts) -> Float[torch.Tensor, "*layer n"]:
-        """Scores of new activations, whose shape must match: (n, d_model) or the same stack of layers."""
-        acts = floating("acts", acts)
+        """Scores of new activations, whose shape must match: (n, d_model) or the same stack of layers.
+
+        Raises TypeError or ValueError for anything else, and for NaN or infinity.
+        """
+        acts = computable(acts)
         wanted = (*self.weight.shape[:-1], acts.shape[-2] if acts.ndim > 1 else -1, self.weight.shape[-1])
         if acts.ndim < 2 or tuple(acts.shape) != wanted:
             shape = tuple(self.weight.shape)
@@ -57,13 +72,15 @@ class LinearProbe:
         return F.normalize(self.weight, dim=-1) if unit else self.weight.clone()
 
     def layer(self, index: int) -> LinearProbe:
-        """One probe out of a stack."""
+        """One probe out of a stack. Raises ValueError for a probe that isn't one, or a layer that it doesn't hold."""
         if self.weight.ndim != 2:
             raise ValueError(f"this probe has weights of shape {tuple(self.weight.shape)}: it isn't a stack of layers")
+        index = whole("index", index, -len(self.weight), len(self.weight) - 1)
         return replace(self, weight=self.weight[index], bias=self.bias[index], centre=self.centre[index])
 
 
-def fit_mean_difference(acts: Acts, labels: Any, *, centre: bool = True, bias: bool = True) -> LinearProbe:
+@checked
+def fit_mean_difference(acts: Acts, labels: Labels, *, centre: bool = True, bias: bool = True) -> LinearProbe:
     """The arrow from the mean False activation to the mean True one.
 
     centre: subtract the training mean from what is scored. bias: put the threshold midway between the two means.
@@ -71,22 +88,23 @@ def fit_mean_difference(acts: Acts, labels: Any, *, centre: bool = True, bias: b
     says next to nothing (lesson 03 makes that artefact and repairs it).
     Source: Marks & Tegmark 2023, arXiv 2310.06824 ("mass-mean probing").
     """
-    acts, labels = checked(acts, labels)
+    acts, labels = ready(acts, labels)
     true, false = acts[..., labels, :].mean(-2), acts[..., ~labels, :].mean(-2)
     weight = true - false
     return _finish(weight, (true + false) / 2, acts, centre, bias, "means")
 
 
-def fit_lda(acts: Acts, labels: Any, *, shrinkage: float = 0.1, centre: bool = True, bias: bool = True) -> LinearProbe:
+@checked
+def fit_lda(
+    acts: Acts, labels: Labels, *, shrinkage: Shrinkage = 0.1, centre: bool = True, bias: bool = True
+) -> LinearProbe:
     """Mean difference after whitening: directions in which both classes vary a lot count for less.
 
     weight = (S + shrinkage)^-1 (mean True - mean False), S the covariance within the classes. shrinkage, above 0 and
     up to 1, mixes S with its own average variance (S alone has no inverse when n < d_model).
     Source: Fisher 1936; Marks & Tegmark 2023, arXiv 2310.06824, section on mass-mean probing, use the same tilt.
     """
-    acts, labels = checked(acts, labels)
-    if not 0 < shrinkage <= 1:
-        raise ValueError(f"shrinkage is {shrinkage}; expected a number above 0 and up to 1")
+    acts, labels = ready(acts, labels)
     true, false = acts[..., labels, :].mean(-2), acts[..., ~labels, :].mean(-2)
     within = acts - torch.where(labels[:, None], true.unsqueeze(-2), false.unsqueeze(-2))
     d_model = acts.shape[-1]
@@ -99,48 +117,64 @@ def fit_lda(acts: Acts, labels: Any, *, shrinkage: float = 0.1, centre: bool = T
     return _finish(weight, (true + false) / 2, acts, centre, bias, "lda")
 
 
+@checked
 def fit_logistic(
     acts: Acts,
-    labels: Any,
+    labels: Labels,
     *,
-    l2: float = 1.0,
+    l2: Positive = 1.0,
     centre: bool = True,
     bias: bool = True,
     scale: Literal["std", "rms", "none"] = "std",
-    max_iterations: int = 200,
-    tolerance: float = 3e-3,
+    max_iterations: Count = 200,
+    tolerance: Positive = 1e-3,
 ) -> LinearProbe:
     """Logistic regression with an L2 penalty, every layer of a stack fitted together.
 
     l2: the penalty's strength on the scaled features, the same number as 1 / C in scikit-learn. The bias is not
     penalised. scale: "std" divides each feature by its standard deviation (as scikit-learn's StandardScaler), "rms"
     divides all by one number, "none" leaves them. The weights returned are for the activations as you gave them.
-    tolerance: stops when no entry of the mean loss's gradient exceeds it.
-    Method: preconditioned conjugate gradients on the whole stack at once; see `_conjugate_gradient`.
+    tolerance: how far the weights (scaled) may be from the exact ones, as a share of their length. It is a bound, and
+    the usual distance is several times less. max_iterations: steps of conjugate gradients on the whole stack at once;
+    layers that need more are finished one by one with Newton's method. Warns if even that falls short.
+    Method: `utils.probing.solver`.
     """
-    acts, labels = checked(acts, labels)
-    if not (math.isfinite(l2) and l2 > 0):
-        raise ValueError(f"l2 is {l2}; expected a number above 0")
-    if scale not in {"std", "rms", "none"}:
-        raise ValueError(f"scale is {scale!r}; expected 'std', 'rms' or 'none'")
+    acts, labels = ready(acts, labels)
     # With a free bias, fitting about the mean is the same problem and better conditioned; the bias takes it back below.
     about = acts.mean(-2) if centre or bias else torch.zeros_like(acts[..., 0, :])
     stack = acts.reshape(-1, *acts.shape[-2:])
-    weight, offset = logistic_stack(
+    weight, offset, unfinished = logistic_stack(
         stack, labels, l2, bias, scale, about.reshape(-1, acts.shape[-1]), max_iterations, tolerance
     )
+    if unfinished:
+        where = f" in layer(s) {unfinished}" if acts.ndim > 2 else ""
+        warnings.warn(
+            f"fit_logistic didn't reach a relative tolerance of {tolerance:g}{where}: the numbers in acts allow no "
+            "closer fit. Ask for less, or for more l2",
+            stacklevel=3,
+        )
     weight, offset = weight.reshape(about.shape), offset.reshape(about.shape[:-1])
     if centre:
         return LinearProbe(weight, offset, about, "logistic")
     return LinearProbe(weight, offset - (weight * about).sum(-1), torch.zeros_like(about), "logistic")
 
 
-def fit(acts: Acts, labels: Any, method: Method = "means", **options: Any) -> LinearProbe:
+_KNOWN: dict[str, Callable[..., LinearProbe]] = {
+    "means": fit_mean_difference,
+    "lda": fit_lda,
+    "logistic": fit_logistic,
+}
+
+
+@checked
+def fit(acts: Acts, labels: Labels, method: Method = "means", **options: Any) -> LinearProbe:
     """Fit the probe called `method`: "means", "lda" or "logistic". Options go to its own function."""
-    known = {"means": fit_mean_difference, "lda": fit_lda, "logistic": fit_logistic}
-    if method not in known:
-        raise ValueError(f"method is {method!r}; expected one of {sorted(known)}")
-    return known[method](acts, labels, **options)
+    return _KNOWN[method](acts, labels, **options)
+
+
+def fit_with(method: Method | Callable[..., Probe], acts: Acts, labels: Labels, options: dict[str, Any]) -> Probe:
+    """Fit a probe by its name, or with somebody's own function of (acts, labels, **options)."""
+    return (method if callable(method) else _KNOWN[method])(acts, labels, **options)
 
 
 def _finish(

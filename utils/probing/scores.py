@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from utils.probing.inputs import Groups, both_classes, checked_scores
-from utils.statistics import Interval, auroc_difference, auroc_interval, bootstrap_paired, mean_share, resampled
+from utils.inputs import Count, Fraction, Groups, Number, Range, Seed, checked, same_length
+from utils.probing.inputs import Labels, both_classes, computable
+from utils.statistics import (
+    Interval,
+    Resamples,
+    auroc_difference,
+    auroc_interval,
+    bootstrap_paired,
+    mean_share,
+    resampled,
+)
+
+Scores = Float[torch.Tensor, "*layer n"]
+Rate = Annotated[float, Range(low=0, below=1)]
+Metric = Callable[[torch.Tensor, torch.Tensor], Any]
 
 
-def accuracy(scores: torch.Tensor, labels: Any, threshold: float = 0.0) -> Float[torch.Tensor, "*layer"]:
+@checked
+def accuracy(scores: Scores, labels: Labels, threshold: Number = 0.0) -> Float[torch.Tensor, "*layer"]:
     """Share of rows on the right side of the threshold. scores: (*layer, n). Returns one number a layer."""
-    scores, labels = checked_scores(scores, labels)
+    scores, labels = _together(scores, labels)
     return ((scores > threshold) == labels).double().mean(-1)
 
 
-def auroc(scores: torch.Tensor, labels: Any) -> Float[torch.Tensor, "*layer"]:
-    """Chance that a random True row scores above a random False one, ties counting half. scores: (*layer, n)."""
-    scores, labels = checked_scores(scores, labels)
+@checked
+def auroc(scores: Scores, labels: Labels) -> Float[torch.Tensor, "*layer"]:
+    """Chance that a random True row scores above a random False one, ties counting half. scores: (*layer, n).
+
+    Raises ValueError for one class only.
+    """
+    scores, labels = _together(scores, labels)
     both_classes(labels)
     ordered = scores.sort(-1).values.contiguous()
     below = torch.searchsorted(ordered, scores.contiguous(), right=False)
@@ -43,25 +61,27 @@ class Recall:
     n_false: int
 
 
-def threshold_at_fpr(negatives: Float[torch.Tensor, " n"], fpr: float) -> float:
+@checked
+def threshold_at_fpr(negatives: Float[torch.Tensor, " n"], fpr: Rate) -> float:
     """The lowest of the negatives' own scores that at most a share `fpr` of them lie strictly above.
 
     An interpolated quantile would let one too many through now and then. negatives: (n,), at least one; fpr: 0 up to 1.
+    Raises ValueError for none, and for a rate outside.
     """
+    if not len(negatives):
+        raise ValueError("negatives is empty; a threshold needs at least one")
     return float(negatives.sort(descending=True).values[int(fpr * len(negatives) + 1e-9)])
 
 
-def recall_at_fpr(scores: torch.Tensor, labels: Any, fpr: float = 0.01) -> Recall:
+@checked
+def recall_at_fpr(scores: Float[torch.Tensor, " n"], labels: Labels, fpr: Rate = 0.01) -> Recall:
     """Recall at a fixed false-positive rate: how a probe used as an alarm would do. scores: (n,).
 
     The threshold is the lowest with which no more than `fpr` of the False rows score strictly above it. Below
     1 / fpr False rows, that means none at all: say so when you report it (`n_false` is in the result).
+    Raises ValueError for one class only.
     """
-    scores, labels = checked_scores(scores, labels)
-    if scores.ndim != 1:
-        raise ValueError(f"scores has shape {tuple(scores.shape)}; expected one row of scores, (n,)")
-    if not 0 <= fpr < 1:
-        raise ValueError(f"fpr is {fpr}; expected a number from 0 up to 1")
+    scores, labels = _together(scores, labels)
     both_classes(labels)
     false = scores[~labels]
     threshold = threshold_at_fpr(false, fpr)
@@ -81,16 +101,18 @@ class Calibration:
     count: np.ndarray
 
 
-def calibration(probabilities: torch.Tensor, labels: Any, bins: int = 10) -> Calibration:
+@checked
+def calibration(probabilities: Float[torch.Tensor, " n"], labels: Labels, bins: Count = 10) -> Calibration:
     """Expected calibration error and Brier score of probabilities of True, (n,).
 
-    Source: Guo et al. 2017, arXiv 1706.04599 (ECE, equal-width bins); Brier 1950.
+    Source: Guo et al. 2017, arXiv 1706.04599 (ECE, equal-width bins); Brier 1950. Raises ValueError for numbers
+    outside 0 to 1.
     """
-    said, labels = checked_scores(probabilities, labels)
-    if said.ndim != 1 or bool((said < 0).any() | (said > 1).any()):
-        raise ValueError("probabilities must be one row of numbers from 0 to 1, shape (n,)")
-    if not isinstance(bins, int) or bins < 1:
-        raise ValueError(f"bins is {bins!r}; expected a whole number above 0")
+    said, labels = _together(probabilities, labels)
+    if bool((said < 0).any() | (said > 1).any()):
+        raise ValueError(
+            f"probabilities must be numbers from 0 to 1, got {float(said.min()):g} to {float(said.max()):g}"
+        )
     said_np, true = said.cpu().double().numpy(), labels.cpu().numpy().astype(float)
     which = np.minimum((said_np * bins).astype(int), bins - 1)
     filled = np.unique(which)
@@ -101,14 +123,15 @@ def calibration(probabilities: torch.Tensor, labels: Any, bins: int = 10) -> Cal
     return Calibration(ece, float(((said_np - true) ** 2).mean()), mean_said, happened, count)
 
 
+@checked
 def metrics(
-    scores: torch.Tensor,
-    labels: Any,
+    scores: Float[torch.Tensor, " n"],
+    labels: Labels,
     groups: Groups | None = None,
     *,
-    fpr: float = 0.01,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    fpr: Rate = 0.01,
+    n_resamples: Resamples = 1000,
+    seed: Seed = 0,
 ) -> dict[str, Interval]:
     """Accuracy, AUROC and recall at a fixed false-positive rate, each with an interval that resamples groups.
 
@@ -123,81 +146,99 @@ def metrics(
     }
 
 
+@checked
 def interval(
-    metric: Callable[[torch.Tensor, torch.Tensor], Any],
-    scores: torch.Tensor,
-    labels: Any,
+    metric: Metric,
+    scores: Scores,
+    labels: Labels,
     groups: Groups | None = None,
     *,
-    n_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    n_resamples: Resamples = 1000,
+    confidence: Fraction = 0.95,
+    seed: Seed = 0,
 ) -> Interval | list[Interval]:
     """Interval of `metric(scores, labels)`; whole groups are the units.
 
     scores: (n,), or (layer, n) for a list of intervals, one a layer. `accuracy` and `auroc` have formulas
     (`statistics.mean_share`, `statistics.auroc_interval`); any other metric is resampled (`statistics.resampled`),
-    leaving out resamples that hold one class only. Raises ValueError for one class or fewer than two groups.
+    leaving out resamples that hold one class only. Raises ValueError for one class, fewer than two groups, or a metric
+    that isn't a finite number.
     """
-    scores, labels = checked_scores(scores, labels)
+    scores, labels = _together(scores, labels)
     both_classes(labels)
+    truth = labels.cpu().numpy()
+    found: list[Interval]
     if metric is accuracy:
         right = ((scores > 0) == labels).cpu().numpy().astype(float)
         found = [mean_share(row, groups, confidence) for row in np.atleast_2d(right)]
     elif metric is auroc:
-        found = [auroc_interval(row, labels, groups, confidence) for row in np.atleast_2d(scores.cpu().double())]
+        rows = np.atleast_2d(scores.cpu().double().numpy())
+        found = [auroc_interval(row, truth, groups, confidence) for row in rows]
     else:
-        found = resampled(
-            lambda index: _of_rows(metric, scores, labels, index), len(labels), groups, n_resamples, confidence, seed
-        )
+        found = _resampled(metric, scores, labels, groups, n_resamples, confidence, seed)
     return found[0] if scores.ndim == 1 else found
 
 
-def _of_rows(metric: Callable, scores: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> np.ndarray | float:
-    """The metric of some rows; NaN where they hold one class only."""
-    picked = torch.from_numpy(index).to(scores.device)
-    some = labels[picked]
-    if bool(some.all()) or not bool(some.any()):
-        return float("nan")
-    return torch.as_tensor(metric(scores[..., picked], some), dtype=torch.float64).cpu().numpy()
-
-
+@checked
 def compare(
-    first: torch.Tensor,
-    second: torch.Tensor,
-    labels: Any,
+    first: Float[torch.Tensor, " n"],
+    second: Float[torch.Tensor, " n"],
+    labels: Labels,
     groups: Groups | None = None,
     *,
-    metric: Callable[[torch.Tensor, torch.Tensor], Any] = accuracy,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    metric: Metric = accuracy,
+    n_resamples: Resamples = 1000,
+    seed: Seed = 0,
 ) -> Interval:
     """How much better the first probe is than the second on the same rows: the paired difference of a metric.
 
     first, second: (n,) held-out scores of the two. Both are scored on the same rows, so what is hard for both cancels.
-    An interval that excludes 0 is evidence of a difference.
+    An interval that excludes 0 is evidence of a difference. Raises as `interval` does.
     """
-    first, labels = checked_scores(first, labels)
-    second, _ = checked_scores(second, labels)
-    if first.shape != second.shape:
-        raise ValueError(
-            f"first and second have shapes {tuple(first.shape)} and {tuple(second.shape)}; expected the same"
-        )
-
+    both = torch.stack([first.detach().double(), second.detach().to(first.device).double()])
+    both, labels = _together(both, labels)
+    both_classes(labels)
     if metric is auroc:
-        return auroc_difference(first, second, labels, groups)
+        return auroc_difference(*both.cpu().numpy(), labels.cpu().numpy(), groups)
     if metric is accuracy:
-        right = (((side > 0) == labels).cpu().numpy().astype(float) for side in (first, second))
+        right = ((both > 0) == labels).cpu().numpy().astype(float)
         return bootstrap_paired(*right, groups=groups)
 
-    def difference(both: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(metric(both[0], y)) - torch.as_tensor(metric(both[1], y))
+    def difference(pair: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(metric(pair[0], y)) - torch.as_tensor(metric(pair[1], y))
 
-    return resampled(
-        lambda index: _of_rows(difference, torch.stack([first.double(), second.double()]), labels, index),
-        len(labels),
-        groups,
-        n_resamples,
-        0.95,
-        seed,
-    )[0]
+    return _resampled(difference, both, labels, groups, n_resamples, 0.95, seed)[0]
+
+
+def _together(scores: Scores, labels: Labels) -> tuple[Scores, Labels]:
+    """Scores in a type to compute in, and the labels beside them."""
+    return computable(scores), labels.to(scores.device)
+
+
+def _resampled(
+    metric: Metric,
+    scores: Scores,
+    labels: Labels,
+    groups: Sequence[Hashable] | None,
+    n_resamples: int,
+    confidence: float,
+    seed: int,
+) -> list[Interval]:
+    """Intervals of the metric, one an entry of it, by resampling rows or groups of them."""
+    if groups is not None:
+        same_length(labels=labels, groups=groups)
+
+    def of_rows(index: np.ndarray) -> np.ndarray | float:
+        picked = torch.from_numpy(index).to(scores.device)
+        some = labels[picked]
+        if bool(some.all()) or not bool(some.any()):
+            return float("nan")  # left out
+        found = torch.as_tensor(metric(scores[..., picked], some), dtype=torch.float64).cpu()
+        if not bool(torch.isfinite(found).all()):
+            raise ArithmeticError("metric must give a finite number on every resample, got NaN or infinity")
+        return found.numpy()
+
+    try:
+        return resampled(of_rows, len(labels), groups, n_resamples, confidence, seed)
+    except ArithmeticError as error:
+        raise ValueError(str(error)) from None

@@ -6,57 +6,59 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
 
-from utils.probing.inputs import Acts, Groups, both_classes, checked, same_length
-from utils.probing.probes import Method, fit
+from utils.inputs import MOST, Groups, Positive, Range, Seed, checked
+from utils.probing.inputs import Acts, Labels, both_classes, members, ready
+from utils.probing.probes import Method, Probe, fit, fit_with
 from utils.probing.scores import auroc
 
+Folds = Annotated[int, Range(low=2, high=MOST)]
 
-def group_folds(groups: Groups, n_folds: int = 5, seed: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+
+@checked
+def group_folds(groups: Groups, n_folds: Folds = 5, seed: Seed = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(train, test) row numbers, fold after fold; a group is never on both sides, and every row is tested once.
 
     Raises ValueError when there are fewer groups than folds.
     """
     names = sorted(set(groups), key=str)
-    if not isinstance(n_folds, int) or n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds!r}; expected a whole number of at least 2")
     if len(names) < n_folds:
         raise ValueError(f"groups holds {len(names)} distinct group(s); {n_folds} folds need at least {n_folds}")
     random.Random(seed).shuffle(names)
     fold_of = {name: i % n_folds for i, name in enumerate(names)}
     fold = torch.tensor([fold_of[group] for group in groups])
-    for k in range(n_folds):
-        yield torch.nonzero(fold != k).squeeze(-1), torch.nonzero(fold == k).squeeze(-1)
+    return iter([(torch.nonzero(fold != k).squeeze(-1), torch.nonzero(fold == k).squeeze(-1)) for k in range(n_folds)])
 
 
+@checked
 def cross_validate(
     acts: Acts,
-    labels: Any,
+    labels: Labels,
     groups: Groups,
-    method: Method | Callable[..., Any] = "means",
+    method: Method | Callable[..., Probe] = "means",
     *,
-    n_folds: int = 5,
-    seed: int = 0,
+    n_folds: Folds = 5,
+    seed: Seed = 0,
     **options: Any,
 ) -> Float[torch.Tensor, "*layer n"]:
     """Held-out scores for every row: each is scored by a probe that never met its group.
 
     acts: (n, d_model) or a stack. method: "means", "lda", "logistic", or your own `f(acts, labels, **options)` that
     returns something with `scores`. Scores of different folds are put on one scale: each fold's probe is divided by
-    the spread of its training scores, with zero kept as the threshold.
+    the spread of its training scores, with zero kept as the threshold. Raises TypeError or ValueError for groups that
+    aren't one name a row, fewer groups than folds, or a fold whose training part holds one class only.
     """
-    acts, labels = checked(acts, labels)
-    same_length("groups", groups, len(labels))
+    acts, labels = ready(acts, labels)
+    members(groups, len(labels))
     out = torch.zeros(acts.shape[:-1], dtype=acts.dtype, device=acts.device)
     for train, test in group_folds(groups, n_folds, seed):
         train, test = train.to(acts.device), test.to(acts.device)
         both_classes(labels[train], "the training part of a fold")
-        fitter = method if callable(method) else lambda a, y, **kw: fit(a, y, method, **kw)
-        probe = fitter(acts[..., train, :], labels[train], **options)
+        probe = fit_with(method, acts[..., train, :], labels[train], options)
         spread = probe.scores(acts[..., train, :]).std(-1, keepdim=True).clamp_min(1e-12)
         out[..., test] = probe.scores(acts[..., test, :]) / spread
     return out
@@ -71,16 +73,17 @@ class Nested:
     penalties: list[float]
 
 
+@checked
 def nested(
     acts: Float[torch.Tensor, "layer n d_model"],
-    labels: Any,
+    labels: Labels,
     groups: Groups,
     method: Method = "logistic",
     *,
-    penalties: Sequence[float] = (1.0, 10.0, 100.0),
-    n_folds: int = 5,
-    inner_folds: int = 3,
-    seed: int = 0,
+    penalties: Sequence[Positive] = (1.0, 10.0, 100.0),
+    n_folds: Folds = 5,
+    inner_folds: Folds = 3,
+    seed: Seed = 0,
 ) -> Nested:
     """Cross-validation inside cross-validation: choose layer and penalty on training groups only, test on the rest.
 
@@ -88,10 +91,8 @@ def nested(
     fold chooses by AUROC over inner folds. penalties is used by "logistic" (as `l2`); "means" has none to choose.
     Returns held-out scores (n,), and each fold's chosen layer and penalty.
     """
-    acts, labels = checked(acts, labels)
-    if acts.ndim != 3:
-        raise ValueError(f"acts has shape {tuple(acts.shape)}; expected a stack of layers, (layer, n, d_model)")
-    same_length("groups", groups, len(labels))
+    acts, labels = ready(acts, labels)
+    members(groups, len(labels))
     settings = [{"l2": p} for p in penalties] if method == "logistic" else [{}]
     if not settings:
         raise ValueError("penalties is empty; give at least one number")

@@ -9,27 +9,14 @@ tensor([3., 4.])
 >>> place, edit(torch.zeros(1, 1, 2))
 ('blocks.0.hook_resid_post', tensor([[[3., 4.]]]))
 
-directions     from contrasts, prompts, dictionary rows and probes; saved with where they came from
-interventions  add, clamp, project out: lists of hooks that can be joined, put on and taken off
-measures       what the text is about, what it costs to read, and what else changed
+directions   from contrasts of texts, and random ones for the control; `utils.interventions` keeps them and pushes along
+measures     what the text is about, what it costs to read, and what else changed
 """
 
-from utils.interventions import add, clamp, project_out, steered
-from utils.steering.directions import (
-    Direction,
-    contrast,
-    contrasts,
-    from_latent,
-    from_probe,
-    load,
-    prompt_pair,
-    random_like,
-    save,
-    typical_norms,
-)
+from utils.interventions import Direction, add, clamp, load, load_gguf, project_out, save, steered
+from utils.steering.directions import answer_pairs, contrast, contrasts, random_like, typical_norms
 from utils.steering.measures import (
     Surprise,
-    distinct_share,
     fact_choice,
     facts,
     gap,
@@ -45,22 +32,20 @@ __all__ = [
     "Direction",
     "Surprise",
     "add",
+    "answer_pairs",
     "clamp",
     "contrast",
     "contrasts",
-    "distinct_share",
     "fact_choice",
     "facts",
-    "from_latent",
-    "from_probe",
     "gap",
     "gap_from",
     "load",
+    "load_gguf",
     "mention_share",
     "mentions",
     "odds_from",
     "project_out",
-    "prompt_pair",
     "random_like",
     "reading_from",
     "save",
