@@ -516,6 +516,7 @@ def test_what_is_wrong_is_named(tiny_model, change, error, says):
 # ------------------------------------------------------------------------------------------------------ the specimen
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_greedy_text_is_what_transformers_writes(specimen):
     """Token for token on twenty prompts of unequal length, by a copy of the model that nothing has wrapped."""

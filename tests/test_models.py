@@ -303,6 +303,7 @@ PROMPTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_specimen_logits_agree_with_plain_transformers(specimen):
     import torch

@@ -79,6 +79,7 @@ def test_over_all_answers_the_soft_loss_is_their_loss_weighted_by_their_chances(
     assert together == pytest.approx(answer_loss(plain, [Example([5, 6], [9])]).item(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_what_has_the_greater_chance_becomes_likelier(tiny_model):
     def ratio(chance):
         taught = drawn([5, 6, 7], [[9], [11]], [chance, 1 - chance], random.Random(0))

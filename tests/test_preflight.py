@@ -162,6 +162,7 @@ def test_readable_without_any_package():
     assert "LAB_MODEL_DIR" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_the_whole_check_on_this_computer():
     results = preflight.check_specimen() + preflight.check_forward_pass()

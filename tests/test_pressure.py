@@ -149,6 +149,7 @@ def test_a_step_is_taken_only_when_it_is_asked_for():
     assert not torch.equal(weights(model), weights(tiny()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paid", ["silent", "steps"])
 def test_a_policy_moves_to_what_is_paid(paid, shipped):
     def monitor(written, task):

@@ -104,6 +104,7 @@ def test_it_knows_its_model(specimen):
         sae.load_shipped(models.random_like(specimen, n_layers=1))
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_it_explains_held_out_text_as_well_as_the_record_says(specimen, dictionary):
     texts = [row.text for row in make_sae.held_out_sample(24)]
@@ -117,6 +118,7 @@ def test_it_explains_held_out_text_as_well_as_the_record_says(specimen, dictiona
     assert sae.fit(dictionary, x).variance_explained == pytest.approx(expected, abs=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_a_latent_found_in_training_text_detects_bridges_elsewhere(specimen, dictionary):
     bound = RECORD["store"]["massive_norm"]

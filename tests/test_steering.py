@@ -589,6 +589,7 @@ def test_concepts_are_paired_and_lexicons_do_not_fire_on_their_own_openers():
 # ------------------------------------------------------------------------------------------------ the specimen
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_golden_gate_steering_raises_the_bridge_more_than_random_pushes_do(specimen):
     golden = concepts.concept("Golden Gate")

@@ -68,6 +68,7 @@ def test_make_pairs_leaves_out_narrow_wins(llama, monkeypatch):
     assert len(pairs) == 0 and pairs.dropped == {"not known": ("Abc", "Def")}
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_the_specimen_knows_at_least_twelve_pairs(specimen):
     from utils.datasets import landmarks
