@@ -76,7 +76,9 @@ def test_in_every_group_each_answer_is_said_as_often_truly_as_falsely(build):
         assert Counter(said[here & data.labels]) == Counter(said[here & ~data.labels])
 
 
-@pytest.mark.parametrize("build", [*ANSWERS.values(), datasets.sentiment, datasets.grammar], ids=str)
+@pytest.mark.parametrize(
+    "build", [*ANSWERS.values(), datasets.sentiment, datasets.grammar], ids=lambda build: build.__name__
+)
 def test_words_alone_are_worth_nothing_in_any_split(build):
     """Counting how often each word is said truly on the training side gives nothing to tell the test side by."""
     data = build()
