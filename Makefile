@@ -36,12 +36,13 @@ endif
 NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check run build solutions lock report html bench bench-sae preflight specimen colab-trial clean distclean
+.PHONY: help lab test check lint run build solutions lock report html bench bench-sae preflight specimen colab-trial clean distclean
 
 help:
 	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
 	@echo "make test              prove everything: notebooks, lessons, exercises, unit tests, lint"
 	@echo "make check             the quick part of it, without the notebooks"
+	@echo "make lint              the seconds of it: lint, format, types, lessons in step with solutions"
 	@echo "make preflight         is this computer ready? each line says OK or what to do"
 	@echo "make run L=02          run lesson 02 without a browser and write a page to build/"
 	@echo "make build             write lessons/ from solutions/"
@@ -84,6 +85,9 @@ test: specimen
 
 check: specimen
 	$(PY) -m utils.authoring.notebooks.suite --fast
+
+lint: $(READY)
+	$(PY) -m utils.authoring.notebooks.suite --lint
 
 preflight: $(READY)
 	@$(PY) -m utils.preflight

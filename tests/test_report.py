@@ -79,4 +79,4 @@ def test_memory_is_really_measured(tmp_path):
     memory = report._Memory()
     _, seconds = execute.run(notebook, tmp_path, watch=memory.watch)
     memory.stop()
-    assert memory.peak > 300e6 and 0.5 <= seconds < 60
+    assert memory.peak > 300e6 and seconds >= 0.5

@@ -539,6 +539,7 @@ def test_make_starts_again_after_an_interrupted_install(tmp_path):
         ("lab", "jupyter lab --no-browser --allow-root lessons/00_orientation.ipynb"),
         ("test", "utils.authoring.notebooks.suite"),
         ("check", "utils.authoring.notebooks.suite --fast"),
+        ("lint", "utils.authoring.notebooks.suite --lint"),
         ("build", "utils.authoring.notebooks.build"),
         ("lock", "requirements.txt"),
         ("solutions", "utils.authoring.notebooks.execute 02"),

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[3]
 SOLUTIONS, LESSONS, BUILD = ROOT / "solutions", ROOT / "lessons", ROOT / "build"
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # nbgrader's markers
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # spelt as nbgrader spells them
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CHECK_LINE = re.compile(r'^(?P<name>\w+) = lab\.check\("(?P<number>\d+\.\d+)", (?P<given>\w+)\)$')
 # A figure's pixels differ between machines, its alt text and caption must not; nbval gets the same from sanitize.cfg.

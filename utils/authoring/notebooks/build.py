@@ -2,7 +2,7 @@
 
 `python -m utils.authoring.notebooks.build` writes the lessons; `--check` writes nothing and fails if they are not
 byte for byte what would be written. Every problem names its file and its cell. The idea of keeping stub and solution
-in one cell is nbgrader's, whose markers are used unchanged.
+in one cell is nbgrader's, and so are the two markers; nothing else of nbgrader is here.
 """
 
 from __future__ import annotations

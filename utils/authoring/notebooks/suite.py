@@ -1,9 +1,9 @@
-"""`make test` and `make check`: prove the whole course, step by step, and say what ran.
+"""`make test`, `make check` and `make lint`: prove the whole course, step by step, and say what ran.
 
 The full suite is DESIGN section 6: lint, types, lessons in step with solutions, unit tests with the wrong-answer bank,
 every solution notebook compared output by output (nbval), every lesson run unattempted. `--fast` leaves out the
-notebooks and the tests marked slow.
-Times go to build/suite.json, which `make report` reads.
+notebooks and the tests marked slow, `--lint` the tests as well. Times of the whole go to build/suite.json, which
+`make report` reads.
 """
 
 from __future__ import annotations
@@ -35,30 +35,23 @@ class Step:
     notebooks: bool = False
 
 
-def steps(fast: bool) -> list[Step]:
-    """The steps in order, cheapest first, so that a slip is told early."""
+def steps(which: str = "all") -> list[Step]:
+    """The steps in order, cheapest first, so that a slip is told early. which: "all", "fast" or "lint"."""
     python = [sys.executable, "-m"]
     pytest = [*python, "pytest"]
-    parts = [
+    lint = [
         Step("lint", [*python, "ruff", "check", "."]),
         Step("format", [*python, "ruff", "format", "--check", "."]),
         Step("types", [*python, "mypy"]),
         Step("lessons in step with solutions", [*python, "utils.authoring.notebooks.build", "--check"]),
-        Step(
-            "unit tests, doctests, wrong-answer bank",
-            [*pytest, "tests", "utils"] + (["-m", "not slow"] if fast else []),
-        ),
     ]
-    if fast:
-        return parts
+    quick = ["-m", "not slow"] if which == "fast" else []
+    unit = Step("unit tests, doctests, wrong-answer bank", [*pytest, "tests", "utils", *quick])
     spread = ["-n", str(KERNELS), "--dist", "loadfile", "--override-ini=addopts=-q"]
-    return [
-        *parts,
-        Step(
-            "solutions, outputs compared", [*pytest, "--nbval", *_NBVAL, *spread, *_relative(notebooks.SOLUTIONS)], True
-        ),
-        Step("lessons, unattempted", [*pytest, "--nbval-lax", *_NBVAL, *spread, *_relative(notebooks.LESSONS)], True),
-    ]
+    solutions = [*pytest, "--nbval", *_NBVAL, *spread, *_relative(notebooks.SOLUTIONS)]
+    lessons = [*pytest, "--nbval-lax", *_NBVAL, *spread, *_relative(notebooks.LESSONS)]
+    whole = [Step("solutions, outputs compared", solutions, True), Step("lessons, unattempted", lessons, True)]
+    return {"lint": lint, "fast": [*lint, unit], "all": [*lint, unit, *whole]}[which]
 
 
 def _relative(folder: Path) -> list[str]:
@@ -79,17 +72,19 @@ def run(step: Step) -> tuple[bool, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: run everything, or with --fast all but the notebooks. Returns the exit code."""
+    """Command line: run everything, or less of it. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Run the course's tests.")
-    parser.add_argument("--fast", action="store_true", help="no notebooks and no slow tests: under two minutes")
-    options = parser.parse_args(arguments)
-    results = {step.name: run(step) for step in steps(options.fast)}
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument("--fast", dest="which", action="store_const", const="fast", help="no notebooks, no slow tests")
+    less.add_argument("--lint", dest="which", action="store_const", const="lint", help="no tests at all")
+    which = parser.parse_args(arguments).which or "all"
+    results = {step.name: run(step) for step in steps(which)}
     total = sum(seconds for _, seconds in results.values())
     print("\n=== what ran")
     for name, (passed, seconds) in results.items():
         print(f"    {'ok  ' if passed else 'FAIL'} {seconds:6.0f} s  {name}")
     failed = sum(not passed for passed, _ in results.values())
-    if not options.fast:
+    if which == "all":
         BUILD.mkdir(exist_ok=True)
         record = {"seconds": round(total, 1), "steps": {name: round(s, 1) for name, (_, s) in results.items()}}
         (BUILD / "suite.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
