@@ -61,6 +61,7 @@ def test_the_course_registers_its_own():
     assert names <= set(benchmarks.load_registry())
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 @pytest.mark.parametrize("name", ["steered_generation_vs_bridge", "steered_generation_vs_reading"])
 def test_the_generation_benchmarks_run(specimen, monkeypatch, name):
