@@ -13,14 +13,8 @@ import torch
 from conftest import ROOT
 
 from utils.reading import cache as store
-from utils.reading.activations import (
-    Activations,
-    collect,
-    length_sorted_batches,
-    massive_tokens,
-    residual_norms,
-    stream,
-)
+from utils.reading import massive_tokens, residual_norms
+from utils.reading.activations import Activations, collect, stream
 
 TEXTS = [
     "one two three",
@@ -230,15 +224,6 @@ def test_dtype(llama):
     again = collect(llama, TEXTS, [hook], dtype=torch.float16, cache=True)
     assert half[hook].dtype == again[hook].dtype == torch.float16 and again.from_cache
     torch.testing.assert_close(half[hook].float(), collect(llama, TEXTS, [hook])[hook], atol=1e-2, rtol=1e-2)
-
-
-def test_batches_waste_little_and_hold_everything():
-    lengths = [3, 50, 4, 49, 3, 200]
-    batches = length_sorted_batches(lengths, 100)
-    assert sorted(sum(batches, [])) == list(range(6))
-    padded = sum(len(b) * max(lengths[i] for i in b) for b in batches)
-    assert padded <= 1.02 * sum(lengths)
-    assert length_sorted_batches([200], 10) == [[0]]
 
 
 # -------------------------------------------------------------------------------------------------- cache
@@ -558,37 +543,6 @@ def test_the_result_names_what_it_holds(llama):
     assert isinstance(result, Activations) and "(6, 24)" in repr(result)
     with pytest.raises(KeyError, match="collected: blocks.0.hook_resid_pre"):
         result["blocks.1.hook_resid_mid"]
-
-
-# ------------------------------------------------------------------------------------- massive activations
-
-
-def test_massive_tokens_are_those_far_above_the_median():
-    acts = torch.ones(10, 4)
-    acts[3] *= 5
-    acts[7] *= 3.9
-    assert massive_tokens(acts).tolist() == [i == 3 for i in range(10)]
-    assert massive_tokens(acts, factor=3).sum() == 2
-    torch.testing.assert_close(residual_norms(acts)[:4], torch.tensor([2.0, 2.0, 2.0, 10.0]))
-    assert massive_tokens(acts.reshape(2, 5, 4)).shape == (2, 5)
-    # long vectors in half precision overflow when squared; the norm is taken in float32
-    assert torch.isfinite(residual_norms(torch.full((2, 4), 3e4, dtype=torch.float16))).all()
-
-
-@pytest.mark.parametrize(
-    ("acts", "factor", "error"),
-    [
-        (["a"], 4.0, TypeError),
-        (torch.ones(0, 2), 4.0, ValueError),
-        (torch.tensor(1.0), 4.0, ValueError),
-        (torch.tensor([[float("nan"), 1.0]]), 4.0, ValueError),
-        (torch.ones(3, 2), 0.0, ValueError),
-        (torch.ones(3, 2), "4", TypeError),
-    ],
-)
-def test_massive_tokens_refuses_bad_input(acts, factor, error):
-    with pytest.raises(error, match="acts|factor"):
-        massive_tokens(acts, factor)
 
 
 # ------------------------------------------------------------------------------------------- the specimen

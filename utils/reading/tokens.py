@@ -199,8 +199,8 @@ def token_rows(
     if isinstance(rows[0], str):
         ids = _read_strings(model, rows, start, name)
     else:
-        d_vocab = model.cfg.d_vocab
-        ids = [_ids_row(_row_name(name, i, rows), row, d_vocab) for i, row in enumerate(rows)]
+        kinds = ["a string or a list of token ids"] + ["a list of token ids, as the first is"] * len(rows)
+        ids = [_ids_row(f"{name}[{i}]", row, model.cfg.d_vocab, 1, kinds[i]) for i, row in enumerate(rows)]
     for i, row in enumerate(ids):
         if len(row) < shortest:
             place = _row_name(name, i, rows)
@@ -278,7 +278,7 @@ def _read_strings(model: Any, texts: list, start: bool, name: str) -> list[torch
     for i, text in enumerate(texts):
         place = _row_name(name, i, texts)
         if not isinstance(text, str):
-            raise TypeError(f"{place} must be a string, as the other texts are, got {what(text)}")
+            raise TypeError(f"{place} must be a string, as the first is, got {what(text)}")
         if not text:
             raise ValueError(f"{place} is an empty string; there is nothing to read in it")
         _check_characters(place, text)
@@ -320,12 +320,11 @@ def _check_characters(name: str, text: str) -> None:
         ) from None
 
 
-def _ids_row(name: str, ids: Any, d_vocab: int, shortest: int = 1) -> torch.Tensor:
+def _ids_row(name: str, ids: Any, d_vocab: int, shortest: int = 1, kind: str = "a list of token ids") -> torch.Tensor:
     """A row of ids as a 1-d tensor of int64 on the device it came on."""
     if isinstance(ids, str | bytes | Mapping) or not (isinstance(ids, Sequence) or hasattr(ids, "tolist")):
         single = "; a single row of ids goes into a list, [ids]" if isinstance(ids, Integral) else ""
-        either = "a list of token ids, as the rows before it are" if isinstance(ids, str) else "a list of token ids"
-        raise TypeError(f"{name} must be {either}, got {what(ids)}{single}")
+        raise TypeError(f"{name} must be {kind}, got {what(ids)}{single}")
     row = _whole_numbers(name, ids)
     if row.ndim != 1:
         raise TypeError(f"{name} must hold ids in 1-d, got shape {tuple(row.shape)}")
