@@ -1,5 +1,6 @@
 """utils.writing.generation: known distributions, reproducible draws, and batches that change nothing."""
 
+import math
 import warnings
 
 import pytest
@@ -113,13 +114,21 @@ def test_repeated_share():
     assert generation.repeated_share([1] * 10, n=4) == pytest.approx(6 / 7)
     with pytest.raises(ValueError, match="at least n = 4"):
         generation.repeated_share([1, 2, 3])
+    # a tensor's entries are all different objects: it once read as never repeating
+    for form in (torch.ones(10).long(), torch.ones(10).long().numpy(), (1,) * 10):
+        assert generation.repeated_share(form) == pytest.approx(6 / 7)
+    for wrong in ("aaaaaaaaaa", [0.5] * 10, None):
+        with pytest.raises(TypeError, match="^ids"):
+            generation.repeated_share(wrong)
+    with pytest.raises(ValueError, match="^n must be at least 1"):
+        generation.repeated_share([1, 2, 3], n=0)
 
 
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
         ({"prompts": []}, ValueError, "prompts is empty"),
-        ({"prompts": "the cat"}, TypeError, "list of strings"),
+        ({"prompts": "the cat"}, TypeError, "prompts must be a list"),
         ({"prompts": ["the", 3]}, TypeError, r"prompts\[1\]"),
         ({"prompts": ["the", ""]}, ValueError, r"prompts\[1\] is an empty string"),
         ({"new_tokens": 0}, ValueError, "new_tokens"),
@@ -128,6 +137,15 @@ def test_repeated_share():
         ({"temperature": float("nan")}, ValueError, "temperature"),
         ({"top_k": 0}, ValueError, "top_k"),
         ({"top_p": 1.5}, ValueError, "top_p"),
+        ({"top_p": float("nan")}, ValueError, "top_p"),
+        ({"new_tokens": 10**9}, ValueError, "new_tokens"),
+        ({"new_tokens": 2.0}, TypeError, "new_tokens"),
+        ({"prompts": ["the", float("nan")]}, TypeError, r"prompts\[1\]"),
+        ({"prompts": ["the cat \ud83d"]}, ValueError, r"prompts\[0\] holds half a character"),
+        ({"prompts": ["red " * 100]}, ValueError, r"prompts\[0\] has .* tokens; this model reads at most 64"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"precision": "float8"}, ValueError, "precision must be"),
+        ({"prepend_bos": "no"}, TypeError, "prepend_bos"),
     ],
 )
 def test_bad_input_is_named(tiny_model, change, error, says):
@@ -138,8 +156,42 @@ def test_bad_input_is_named(tiny_model, change, error, says):
 def test_bad_logits_are_named():
     with pytest.raises(ValueError, match="NaN"):
         generation.probabilities(torch.tensor([1.0, float("nan")]))
-    with pytest.raises(TypeError, match="floating-point"):
-        generation.probabilities([1.0, 2.0])
+    for row in ([1.0, math.inf], [-math.inf, -math.inf], []):
+        with pytest.raises((TypeError, ValueError), match="logits"):
+            generation.probabilities(torch.tensor(row))
+    with pytest.raises(TypeError, match="logits"):
+        generation.probabilities("the cat")
+
+
+def test_numbers_come_in_any_form():
+    logits = torch.tensor([1.0, -math.inf, 2.0])  # -inf rules a token out
+    expected = logits.softmax(-1)
+    for form in (logits, logits.numpy(), logits.tolist()):
+        torch.testing.assert_close(generation.probabilities(form), expected)
+        drawn = generation.draw(generation.probabilities(form).tolist(), torch.Generator().manual_seed(0))
+        assert drawn == generation.draw(expected, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-45, 1e-7])
+def test_next_to_no_temperature_is_greedy(temperature):
+    """Dividing by it overflows: it once gave NaN, silently."""
+    found = generation.probabilities(torch.tensor([1.0, 3.0, 2.0]), temperature)
+    assert found.tolist() == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("probs", "generator"),
+    [
+        (torch.tensor([2.0, -1.0]), torch.Generator()),
+        (torch.tensor([math.nan, 1.0]), torch.Generator()),
+        (torch.ones(1, 1), torch.Generator()),
+        (torch.ones(1), 0),
+        ("the cat", torch.Generator()),
+    ],
+)
+def test_what_cannot_be_drawn_from_is_named(probs, generator):
+    with pytest.raises((TypeError, ValueError), match="probs|generator"):
+        generation.draw(probs, generator)
 
 
 # ------------------------------------------------------------------------------- the likeliest few, and many at once
@@ -475,8 +527,8 @@ def test_chat_prompts_follow_the_template(tiny_model):
     assert text == "<|im_start|>system be red<|im_end|><|im_start|>user a dog<|im_end|><|im_start|>the"
     out = generation.generate_ids(tiny_model, ids, 4, temperature=0)
     assert out[0] == slowly(tiny_model, ids[0], 4, {"temperature": 0}, torch.Generator())
-    for wrong in ["the cat", [], [3], [[]], [""]]:
-        with pytest.raises(TypeError, match="messages"):
+    for wrong in ["the cat", [], [3], [[]], [""], ["a", float("nan")], None]:
+        with pytest.raises((TypeError, ValueError), match="messages"):
             generation.chat_prompts(tiny_model, wrong)
     with pytest.raises(TypeError, match="system"):
         generation.chat_prompts(tiny_model, ["a"], system=3)
@@ -488,11 +540,11 @@ def test_chat_prompts_follow_the_template(tiny_model):
         ({"prompts": [[1, 2], []]}, ValueError, r"prompts\[1\] is an empty list"),
         ({"prompts": [[1, 2], "a"]}, TypeError, r"prompts\[1\]"),
         ({"prompts": [[1, 9999]]}, ValueError, r"prompts\[0\] holds ids outside"),
-        ({"prompts": torch.ones(1, 3)}, TypeError, "list of strings"),
-        ({"hooks": {POST: push()}}, TypeError, "list of \\(name, function\\)"),
+        ({"prompts": torch.ones(1, 3)}, TypeError, "prompts must be a list of strings"),
+        ({"hooks": {POST: push()}}, TypeError, "hooks must be a list"),
         ({"hooks": [POST]}, TypeError, r"hooks\[0\]"),
-        ({"hooks": [(3, push())]}, TypeError, r"hooks\[0\]: the name"),
-        ({"hooks": [(POST, "push")]}, TypeError, r"hooks\[0\]: the function"),
+        ({"hooks": [(3, push())]}, TypeError, r"hooks\[0\]\[0\] must be a string"),
+        ({"hooks": [(POST, "push")]}, TypeError, r"hooks\[0\]\[1\] must be a function"),
         ({"hooks": [("blocks.2.hook_resid_post", push())]}, ValueError, "unknown hook .* from 0 to 1"),
         ({"hooks": [(POST, lambda acts, hook: acts[:, :1])]}, ValueError, "the hook on blocks.1.hook_resid_post"),
         ({"hooks": [(POST, lambda acts, hook: acts.double())]}, ValueError, "float64"),
@@ -500,7 +552,7 @@ def test_chat_prompts_follow_the_template(tiny_model):
         ({"hooks": [(POST, lambda acts, hook: acts * float("nan"))]}, ValueError, "NaN"),
         ({"stop": "a"}, TypeError, "stop"),
         ({"stop": ["the cat sat"]}, ValueError, "expected exactly one"),
-        ({"stop": [99999]}, ValueError, "not a token id"),
+        ({"stop": [99999]}, ValueError, "stop: an entry must be at most 319"),
         ({"stop": [None]}, TypeError, "stop"),
         ({"seed": 1.5}, TypeError, "seed"),
         ({"batch_size": 0}, ValueError, "batch_size"),

@@ -18,10 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+
+from utils.devices import device_of
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 HookFunction = Callable[..., Any]
 Hooks = Sequence[tuple[str, HookFunction]]
@@ -115,19 +120,10 @@ def _intervene(name: str, function: HookFunction, acts: torch.Tensor, hook: Any)
     return result
 
 
-def check_hooks(model: Any, hooks: Any) -> list[tuple[str, HookFunction]]:
-    """The hooks as a list of (name, function). Raises TypeError or ValueError that names the wrong one."""
-    if isinstance(hooks, str | dict) or not isinstance(hooks, Sequence):
-        raise TypeError(f"hooks must be a list of (name, function), got {type(hooks).__name__}")
+def check_hooks(model: TransformerBridge, hooks: Hooks) -> list[tuple[str, HookFunction]]:
+    """The hooks as a list of (name, function). Raises ValueError for a name that the model doesn't have."""
     known = model.hook_dict if hooks else {}
-    for i, entry in enumerate(hooks):
-        if not isinstance(entry, tuple | list) or len(entry) != 2:
-            raise TypeError(f"hooks[{i}] must be a pair (name, function), got {entry!r}")
-        name, function = entry
-        if not isinstance(name, str):
-            raise TypeError(f"hooks[{i}]: the name must be a string, got {type(name).__name__}")
-        if not callable(function):
-            raise TypeError(f"hooks[{i}]: the function must be callable, got {type(function).__name__}")
+    for i, (name, _) in enumerate(hooks):
         if name not in known:
             raise ValueError(
                 f"hooks[{i}]: unknown hook {name!r}; blocks are counted from 0 to {model.cfg.n_layers - 1}, "
@@ -141,7 +137,7 @@ def check_hooks(model: Any, hooks: Any) -> list[tuple[str, HookFunction]]:
 _COPIES: weakref.WeakKeyDictionary[Any, tuple[list[torch.Tensor], Any, str]] = weakref.WeakKeyDictionary()
 
 
-def why_not_direct(model: Any, hooks: Hooks = ()) -> str:
+def why_not_direct(model: TransformerBridge, hooks: Hooks = ()) -> str:
     """Why this model with these hooks must be read through the bridge, in words; "" if it need not."""
     for name, _ in hooks:
         if not _DIRECT.fullmatch(model.hook_dict[name].name or ""):
@@ -163,7 +159,7 @@ def _foreign(module: torch.nn.Module) -> list[Callable]:
     return [hook for hook in hooks if (getattr(hook, "__module__", "") or "").split(".")[0] not in _LIBRARIES]
 
 
-def _plain_copy(model: Any) -> tuple[Any, str]:
+def _plain_copy(model: TransformerBridge) -> tuple[Any, str]:
     """A model of plain modules that uses the bridge's own parameters, or why there is none."""
     weights = [tensor for _, tensor in _parameters(model.original_model)]
     kept = _COPIES.get(model)
@@ -182,7 +178,7 @@ def _bare_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_original_component")
 
 
-def _build_copy(model: Any) -> tuple[Any, str]:
+def _build_copy(model: TransformerBridge) -> tuple[Any, str]:
     original = model.original_model
     kind = original.config.model_type
     if kind not in PLAIN or getattr(original.config, "use_sliding_window", False):
@@ -227,9 +223,9 @@ def _share(original: torch.nn.Module, bare: torch.nn.Module) -> None:
         bare.get_submodule(where)._buffers[last] = buffers[name]
 
 
-def _disagreement(model: Any, bare: Any) -> float:
+def _disagreement(model: TransformerBridge, bare: Any) -> float:
     """Largest difference of logits between bridge and copy on two short rows, one padded, read in two steps."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     ids = torch.arange(3, 15, device=device).view(2, 6) % model.cfg.d_vocab
     mask = torch.ones_like(ids)
     mask[1, :2] = 0
@@ -326,7 +322,7 @@ class Reader:
         raise NotImplementedError
 
 
-def reader(model: Any, hooks: Hooks, bare: Any = None) -> Reader:
+def reader(model: TransformerBridge, hooks: Hooks, bare: Any = None) -> Reader:
     """The fastest reader that is faithful for this model and these hooks. bare: a copy to use (`in_bfloat16`)."""
     if bare is None:
         if why_not_direct(model, hooks):
@@ -336,7 +332,7 @@ def reader(model: Any, hooks: Hooks, bare: Any = None) -> Reader:
     return _Direct(bare, [(*_site(model, bare, paths, name), name, function) for name, function in hooks])
 
 
-def in_bfloat16(model: Any, hooks: Hooks) -> Any:
+def in_bfloat16(model: TransformerBridge, hooks: Hooks) -> Any:
     """The plain copy with its matrix products in bfloat16 and everything between them (and every hook) as it was.
 
     Takes half the weights' memory while it lives. Made anew for every call, so that it never lags behind an adapter.
@@ -366,7 +362,7 @@ class _Bfloat16Product(torch.nn.Module):
         return out if self._bias is None else out + self._bias
 
 
-def _site(model: Any, bare: Any, paths: dict[Any, str], name: str) -> tuple[Any, torch.nn.Module, bool]:
+def _site(model: TransformerBridge, bare: Any, paths: dict[Any, str], name: str) -> tuple[Any, torch.nn.Module, bool]:
     """The bridge's hook point of this name, the plain module that it belongs to, and whether it is its input."""
     point = model.hook_dict[name]
     where, _, end = point.name.rpartition(".")
@@ -431,7 +427,7 @@ def _replace(out: Any, act: Callable[[torch.Tensor], torch.Tensor]) -> Any:
 
 
 class _Bridge(Reader):
-    def __init__(self, model: Any, hooks: Hooks) -> None:
+    def __init__(self, model: TransformerBridge, hooks: Hooks) -> None:
         self._model, self._cache = model, None
         self._hooks = [(name, partial(_intervene, name, function)) for name, function in hooks]
 

@@ -24,14 +24,28 @@ the model between two tokens, so two streams with different hooks can take turns
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 
-from utils.reading.activations import length_sorted_batches
+from utils.devices import device_of
+from utils.inputs import Count, NonNegative, Range, Seed, checked, number, what, whole
+from utils.reading.batches import padded_left
+from utils.reading.likelihood import next_token_logits
+from utils.reading.tokens import chat_tokens, text_ids, token_rows
 from utils.writing import decoding
 from utils.writing.decoding import Hooks, Places, places
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from utils.reading.tokens import TokenTexts
+
+    Messages = Sequence[str | list[dict[str, str]]]
+    Stop = Sequence[int | str] | None
+else:  # held by `token_rows`, `chat_tokens` and `_stop_ids`, which ask the model
+    TokenTexts = Messages = Stop = Any
 
 __all__ = [
     "Hooks",
@@ -48,42 +62,10 @@ __all__ = [
     "stream",
 ]
 
-TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the specimen
 TOKENS_KEPT = 8192  # keys and values of so many tokens take 380 MB for the specimen
 MOST_ROWS = 128
 _ROWS_PICKED = 8  # at once: bigger blocks of (rows, d_vocab) are memory fetched anew, three times as dear
 _CANDIDATES = 512  # top_p looks at so many likeliest tokens first, and at all only if they hold too little
-
-Prompts = Sequence[str] | Sequence[Sequence[int]]
-
-
-def next_token_logits(
-    model: Any, prompts: str | Sequence[str] | Sequence[Sequence[int]], *, prepend_bos: bool = True
-) -> Float[torch.Tensor, "*n d_vocab"]:
-    """Logits for the token that follows each prompt: one number a vocabulary entry, larger is likelier.
-
-    prompts: a string, a list of strings, or a list of token-id lists (used exactly as they are). Prompts of
-    similar length run together. Returns (d_vocab,) for a single string, else (n, d_vocab), on the CPU.
-    Raises TypeError or ValueError for anything else and for empty prompts.
-    """
-    if isinstance(prompts, str):
-        return next_token_logits(model, [prompts], prepend_bos=prepend_bos)[0]
-    if isinstance(prompts, Sequence) and prompts and not isinstance(prompts[0], str):
-        if not all(isinstance(row, Sequence) and row and all(isinstance(t, int) for t in row) for row in prompts):
-            raise TypeError("prompts must be strings, or non-empty lists of token ids (int)")
-        rows = [torch.tensor(list(row)) for row in prompts]
-    else:
-        _check_prompts(prompts)
-        rows = [model.to_tokens(prompt, prepend_bos=prepend_bos)[0].cpu() for prompt in prompts]
-    result = torch.empty(len(rows), model.cfg.d_vocab)
-    device = next(model.parameters()).device
-    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
-        # Padding on the right: causal attention never looks at it, and its logits are never read.
-        ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in batch], batch_first=True)
-        last = torch.tensor([len(rows[i]) - 1 for i in batch])
-        with torch.no_grad():
-            result[batch] = model(ids.to(device))[torch.arange(len(batch)), last].float().cpu()
-    return result
 
 
 def probabilities(
@@ -97,22 +79,33 @@ def probabilities(
     temperature: below 1 sharpens, above 1 flattens, 0 puts everything on the likeliest token (greedy).
     top_k: keep the k likeliest tokens. top_p: keep the smallest set of likeliest tokens that holds at least
     this much probability (nucleus sampling, Holtzman et al. 2019, arXiv 1904.09751). What is kept is scaled
-    to sum to 1. logits: (..., d_vocab). Returns the same shape. Raises ValueError for settings out of range
-    and for logits that are NaN.
+    to sum to 1. logits: (..., d_vocab); -inf rules a token out. Returns the same shape, on the device of the logits.
+    Raises TypeError or ValueError for settings out of range, and for logits that hold NaN or infinity.
     """
+    # Not `checked`: -inf is a logit like any other, and this runs at every step of every text.
     _check_settings(temperature, top_k, top_p)
-    if not isinstance(logits, torch.Tensor) or not logits.is_floating_point() or logits.ndim == 0:
-        raise TypeError("logits must be a floating-point tensor of shape (..., d_vocab)")
-    if torch.isnan(logits).any():
-        raise ValueError("logits hold NaN")
+    if not isinstance(logits, torch.Tensor) or not logits.is_floating_point():
+        logits = _as_floats(logits)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(f"logits must have shape (..., d_vocab), got {tuple(logits.shape)}")
+    largest = logits.amax(-1, keepdim=True)
+    if not torch.isfinite(largest).all():  # NaN wins over every number
+        raise ValueError("logits hold NaN or infinity" if not (largest == -torch.inf).any() else "logits are all -inf")
     if temperature == 0:
         best = logits.argmax(-1, keepdim=True)
         return torch.zeros_like(logits).scatter(-1, best, 1.0)
+    if temperature < 1e-6:  # dividing by next to nothing would overflow
+        logits, temperature = logits - largest, max(temperature, 1e-30)
     probs = torch.softmax(logits / temperature, dim=-1)
     if top_k is None and top_p is None:
         return probs
     kept = _keep_likeliest(probs, top_k, top_p)
     return kept / kept.sum(-1, keepdim=True)
+
+
+@checked
+def _as_floats(logits: torch.Tensor) -> torch.Tensor:
+    return logits.float()
 
 
 def _keep_likeliest(
@@ -153,28 +146,32 @@ def draw(probs: Float[torch.Tensor, "d_vocab"], generator: torch.Generator) -> i
     """Pick one token id at random, each with its probability.
 
     Walks along the cumulative sum to a uniform random number, which gives the same token on any processor;
-    torch.multinomial does not promise that. Raises ValueError unless probs sum to 1.
+    torch.multinomial does not promise that. generator: on the CPU, wherever probs are. Raises TypeError or ValueError
+    unless probs are numbers from 0 that sum to 1.
     """
-    total = float(probs.double().sum())
-    if probs.ndim != 1 or not abs(total - 1) < 1e-3:
-        raise ValueError(f"probs must have shape (d_vocab,) and sum to 1, got {tuple(probs.shape)}, sum {total:.4f}")
-    steps = probs.double().cumsum(0)
-    point = torch.rand(1, generator=generator, dtype=torch.float64) * steps[-1]
-    index = int(torch.searchsorted(steps, point, right=True))
-    return min(index, int(probs.nonzero().max()))
+    probs = _numbers(probs)
+    if probs.ndim != 1:
+        raise ValueError(f"probs must have shape (d_vocab,), got {tuple(probs.shape)}")
+    return draw_rows(probs[None], [generator])[0]
 
 
 def draw_rows(probs: Float[torch.Tensor, "batch d_vocab"], generators: Sequence[torch.Generator]) -> list[int]:
     """`draw` for every row of a batch at once, each with its own generator: the same tokens, sooner.
 
-    Raises ValueError unless every row sums to 1 and has its generator.
+    Raises TypeError or ValueError unless every row sums to 1 and has its generator.
     """
+    probs = _numbers(probs)
     if probs.ndim != 2 or len(generators) != len(probs):
         raise ValueError(f"probs {tuple(probs.shape)} must be (batch, d_vocab) with {len(generators)} generators")
+    for generator in generators:
+        if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+            raise TypeError(f"generator must be a torch.Generator of the CPU, got {what(generator)}")
     steps = probs.double().cumsum(-1)
     total = steps[:, -1:]
     if not bool(((total - 1).abs() < 1e-3).all()):
         raise ValueError(f"every row of probs must sum to 1, got sums from {total.min():.4f} to {total.max():.4f}")
+    if float(probs.amin()) < 0:
+        raise ValueError(f"probs must be 0 or more, got {float(probs.amin()):.3g}")
     points = torch.cat([torch.rand(1, 1, generator=generator, dtype=torch.float64) for generator in generators])
     found = torch.searchsorted(steps, points * total, right=True).flatten().tolist()
     # Rounding can put the point on the very end of the walk, beyond the last token that can be drawn.
@@ -182,29 +179,35 @@ def draw_rows(probs: Float[torch.Tensor, "batch d_vocab"], generators: Sequence[
     return [token if token < end else int(row.nonzero().max()) for token, row in zip(found, probs)]
 
 
+@checked
+def _numbers(probs: Float[torch.Tensor, "..."]) -> torch.Tensor:
+    return probs.cpu()
+
+
+@checked
 def generate(
-    model: Any,
-    prompts: Prompts,
-    new_tokens: int = 40,
+    model: TransformerBridge,
+    prompts: TokenTexts,
+    new_tokens: Count = 40,
     *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
+    temperature: NonNegative = 1.0,
+    top_k: Count | None = None,
     top_p: float | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     prepend_bos: bool = True,
     hooks: Hooks = (),
-    stop: Sequence[int | str] | None = (),
-    batch_size: int | None = None,
-    precision: str = "float32",
+    stop: Stop = (),
+    batch_size: Count | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> list[str]:
     """Continue every prompt by up to `new_tokens` tokens and return the continuations alone.
 
-    prompts: strings, or lists of token ids (used exactly as they are; see `chat_prompts`).
+    prompts: strings, or rows of token ids (used exactly as they are; see `chat_prompts`).
     temperature, top_k, top_p: as in `probabilities`; temperature=0 is greedy.
     seed: text i draws from a generator of its own, seeded from `seed` and i. The same prompt in the same place
         gives the same text whatever runs beside it. (Batches of other sizes round differently in the seventh digit,
         which can move a draw that falls on the border of two tokens.)
-    prepend_bos: start strings with the document start token.
+    prepend_bos: begin strings with the model's start token, if it has one (`utils.reading.start_token`).
     hooks: interventions at every step, see the top of this module. Names on a block's input or output
         (hook_resid_pre, hook_resid_post), hook_attn_out, hook_mlp_out and hook_embed are fast; all others work
         and go through the TransformerBridge.
@@ -238,12 +241,13 @@ def generate(
     return [model.tokenizer.decode(row) for row in ids]
 
 
+@checked
 def generate_ids(
-    model: Any,
-    prompts: Prompts,
-    new_tokens: int = 40,
+    model: TransformerBridge,
+    prompts: TokenTexts,
+    new_tokens: Count = 40,
     *,
-    batch_size: int | None = None,
+    batch_size: Count | None = None,
     **settings: Any,
 ) -> list[list[int]]:
     """`generate`, returning token ids: one list a prompt, without the token that ended it. Same arguments."""
@@ -256,7 +260,10 @@ def generate_ids(
     return out
 
 
-def stream(model: Any, prompts: Prompts, new_tokens: int = 40, **settings: Any) -> Iterator[list[str]]:
+@checked
+def stream(
+    model: TransformerBridge, prompts: TokenTexts, new_tokens: Count = 40, **settings: Any
+) -> Iterator[list[str]]:
     """Yield the continuations so far after every step: what `generate` returns, while it is being written.
 
     Takes the arguments of `generate` (all prompts run in one batch). The last list yielded equals generate's result.
@@ -278,9 +285,10 @@ def _stream(job: _Job) -> Iterator[list[str]]:
         yield texts
 
 
+@checked
 def chat_prompts(
-    model: Any,
-    messages: Sequence[str | list[dict[str, str]]],
+    model: TransformerBridge,
+    messages: Messages,
     *,
     system: str | None = None,
     answer_start: str = "",
@@ -289,20 +297,21 @@ def chat_prompts(
 
     messages: for each conversation a user message, or a list of {"role": ..., "content": ...}. system: a system
     message put in front of each. answer_start: text put at the start of each answer. The template brings its own
-    start, so no document start token is added. Raises TypeError or ValueError as `chat_tokens` does.
+    start, so no document start token is added. Raises TypeError or ValueError that names the conversation, as
+    `utils.reading.chat_tokens` does.
     """
-    from utils.reading.tokens import chat_tokens
-
-    if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
-        raise TypeError(f"messages must be a list, one entry a conversation, got {messages!r}")
-    if system is not None and not isinstance(system, str):
-        raise TypeError(f"system must be a string or None, got {type(system).__name__}")
+    if isinstance(messages, str | bytes) or not (isinstance(messages, Sequence) or hasattr(messages, "tolist")):
+        raise TypeError(f"messages must be a list, one entry a conversation, got {what(messages)}")
+    if not len(messages):
+        raise ValueError("messages is empty; give at least one conversation")
     start = [] if system is None else [{"role": "system", "content": system}]
     out = []
-    for entry in messages:
-        if not isinstance(entry, str | list) or not entry:
-            raise TypeError(f"messages: got {entry!r}, expected a string or a list of messages")
-        turns = [{"role": "user", "content": entry}] if isinstance(entry, str) else entry
+    for i, entry in enumerate(messages):
+        if not isinstance(entry, str | list | tuple):
+            raise TypeError(f"messages[{i}] must be a string or a list of messages, got {what(entry)}")
+        if not entry:
+            raise ValueError(f"messages[{i}] is empty; there is nothing to answer")
+        turns = [{"role": "user", "content": entry}] if isinstance(entry, str) else list(entry)
         out.append(chat_tokens(model, start + turns, answer_start=answer_start)[0].tolist())
     return out
 
@@ -310,46 +319,38 @@ def chat_prompts(
 class _Job:
     """One call of `generate`, checked: what to continue, how to pick, where to stop."""
 
+    @checked
     def __init__(
         self,
-        model: Any,
-        prompts: Prompts,
-        new_tokens: int,
+        model: TransformerBridge,
+        prompts: TokenTexts,
+        new_tokens: Count,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
+        temperature: NonNegative = 1.0,
+        top_k: Count | None = None,
         top_p: float | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         prepend_bos: bool = True,
         hooks: Hooks = (),
-        stop: Sequence[int | str] | None = (),
-        precision: str = "float32",
+        stop: Stop = (),
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         _check_settings(temperature, top_k, top_p)
-        if not isinstance(new_tokens, int) or isinstance(new_tokens, bool) or new_tokens < 1:
-            raise ValueError(f"new_tokens must be a whole number from 1, got {new_tokens!r}")
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            raise TypeError(f"seed must be a whole number, got {seed!r}")
         self.model, self.new_tokens, self.seed = model, new_tokens, seed
         self.picking = (temperature, top_k, top_p)
-        self.rows = _prompt_ids(model, prompts, prepend_bos)
+        self.rows = [row.tolist() for row in token_rows(model, prompts, start=prepend_bos, name="prompts")]
         longest = max(map(len, self.rows))
         if longest + new_tokens > model.cfg.n_ctx:
             raise ValueError(
-                f"{longest} prompt tokens and {new_tokens} new ones exceed the context of {model.cfg.n_ctx}"
+                f"prompts and new_tokens: {longest} prompt tokens and {new_tokens} new ones exceed the context of "
+                f"{model.cfg.n_ctx}"
             )
         self.hooks = decoding.check_hooks(model, hooks)
         self.ends = _stop_ids(model, stop)
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         self.bare = decoding.in_bfloat16(model, self.hooks) if precision == "bfloat16" else None
 
     def batches(self, batch_size: int | None) -> list[list[int]]:
         """Prompts that run together. All in the order given if they fit, else equal and similar ones together."""
-        if batch_size is not None and (
-            not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1
-        ):
-            raise ValueError(f"batch_size must be None or a whole number from 1, got {batch_size!r}")
 
         def fits(rows: int, longest: int) -> bool:
             if batch_size is not None:
@@ -368,9 +369,9 @@ class _Job:
 
     def run(self, batch: Sequence[int]) -> Iterator[dict[int, int]]:
         """Continue these prompts together; yields {place: token} after every step, for the texts still running."""
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         running = list(batch)
-        generators = {i: torch.Generator().manual_seed(self.seed * 100_003 + i) for i in running}
+        generators = {i: torch.Generator().manual_seed((self.seed * 100_003 + i) % 2**63) for i in running}
         with torch.no_grad():
             reader, logits, mask = self._read_prompts(running, device)
         lengths = torch.tensor([len(self.rows[i]) for i in running], device=device)
@@ -400,7 +401,7 @@ class _Job:
         distinct = list(dict.fromkeys(rows))
         place = {row: j for j, row in enumerate(distinct)}
         to_rows = torch.tensor([place[row] for row in rows], device=device)
-        ids, mask = (t.to(device) for t in _left_padded([torch.tensor(row) for row in distinct]))
+        ids, mask = (t.to(device) for t in padded_left([torch.tensor(row) for row in distinct]))
         positions = torch.where(mask > 0, mask.cumsum(1) - 1, -1)
         lengths, width = mask.sum(1), mask.shape[1] + self.new_tokens
         reader = decoding.reader(self.model, self.hooks, self.bare)
@@ -431,87 +432,40 @@ class _Job:
         return picked
 
 
-def repeated_share(ids: Sequence[int], n: int = 4) -> float:
+@checked
+def repeated_share(ids: Sequence[int], n: Count = 4) -> float:
     """Share of a text's n-grams that have occurred earlier in it: 0 never repeats, near 1 is stuck in a loop.
 
-    ids: token ids. Raises ValueError if the text has fewer than n tokens.
+    ids: token ids. Raises TypeError for anything else (a text, say), ValueError if there are fewer than n.
     """
     grams = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
-    if n < 1 or not grams:
+    if not grams:
         raise ValueError(f"ids must hold at least n = {n} tokens, got {len(ids)}")
     return 1 - len(set(grams)) / len(grams)
 
 
-def _left_padded(rows: list[torch.Tensor]) -> tuple[Int[torch.Tensor, "batch pos"], Int[torch.Tensor, "batch pos"]]:
-    """Padding on the left puts every text's last token in the last column; the mask hides the padding."""
-    longest = max(map(len, rows))
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, longest - len(row) :] = row
-        mask[i, longest - len(row) :] = 1
-    return ids, mask
-
-
-def _prompt_ids(model: Any, prompts: Any, prepend_bos: bool) -> list[list[int]]:
-    """Every prompt as a list of token ids, strings tokenised, lists of ids checked and taken as they are."""
-    if isinstance(prompts, Sequence) and not isinstance(prompts, str):
-        for i, prompt in enumerate(prompts):
-            if not isinstance(prompt, str | Sequence):
-                raise TypeError(f"prompts[{i}] must be a string or a list of ids, got {type(prompt).__name__}")
-    if not isinstance(prompts, Sequence) or not prompts or isinstance(prompts[0], str):
-        _check_prompts(prompts)
-        return [model.to_tokens(prompt, prepend_bos=prepend_bos)[0].tolist() for prompt in prompts]
-    d_vocab = model.cfg.d_vocab
-    for i, row in enumerate(prompts):
-        if isinstance(row, str) or not all(isinstance(t, int) and not isinstance(t, bool) for t in row):
-            raise TypeError(f"prompts[{i}] must be a list of token ids (int) as prompts[0] is, got {row!r}")
-        if not row:
-            raise ValueError(f"prompts[{i}] is an empty list")
-        if min(row) < 0 or max(row) >= d_vocab:
-            raise ValueError(f"prompts[{i}] holds ids outside 0..{d_vocab - 1}: {min(row)}..{max(row)}")
-    return [list(row) for row in prompts]
-
-
-def _stop_ids(model: Any, stop: Any) -> set[int]:
+def _stop_ids(model: TransformerBridge, stop: Any) -> set[int]:
     """Token ids that end a text: the model's end token and those asked for; none at all for None."""
     if stop is None:
         return set()
-    if isinstance(stop, str) or not isinstance(stop, Sequence | set | frozenset):
-        raise TypeError(f"stop must be a list of token ids or one-token strings, got {type(stop).__name__}")
+    if isinstance(stop, str) or not (isinstance(stop, Sequence | set | frozenset) or hasattr(stop, "tolist")):
+        raise TypeError(f"stop must be a list of token ids or one-token strings, got {what(stop)}")
     end = model.tokenizer.eos_token_id
     ids = set() if end is None else {end}
     for entry in stop:
         if isinstance(entry, str):
-            found = model.tokenizer(entry, add_special_tokens=False)["input_ids"]
+            found = text_ids(model, entry)
             if len(found) != 1:
                 raise ValueError(f"stop: {entry!r} is {len(found)} tokens, expected exactly one")
             ids.add(found[0])
-        elif isinstance(entry, int) and not isinstance(entry, bool):
-            if not 0 <= entry < model.cfg.d_vocab:
-                raise ValueError(f"stop: {entry} is not a token id, expected 0 to {model.cfg.d_vocab - 1}")
-            ids.add(entry)
         else:
-            raise TypeError(f"stop: {entry!r} must be a token id or a string")
+            ids.add(whole("stop: an entry", entry, 0, model.cfg.d_vocab - 1, context="a token id or a string"))
     return ids
 
 
-def _check_prompts(prompts: Any) -> None:
-    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
-        raise TypeError(f"prompts must be a list of strings, got {type(prompts).__name__}")
-    if not prompts:
-        raise ValueError("prompts is empty; give at least one")
-    for i, prompt in enumerate(prompts):
-        if not isinstance(prompt, str):
-            raise TypeError(f"prompts[{i}] must be a string, got {type(prompt).__name__}")
-        if not prompt:
-            raise ValueError(f"prompts[{i}] is an empty string")
-
-
 def _check_settings(temperature: Any, top_k: Any, top_p: Any) -> None:
-    if not isinstance(temperature, int | float) or not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be a number from 0 (greedy) up, got {temperature!r}")
-    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-        raise ValueError(f"top_k must be None or a whole number from 1, got {top_k!r}")
-    if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):
-        raise ValueError(f"top_p must be None or lie in (0, 1], got {top_p!r}")
+    number("temperature", temperature, Range(low=0))
+    if top_k is not None:
+        whole("top_k", top_k, 1)
+    if top_p is not None:
+        number("top_p", top_p, Range(above=0, high=1))
