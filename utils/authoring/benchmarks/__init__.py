@@ -18,7 +18,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {}
 # Modules that register further benchmarks when imported.
@@ -121,7 +124,7 @@ def _last_rows(ids: list[Any], batches: list[list[int]], run: Callable[[Any], An
     return result
 
 
-def _ours(model: Any, ids: list[Any]) -> Any:
+def _ours(model: TransformerBridge, ids: list[Any]) -> Any:
     from utils.reading.activations import collect
 
     return collect(model, ids, [_HOOK], cache=False, progress=False)[_HOOK]

@@ -7,9 +7,12 @@ Both benchmarks first check that what is compared says the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.authoring.benchmarks import benchmark, compare
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 ROWS, NEW_TOKENS = 32, 32
 HOOK = "blocks.12.hook_resid_post"
@@ -41,15 +44,15 @@ def _setting() -> tuple[Any, list[tuple[str, Callable]]]:
     return model, [(HOOK, lambda acts, hook: acts + direction)]
 
 
-def _ours(model: Any, hooks: Any, rows: int, **settings: Any) -> list[list[int]]:
+def _ours(model: TransformerBridge, hooks: Any, rows: int, **settings: Any) -> list[list[int]]:
     from utils.writing.generation import generate_ids
 
     return generate_ids(model, _prompts(rows), NEW_TOKENS, hooks=hooks, stop=None, **settings)
 
 
-def _bridge(model: Any, hooks: Any, **settings: Any) -> list[list[int]]:
+def _bridge(model: TransformerBridge, hooks: Any, **settings: Any) -> list[list[int]]:
     with model.hooks(fwd_hooks=hooks):
-        out = model.generate(
+        out: Any = model.generate(
             _prompts(ROWS),
             max_new_tokens=NEW_TOKENS,
             stop_at_eos=False,
@@ -78,7 +81,7 @@ def _with_one_thread(ours: Callable[[], Any], peer: Callable[[], Any], work: int
     )
 
 
-def _cost_of_bfloat16(model: Any) -> str:
+def _cost_of_bfloat16(model: TransformerBridge) -> str:
     """How far next-token distributions move when products are rounded, on texts the model wrote, in words."""
     import torch
 

@@ -52,10 +52,9 @@ def probe_sweep_vs_sklearn() -> dict[str, Any]:
     hooks = [f"blocks.{i}.hook_resid_post" for i in range(model.cfg.n_layers)]
     found = collect(model, list(data.texts), hooks, positions="last", progress=False).acts
     acts, labels = torch.stack([found[hook] for hook in hooks]), torch.tensor(data.labels)
-    names = sorted(set(data.groups))
-    np.random.default_rng(0).shuffle(names)
-    order = {name: i for i, name in enumerate(names)}
-    rows = sorted(range(len(data)), key=lambda i: order[data.groups[i]])
+    names = sorted(set(map(str, data.groups)))
+    order = {names[i]: place for place, i in enumerate(np.random.default_rng(0).permutation(len(names)))}
+    rows = sorted(range(len(data)), key=lambda i: order[str(data.groups[i])])
     train, test = torch.tensor(rows[:N_TRAIN]), torch.tensor(rows[N_TRAIN:])
     X, y = acts[:, train].contiguous(), labels[train]
     X_test, y_test = acts[:, test].contiguous(), labels[test]

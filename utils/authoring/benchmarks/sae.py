@@ -105,7 +105,7 @@ def _agrees_with_dense(x: torch.Tensor) -> None:
     sae = TopKSAE(D_MODEL, D_SAE, k=K)
     losses = sae.loss(x)
     losses.total.backward()
-    found = [parameter.grad.clone() for parameter in sae.parameters()]
+    found = [parameter.grad.clone() for parameter in sae.parameters() if parameter.grad is not None]
     sae.zero_grad()
     dense = (x - sae(x)).square().sum(-1).mean()
     dense.backward()

@@ -7,8 +7,8 @@ rejects a right answer written differently, fails here.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from types import ModuleType
 
 from utils import checks
@@ -33,9 +33,9 @@ def load(lesson: str) -> ModuleType:
     path = ROOT / "tests" / "bank" / f"lesson_{lesson}.py"
     if not path.exists():
         raise ValueError(f"lesson {lesson} has no bank of wrong answers: tests/bank/{path.name} is missing")
-    spec = importlib.util.spec_from_file_location(f"bank_lesson_{lesson}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader(f"bank_lesson_{lesson}", str(path))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
     return module
 
 

@@ -11,6 +11,7 @@ import argparse
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from utils.authoring.notebooks import BEGIN, END, LESSONS, SOLUTIONS
 from utils.authoring.notebooks.setup_cell import SETUP_CELL
 
 MAX_BYTES = 1_500_000
+Found = Iterator[tuple[int | None, str]]  # the cell a problem is in (None: the whole notebook), and what it is
 _HEADING = re.compile(r"^### Exercise (?P<number>\d+\.\d+) · .+⏱ \d+ min · difficulty [1-5]/5\s*$", re.MULTILINE)
 _HINTS = ("nudge", "approach", "nearly there")
 _ALT_CALLS = {"show", "html", "tokens", "tokens_html"}
@@ -99,7 +101,7 @@ def problems(solution: NotebookNode, name: str) -> list[Problem]:
     return found
 
 
-def _markers(notebook: NotebookNode, _lesson: str):
+def _markers(notebook: NotebookNode, _lesson: str) -> Found:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
             continue
@@ -115,7 +117,7 @@ def _markers(notebook: NotebookNode, _lesson: str):
             )
 
 
-def _exercises(notebook: NotebookNode, lesson: str):
+def _exercises(notebook: NotebookNode, lesson: str) -> Found:
     seen: list[str] = []
     for index, cell in enumerate(notebook.cells):
         number = notebooks.exercise_number(cell)
@@ -169,7 +171,7 @@ def _function_has_docstring(source: str, name: str) -> bool:
     return bool(functions) and bool(ast.get_docstring(functions[-1]))
 
 
-def _execution(notebook: NotebookNode, _lesson: str):
+def _execution(notebook: NotebookNode, _lesson: str) -> Found:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
@@ -187,7 +189,7 @@ def _execution(notebook: NotebookNode, _lesson: str):
         yield None, f"the notebook is {size / 1e6:.2f} MB; at most {MAX_BYTES / 1e6:.1f} MB"
 
 
-def _alt_texts(notebook: NotebookNode, _lesson: str):
+def _alt_texts(notebook: NotebookNode, _lesson: str) -> Found:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             if re.search(r"!\[\s*\]\(", cell.source) or _images_without_alt(cell.source):
@@ -203,7 +205,7 @@ def _alt_texts(notebook: NotebookNode, _lesson: str):
                 yield index, "an image without alt text in the output"
 
 
-def _offline(notebook: NotebookNode, _lesson: str):
+def _offline(notebook: NotebookNode, _lesson: str) -> Found:
     """A page is shown in a class without a network, and says to nobody that it was read."""
     for index, cell in enumerate(notebook.cells):
         parts = [cell.source] if cell.cell_type == "markdown" else []
@@ -223,19 +225,20 @@ def _figure_calls_without_alt(source: str) -> list[int]:
         tree = ast.parse(source)
     except SyntaxError:
         return []  # ruff names the syntax error
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    calls = [(node, node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [
         call.lineno
-        for call in calls
-        if call.func.attr in _ALT_CALLS
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "plots"
+        for call, shown in calls
+        if isinstance(shown, ast.Attribute)
+        and shown.attr in _ALT_CALLS
+        and isinstance(shown.value, ast.Name)
+        and shown.value.id == "plots"
         and "alt" not in {keyword.arg for keyword in call.keywords}
-        and len(call.args) < (2 if call.func.attr in ("show", "html") else 4)
+        and len(call.args) < (2 if shown.attr in ("show", "html") else 4)
     ]
 
 
-def _frame(notebook: NotebookNode, lesson: str):
+def _frame(notebook: NotebookNode, lesson: str) -> Found:
     """What every lesson has: the link to Colab, the set-up cell, a quiz, replication cards, Scale up, references."""
     code = notebooks.code_cells(notebook)
     if not code or code[0].source != SETUP_CELL:

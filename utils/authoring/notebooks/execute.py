@@ -43,8 +43,9 @@ def run(
         environment = environment or notebook_environment(Path(scratch) / "progress.json")
         client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(folder)}})
         with client.setup_kernel(env=environment):
-            if watch is not None:
-                watch(client.km.provisioner.process.pid)
+            kernel = getattr(client.km, "provisioner", None)
+            if watch is not None and kernel is not None:
+                watch(kernel.process.pid)
             start = time.perf_counter()
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)
@@ -63,7 +64,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         if cell.source.strip():
             count += 1
             cell.execution_count = count
-        kept = []
+        kept: list[NotebookNode] = []
         for output in cell.outputs:
             if "data" in output:
                 output.data.pop(WIDGET_VIEW, None)
