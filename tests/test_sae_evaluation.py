@@ -105,7 +105,8 @@ class TinyModel:
     """Four tokens, width 4, one hook; the logits are the hooked activations, so every loss can be worked out."""
 
     embedding = torch.tensor([[50.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0], [0, 0, 0, 5.0]])
-    cfg = blocks = hook_dict = None
+    cfg = blocks = None
+    hook_dict = {"here": None}
 
     def parameters(self):
         return iter([self.embedding])
@@ -170,6 +171,8 @@ def test_loss_recovered_names_bad_input(tiny_model):
     refused("^texts", texts=[])
     refused("^texts", texts="the cat sat")
     refused(r"^texts\[1\] has 2 tokens, at least 3", texts=["the cat sat", "a"])
+    with pytest.raises(ValueError, match="^hook must be one of the model's hook points"):
+        evaluation.loss_recovered(tiny_model, made, "nowhere", ["the cat sat"], torch.zeros(32))
     refused(r"^mean must have shape \(32,\)", mean=torch.zeros(3))
     refused("^mean holds", mean=torch.full((32,), math.nan))
     refused("^massive_norm must be", massive_norm=-1)

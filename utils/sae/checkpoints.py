@@ -68,7 +68,7 @@ def seen(digest: str, batch: torch.Tensor) -> str:
     """The digest of a row of batches, from the digest of those before ("" at first) and the next one."""
     raw = batch.detach().cpu().contiguous()
     made = hashlib.sha256(f"{digest} {raw.dtype} {tuple(raw.shape)}".encode())
-    made.update(raw.view(torch.uint8).numpy())
+    made.update(raw.view(torch.uint8).numpy().data)
     return made.hexdigest()
 
 
@@ -140,7 +140,7 @@ def _content(tensors: dict[str, torch.Tensor], note: str) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         made.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        made.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+        made.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return made.hexdigest()
 
 

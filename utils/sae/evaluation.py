@@ -164,6 +164,8 @@ def loss_recovered(
     The four conditions of a text run as one batch.
     Raises ValueError for no texts, a text of fewer than two tokens, or a mean of the wrong shape.
     """
+    if hook not in model.hook_dict:
+        raise ValueError(f"hook must be one of the model's hook points, as 'blocks.0.hook_resid_post', got {hook!r}")
     if mean.shape != (sae.d_model,):
         raise ValueError(f"mean must have shape ({sae.d_model},), got {tuple(mean.shape)}")
     rows: list[tuple[int, float, float, float, float]] = []
@@ -185,12 +187,22 @@ def loss_recovered(
         batch = on_device_of(model, ids.expand(4, -1))
         logits = model.run_with_hooks(batch, fwd_hooks=[(hook, replace)])
         losses = -token_log_probs(logits[:, 1:-1], batch[:, 2:]).mean(1)
-        rows.append((len(ids) - 2, *losses.tolist()))
-    weights = torch.tensor([row[0] for row in rows], dtype=torch.float64)
-    means = [
-        float((torch.tensor([row[i] for row in rows]).double() * weights).sum() / weights.sum()) for i in range(1, 5)
-    ]
-    return LossRecovered(*means, n=int(weights.sum()), n_left=n_left, per_text=tuple(rows))
+        clean, spliced, ablated_mean, ablated_zero = losses.tolist()
+        rows.append((len(ids) - 2, clean, spliced, ablated_mean, ablated_zero))
+    table = torch.tensor(rows, dtype=torch.float64)
+    weights = table[:, 0]
+    clean, spliced, ablated_mean, ablated_zero = (
+        float((column * weights).sum() / weights.sum()) for column in table[:, 1:].T
+    )
+    return LossRecovered(
+        clean=clean,
+        spliced=spliced,
+        mean=ablated_mean,
+        zero=ablated_zero,
+        n=int(weights.sum()),
+        n_left=n_left,
+        per_text=tuple(rows),
+    )
 
 
 @checked

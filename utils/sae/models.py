@@ -236,7 +236,7 @@ class ReLUSAE(SparseAutoencoder):
     Source: Bricken et al. 2023 (Towards Monosemanticity); Cunningham et al. 2023, arXiv 2309.08600.
     """
 
-    SETTINGS = ("l1",)
+    SETTINGS: tuple[str, ...] = ("l1",)
 
     def __init__(self, d_model: int, d_sae: int, *, l1: float, **kwargs: Any):
         super().__init__(d_model, d_sae, **kwargs)
@@ -260,7 +260,7 @@ class TopKSAE(SparseAutoencoder):
     Source: Gao et al. 2024, arXiv 2406.04093; Makhzani & Frey 2013, arXiv 1312.5663.
     """
 
-    SETTINGS = ("k", "auxiliary")
+    SETTINGS: tuple[str, ...] = ("k", "auxiliary")
 
     def __init__(self, d_model: int, d_sae: int, *, k: int, auxiliary: bool = True, **kwargs: Any):
         super().__init__(d_model, d_sae, **kwargs)
@@ -294,6 +294,8 @@ class BatchTopKSAE(TopKSAE):
     Source: Bussmann et al. 2024, arXiv 2412.06410.
     """
 
+    threshold: Float[torch.Tensor, ""]
+
     def __init__(self, d_model: int, d_sae: int, *, k: int, **kwargs: Any):
         super().__init__(d_model, d_sae, k=k, **kwargs)
         self.register_buffer("threshold", torch.tensor(0.0))
@@ -323,7 +325,7 @@ class MatryoshkaSAE(BatchTopKSAE):
     Source: Bussmann, Nabeshima, Karvonen & Nanda 2025, arXiv 2503.17547.
     """
 
-    SETTINGS = ("k", "auxiliary", "groups")
+    SETTINGS: tuple[str, ...] = ("k", "auxiliary", "groups")
 
     def __init__(self, d_model: int, d_sae: int, *, k: int, groups: tuple[int, ...], **kwargs: Any):
         super().__init__(d_model, d_sae, k=k, **kwargs)
@@ -354,7 +356,7 @@ class JumpReLUSAE(SparseAutoencoder):
     Source: Rajamanoharan et al. 2024, arXiv 2407.14435.
     """
 
-    SETTINGS = ("l0", "bandwidth")
+    SETTINGS: tuple[str, ...] = ("l0", "bandwidth")
 
     def __init__(
         self,
@@ -403,7 +405,7 @@ class GatedSAE(SparseAutoencoder):
     l1: the price. Source: Rajamanoharan et al. 2024, arXiv 2404.16014.
     """
 
-    SETTINGS = ("l1",)
+    SETTINGS: tuple[str, ...] = ("l1",)
 
     def __init__(self, d_model: int, d_sae: int, *, l1: float, **kwargs: Any):
         super().__init__(d_model, d_sae, **kwargs)

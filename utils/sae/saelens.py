@@ -45,7 +45,7 @@ _HOW_TRAINED = set(
     use_cached_activations use_ghost_grads use_sparse_activations verbose wandb_entity wandb_id wandb_log_frequency
     wandb_project""".split()  # noqa: SIM905
 )
-_NEUTRAL = (None, False, 0, "", "none", [], {})
+_NEUTRAL: tuple[Any, ...] = (None, False, 0, "", "none", [], {})
 
 
 def understand(config: dict[str, Any], source: Path) -> Layout:

@@ -160,7 +160,7 @@ def open_store(folder: str | Path) -> ActivationStore:
     """
     folder = Path(folder)
     if not (folder / "store.json").exists():
-        raise FileNotFoundError(f"no activation store in {folder}: write one with write_store")
+        raise FileNotFoundError(f"folder: no activation store in {folder}: write one with write_store")
     card = _read_card(folder)
     _check_size(folder, card)
     if card.n == 0:

@@ -191,7 +191,7 @@ def _ours_read_by_saelens(folder: Path) -> dict[str, tuple[Any, Any]]:
 
     from utils import sae as lab
 
-    kinds = {
+    kinds: dict[str, Any] = {
         "ReLU": lab.ReLUSAE(24, 96, l1=1.0),
         "TopK": lab.TopKSAE(24, 96, k=8),
         "BatchTopK": lab.BatchTopKSAE(24, 96, k=8),
@@ -225,6 +225,17 @@ def _shipped() -> dict[str, tuple[Any, Any]]:
     return {SHIPPED: (lab.load(DICTIONARY), SAE.load_from_disk(DICTIONARY, dtype="float32"))}
 
 
+def _as_before_version_6(folder: Path) -> None:
+    """Write a folder's configuration as SAELens 3 to 5 did, without the keys that came later."""
+    path = folder / "cfg.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    old = {name: config[name] for name in ("d_in", "d_sae", "dtype", "device", "apply_b_dec_to_input")}
+    k = config.get("k")
+    old |= {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": k}} if k else {"activation_fn_str": "relu"}
+    old |= {"hook_name": "blocks.1.hook_resid_post", "hook_layer": 1, "sae_lens_training_version": "5.10.7"}
+    path.write_text(json.dumps(old), encoding="utf-8")
+
+
 def _theirs_read_by_us(folder: Path) -> dict[str, tuple[Any, Any]]:
     import sae_lens
     import torch
@@ -250,6 +261,9 @@ def _theirs_read_by_us(folder: Path) -> dict[str, tuple[Any, Any]]:
         path = folder / f"theirs {name}"
         _shaken(theirs).save_model(path)
         pairs[f"{name}, theirs read by us"] = (lab.load(path), theirs)
+        if name in ("Standard", "TopK", "Standard without b_dec"):
+            _as_before_version_6(path)
+            pairs[f"{name}, of before version 6"] = (lab.load(path), sae_lens.SAE.load_from_disk(path))
     # And one as its trainer leaves it: trained as BatchTopK, saved for reading as JumpReLU.
     trained = sae_lens.BatchTopKTrainingSAE(sae_lens.BatchTopKTrainingSAEConfig(**size, k=8))
     _shaken(trained).topk_threshold.fill_(0.6)

@@ -16,6 +16,7 @@ import json
 import random
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,8 @@ def evaluate() -> None:
         model, sae, HOOK, [row.text for row in sample], mean, massive_norm=bound, progress=False
     )
 
-    def share(ablated: int):
-        def statistic(rows):
+    def share(ablated: int) -> Callable[[np.ndarray], float]:
+        def statistic(rows: np.ndarray) -> float:
             weight = rows[:, 0]
             clean, spliced, worst = ((rows[:, i] * weight).sum() / weight.sum() for i in (1, 2, ablated))
             return (worst - spliced) / (worst - clean)
