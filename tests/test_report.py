@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from utils.authoring import benchmarks, notebooks
+from utils.authoring.benchmarks import coverage
 from utils.authoring.benchmarks import sae as bench_sae
 from utils.authoring.notebooks import bank, report
 
@@ -36,13 +37,24 @@ def found(monkeypatch):
     memory.peak, memory.private = 1_500_000_000, 700_000_000
     monkeypatch.setattr(report, "_cold_run", lambda path: (12.34, memory))
     figure = {"name": "x", "ours": 2.0, "peer": 1.0, "ratio": 2.0, "unit": "tokens/s", "n": 3, "note": "what was run"}
+    rows = coverage.coverage_table(50, only="over seeds")
+    monkeypatch.setattr(coverage, "coverage_table", lambda: rows)
     monkeypatch.setattr(benchmarks, "run", lambda names=None: {"activations_vs_bare_forward": figure})
     monkeypatch.setattr(bench_sae, "kept", lambda: {"sae_training_vs_saelens": figure})
     return report.report(["00"])
 
 
 def test_the_form_is_the_designs(found):
-    assert list(found) == ["commit", "made", "machine", "lessons", "suite_seconds", "repository_mb", "benchmarks"]
+    assert list(found) == [
+        "commit",
+        "made",
+        "machine",
+        "lessons",
+        "suite_seconds",
+        "repository_mb",
+        "benchmarks",
+        "coverage",
+    ]
     (lesson,) = found["lessons"]
     assert list(lesson) == LESSON_KEYS
     assert (lesson["seconds"], lesson["peak_mb"], lesson["private_mb"]) == (12.3, 1500, 700)
@@ -63,6 +75,7 @@ def test_the_counts_are_the_notebooks(found):
 
 def test_the_table_names_every_lesson_and_benchmark(found):
     text = report.table(found)
+    assert "3 seeds" in text
     assert (
         "00_orientation" in text
         and "activations_vs_bare_forward" in text

@@ -7,7 +7,7 @@ met? A high score is easy to get and easy to misread, so three quarters of this 
 - *was it the probe?* control tasks and `selectivity` (Hewitt & Liang 2019), `shuffled_labels`, an `MLP` of any width;
 - *was it the words?* `text_baseline`, which never sees an activation;
 - *was it the architecture?* the same sweep on `utils.models.random_like`;
-- *was the number lucky?* intervals that resample groups (`metrics`), and paired comparison (`compare`);
+- *was the number lucky?* intervals over groups (`metrics`), and paired comparison (`compare`);
 - *does the model use it?* `intervention` and `causal_test`, against random directions of the same length.
 
 Shapes. Activations are floating tensors (n, d_model), or (layer, n, d_model) for a stack of layers; every `fit_*`

@@ -133,7 +133,7 @@ def metrics(
     n_resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> dict[str, Interval]:
-    """Accuracy, AUROC and recall at a fixed false-positive rate, each with an interval that resamples groups.
+    """Accuracy, AUROC and recall at a fixed false-positive rate, each with an interval over groups.
 
     scores: (n,) held-out scores. groups: n names; without them every row is its own group.
     """

@@ -22,6 +22,7 @@ import psutil
 
 from utils import checks, specimen
 from utils.authoring import benchmarks, notebooks
+from utils.authoring.benchmarks import coverage
 from utils.authoring.benchmarks import sae as bench_sae
 from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, execute
 
@@ -138,6 +139,7 @@ def report(which: list[str] | None = None, with_benchmarks: bool = True) -> dict
         "repository_mb": round(sum((ROOT / name).stat().st_size for name in _tracked()) / _MB, 1),
         # SAELens needs another environment: its figure is that of the last `make bench-sae`, if it ran here.
         "benchmarks": benchmarks.run() | bench_sae.kept() if with_benchmarks else {},
+        "coverage": coverage.coverage_table() if with_benchmarks else [],
     }
 
 
@@ -195,6 +197,9 @@ def table(found: dict) -> str:
     for name, figure in found["benchmarks"].items():
         ratio = f"{figure['ours']:.0f} against {figure['peer']:.0f} {figure['unit']}, {figure['ratio']:.2f} times"
         lines.append(f"{name}: {ratio} (n = {figure['n']}; {figure['note']})")
+    if found["coverage"]:
+        lines += ["", "How often 95 % intervals hold the truth (before: the percentile bootstrap)"]
+        lines.append(coverage.text(found["coverage"]))
     return "\n".join(lines)
 
 
