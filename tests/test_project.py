@@ -74,3 +74,12 @@ def test_a_model_has_a_type():
         for line in re.findall(r"\bmodel: (?:typing\.)?Any\b.*", path.read_text(encoding="utf-8"))
     ]
     assert not told, told
+
+
+def test_the_tree_in_the_readme_is_there():
+    block = re.search(r"^## Where things are\n+```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)[1]
+    assert len(block.splitlines()) <= 20, "one screen"
+    for line in block.splitlines():
+        inside = ROOT / "utils" if line.startswith("  ") else ROOT
+        for name in line.strip().split("  ")[0].split():
+            assert (inside / name).exists(), f"{line!r} names {name}"
