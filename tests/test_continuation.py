@@ -32,8 +32,15 @@ def test_the_earlier_blocks_do_not_run_again_and_later_hooks_do(tiny_model):
 def test_what_cannot_be_continued_is_said(tiny_model):
     last = tiny_model.cfg.n_layers - 1
     for block in (-1, last, last + 5, True, 0.0):
-        with pytest.raises(ValueError, match="a block must follow it"):
+        with pytest.raises((TypeError, ValueError), match="^block must be"):
             continue_from(tiny_model, IDS, block)
+    with pytest.raises(ValueError, match="a block must follow it"):
+        continue_from(tiny_model, IDS, last)
+    for ids in (IDS[0], IDS.float(), IDS + 1000, torch.zeros_like(IDS, device="meta")):
+        with pytest.raises((TypeError, ValueError), match="^tokens"):
+            continue_from(tiny_model, ids, 0)
     rest = continue_from(tiny_model, IDS, 0)
     with pytest.raises(ValueError, match="stream must have shape"):
         rest.logits(rest.start[:1], WANTED)
+    with pytest.raises(ValueError, match="wanted must be a mask"):
+        rest.logits(rest.start, WANTED[:, :-1])

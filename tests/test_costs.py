@@ -40,11 +40,20 @@ def test_energy():
         lambda: costs.rule_of_thumb(0, 3),
         lambda: costs.energy_range(-1, costs.MACHINES[0]),
         lambda: costs.energy_range(float("nan"), costs.MACHINES[0]),
+        lambda: costs.in_words(-1),
+        lambda: costs.in_words(float("inf")),
+        lambda: costs.matmul_flops(costs.Architecture(1, 2, 1, 1, 2, 3, 4), True),
     ],
 )
 def test_bad_numbers_are_refused(call):
-    with pytest.raises(ValueError):
+    with pytest.raises((TypeError, ValueError), match="^(n_tokens|parameters|flops|joules) must"):
         call()
+
+
+def test_more_tokens_than_fit_are_refused(tiny_model):
+    with pytest.raises(ValueError, match="n_tokens must be at most 64"):
+        costs.counted_flops(tiny_model, 65)
+    assert costs.rule_of_thumb(10**9, 2 * 10**12) == 4 * 10**21
 
 
 def test_a_model_without_sizes_is_refused():

@@ -10,7 +10,7 @@ import torch
 from utils import datasets, sae
 from utils.authoring.recipes import sae as make_sae
 from utils.datasets.corpus import PATH as CORPUS
-from utils.reading import activations
+from utils.reading import activations, residual_norms
 from utils.sae import features
 
 FOLDER = make_sae.OUTPUT / make_sae.NAME
@@ -112,7 +112,7 @@ def test_it_explains_held_out_text_as_well_as_the_record_says(specimen, dictiona
         specimen, texts, [make_sae.HOOK], positions=lambda ids: torch.arange(len(ids)) > 0, cache=False, progress=False
     )
     x = found[make_sae.HOOK]
-    x = x[activations.residual_norms(x) <= RECORD["store"]["massive_norm"]]
+    x = x[residual_norms(x) <= RECORD["store"]["massive_norm"]]
     by_source = RECORD["held_out"]["by_source"].values()
     expected = sum(one["variance_explained"] for one in by_source) / len(by_source)
     assert sae.fit(dictionary, x).variance_explained == pytest.approx(expected, abs=0.06)

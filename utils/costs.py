@@ -9,9 +9,17 @@ estimate here is a pair, low and high, from assumptions that are written down in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
+
+from utils.devices import device_of
+from utils.inputs import Count, NonNegative, Range, checked
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Many = Annotated[int, Range(low=1)]  # parameters, training tokens: more than anybody counts one by one
 
 # Heating a mug of water (0.25 l) from 20 to 100 degrees: 0.25 kg x 4184 J/(kg K) x 80 K.
 MUG_OF_TEA_JOULES = 0.25 * 4184 * 80
@@ -32,11 +40,10 @@ class Architecture:
     gated: bool = True
 
     @classmethod
-    def of(cls, model: Any) -> Architecture:
-        """Read the sizes from a TransformerBridge's cfg. Raises TypeError if it has none."""
-        cfg = getattr(model, "cfg", None)
-        if cfg is None or not hasattr(cfg, "d_vocab"):
-            raise TypeError(f"model must be a TransformerBridge, got {type(model).__name__}")
+    @checked
+    def of(cls, model: TransformerBridge) -> Architecture:
+        """Read the sizes from a TransformerBridge's cfg. Raises TypeError for anything else."""
+        cfg = model.cfg
         return cls(
             n_layers=cfg.n_layers,
             d_model=cfg.d_model,
@@ -76,15 +83,14 @@ MACHINES = (
 )
 
 
-def matmul_flops(architecture: Architecture, n_tokens: int) -> dict[str, int]:
+@checked
+def matmul_flops(architecture: Architecture, n_tokens: Many) -> dict[str, int]:
     """Operations of each kind of matrix product in one forward pass over `n_tokens` tokens, all layers together.
 
     Attention is counted as it is computed, over all n_tokens x n_tokens pairs, though half of them are
     masked. Norms, softmax, rotations and activations are left out: they are under 1 % here.
     Raises ValueError for n_tokens below 1.
     """
-    if not isinstance(n_tokens, int) or n_tokens < 1:
-        raise ValueError(f"n_tokens must be a whole number from 1, got {n_tokens!r}")
     a, n = architecture, n_tokens
     width, kv_width = a.n_heads * a.d_head, a.n_kv_heads * a.d_head
     per_layer = {
@@ -100,32 +106,37 @@ def matmul_flops(architecture: Architecture, n_tokens: int) -> dict[str, int]:
     }
 
 
-def rule_of_thumb(parameters: int, n_tokens: int) -> int:
+@checked
+def rule_of_thumb(parameters: Many, n_tokens: Many) -> int:
     """2 operations a parameter and token: each weight multiplies once and adds once (Kaplan 2020, arXiv 2001.08361)."""
-    if parameters < 1 or n_tokens < 1:
-        raise ValueError(f"parameters and n_tokens must be at least 1, got {parameters} and {n_tokens}")
     return 2 * parameters * n_tokens
 
 
-def counted_flops(model: Any, n_tokens: int) -> int:
-    """Operations of one forward pass as torch counts them while it runs (torch.utils.flop_counter)."""
+@checked
+def counted_flops(model: TransformerBridge, n_tokens: Count) -> int:
+    """Operations of one forward pass as torch counts them while it runs (torch.utils.flop_counter).
+
+    Raises ValueError for more tokens than the model reads at once.
+    """
+    if n_tokens > model.cfg.n_ctx:
+        raise ValueError(f"n_tokens must be at most {model.cfg.n_ctx}, which this model reads at once, got {n_tokens}")
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    ids = torch.zeros(1, n_tokens, dtype=torch.long, device=next(model.parameters()).device)
+    ids = torch.zeros(1, n_tokens, dtype=torch.long, device=device_of(model))
     with counter, torch.no_grad():
         model(ids)
     return counter.get_total_flops()
 
 
-def energy_range(flops: float, machine: Machine) -> tuple[float, float]:
+@checked
+def energy_range(flops: NonNegative, machine: Machine) -> tuple[float, float]:
     """Least and most joules that `flops` operations take on a machine. Raises ValueError for negative flops."""
-    if not flops >= 0:
-        raise ValueError(f"flops must be 0 or more, got {flops}")
     return flops / machine.high, flops / machine.low
 
 
-def in_words(joules: float) -> str:
+@checked
+def in_words(joules: NonNegative) -> str:
     """A number of joules with the unit people use for it.
 
     >>> in_words(0.0123), in_words(5.04), in_words(83_680)

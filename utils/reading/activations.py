@@ -32,7 +32,6 @@ from utils.devices import device_of
 from utils.inputs import Count, Seed, checked, what
 from utils.reading import cache as store
 from utils.reading.batches import length_sorted_batches, padded
-from utils.reading.massive import massive_tokens, residual_norms  # noqa: F401  where they were until now
 from utils.reading.tokens import TokenTexts, token_rows
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ def _check_dtype(dtype: Any) -> torch.dtype | None:
     return dtype
 
 
-def _check_hooks(model: Any, hooks: Sequence[str]) -> list[str]:
+def _check_hooks(model: TransformerBridge, hooks: Sequence[str]) -> list[str]:
     """The hook names as a list without repeats, each known to the model and made of one row a position."""
     if not hooks:
         raise ValueError("hooks is empty; name at least one, such as 'blocks.0.hook_resid_post'")
@@ -267,7 +266,7 @@ def _row(i: int, entry: Any, length: int) -> torch.Tensor:
 
 
 def _forward_batches(
-    model: Any,
+    model: TransformerBridge,
     ids: list[torch.Tensor],
     rows: list[torch.Tensor],
     hooks: list[str],
@@ -298,7 +297,7 @@ def _forward_batches(
 
 
 def _run_batch(
-    model: Any, ids: list[torch.Tensor], text: torch.Tensor, pos: torch.Tensor, hooks: list[str]
+    model: TransformerBridge, ids: list[torch.Tensor], text: torch.Tensor, pos: torch.Tensor, hooks: list[str]
 ) -> dict[str, torch.Tensor]:
     """One forward pass, ended by the last hook asked for. Returns hook -> (n, ...), the rows (text, pos)."""
     from transformer_lens.model_bridge.exceptions import StopAtLayerException
@@ -350,7 +349,7 @@ def _eval_mode(training: list[torch.nn.Module]) -> Iterator[None]:
 
 
 def _compute(
-    model: Any,
+    model: TransformerBridge,
     ids: list[torch.Tensor],
     rows: list[torch.Tensor],
     hooks: list[str],
@@ -400,6 +399,6 @@ def _assemble(
     )
 
 
-def _has_hooks(model: Any) -> bool:
+def _has_hooks(model: TransformerBridge) -> bool:
     """True if someone attached a hook, for instance to steer: the weights alone don't say what will flow."""
     return any(point.fwd_hooks for point in model.hook_dict.values())

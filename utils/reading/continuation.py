@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
+
+from utils.inputs import Index, checked
+from utils.reading.tokens import TokenBatch, token_batch
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 __all__ = ["Continuation", "continue_from"]
 
@@ -21,8 +27,9 @@ __all__ = ["Continuation", "continue_from"]
 class Continuation:
     """The rest of a model, from the output of one block on, for fixed texts.
 
-    start: (batch, pos, d_model), the residual stream after that block, untouched. Hooks that are on the later blocks
-    while `logits` runs take part.
+    start: (batch, pos, d_model), the residual stream after that block, untouched. It is on the model's device, and so
+    is what `logits` gives: edits work on it as hooks do. Hooks that are on the later blocks while `logits` runs take
+    part.
     """
 
     start: Float[torch.Tensor, "batch pos d_model"]
@@ -35,23 +42,27 @@ class Continuation:
     ) -> Float[torch.Tensor, "n d_vocab"]:
         """Logits at the wanted positions only, row by row, when the stream after the block is `stream`.
 
-        Raises ValueError if the stream's shape isn't that of `start`.
+        Raises ValueError if the stream's shape isn't that of `start`, or the mask's isn't (batch, pos).
         """
         if stream.shape != self.start.shape:
             raise ValueError(f"stream must have shape {tuple(self.start.shape)}, got {tuple(stream.shape)}")
+        if wanted.shape != self.start.shape[:2] or wanted.dtype != torch.bool:
+            raise ValueError(f"wanted must be a mask of {tuple(self.start.shape[:2])}, got {tuple(wanted.shape)}")
         return self._unembed(self._finish(stream)[wanted.to(stream.device)].unsqueeze(0))[0].float()
 
 
+@checked
 @torch.no_grad()
-def continue_from(model: Any, tokens: Int[torch.Tensor, "batch pos"], block: int) -> Continuation:
+def continue_from(model: TransformerBridge, tokens: TokenBatch, block: Index) -> Continuation:
     """Read texts up to the output of `block` and hand over the rest of the model.
 
     tokens: (batch, pos), padded on the right if at all, where a causal model can't see it.
-    Raises ValueError for a block the model doesn't have, or the last one.
+    Raises TypeError or ValueError for anything but ids, a block the model doesn't have, or the last one.
     """
     blocks = list(model.blocks)
-    if not isinstance(block, int) or isinstance(block, bool) or not 0 <= block < len(blocks) - 1:
-        raise ValueError(f"block is {block!r}; expected 0 to {len(blocks) - 2} (a block must follow it)")
+    if block >= len(blocks) - 1:
+        raise ValueError(f"block must be from 0 to {len(blocks) - 2} (a block must follow it), got {block}")
+    tokens = token_batch(model, tokens)
     entry: dict[str, Any] = {}
 
     def remember(_module: Any, args: tuple, kwargs: dict) -> None:
@@ -59,7 +70,6 @@ def continue_from(model: Any, tokens: Int[torch.Tensor, "batch pos"], block: int
 
     handle = blocks[block + 1].register_forward_pre_hook(remember, with_kwargs=True)
     try:
-        tokens = tokens.to(next(model.parameters()).device)
         model.run_with_hooks(tokens, fwd_hooks=[], stop_at_layer=block + 2, return_type=None)
     finally:
         handle.remove()

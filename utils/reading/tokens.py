@@ -241,7 +241,7 @@ def token_row(
 # ------------------------------------------------------------------------------------------------------------- checks
 
 
-def _tokenizer(model: Any) -> Any:
+def _tokenizer(model: TransformerBridge) -> Any:
     if getattr(model, "tokenizer", None) is None:
         raise TypeError("model: it has no tokenizer, so texts must be given as token ids")
     return model.tokenizer
@@ -274,7 +274,7 @@ def _row_name(name: str, i: int, rows: list) -> str:
     return name if name == "text" and len(rows) == 1 else f"{name}[{i}]"
 
 
-def _read_strings(model: Any, texts: list, start: bool, name: str) -> list[torch.Tensor]:
+def _read_strings(model: TransformerBridge, texts: list, start: bool, name: str) -> list[torch.Tensor]:
     for i, text in enumerate(texts):
         place = _row_name(name, i, texts)
         if not isinstance(text, str):
@@ -368,7 +368,7 @@ def _check_vocabulary(name: str, ids: torch.Tensor, d_vocab: int) -> None:
         raise ValueError(f"{name} holds ids outside 0..{d_vocab - 1}: {low}..{high}")
 
 
-def _check_length(model: Any, name: str, n: int) -> None:
+def _check_length(model: TransformerBridge, name: str, n: int) -> None:
     if n > model.cfg.n_ctx:
         raise ValueError(
             f"{name} has {n} tokens; this model reads at most {model.cfg.n_ctx}. Split it into shorter pieces"
