@@ -11,12 +11,14 @@ views, parameters and autograd's saved tensors keep their place. It says nothing
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import torch
+import transformers
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -132,8 +134,8 @@ def _pretend_to(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         device = args[0] if isinstance(args[0], str | int | torch.device) and not isinstance(args[0], bool) else device
         dtype = next((a for a in args if isinstance(a, torch.dtype)), dtype)
     wanted = _wants_gpu(device)
-    if wanted is False and torch.device(device).type != "cpu":
-        return _to(self, device, dtype)
+    if _is_meta(self) or (wanted is False and torch.device(device).type != "cpu"):
+        return _to(self, *args, **kwargs)
     moved = _moved(self, on_gpu(self) if wanted is None else wanted)
     return moved if dtype is None or dtype == moved.dtype else _to(moved, dtype)
 
@@ -194,13 +196,30 @@ def pretend_gpu() -> Iterator[None]:
         "get_device_name": lambda *args: "a pretend GPU",
         "get_device_capability": lambda *args: (8, 0),
     }
+    patches = [mock.patch.object(torch.Tensor, name, value, create=True) for name, value in tensor.items()]
+    patches += [
+        mock.patch.object(torch, name, _made(getattr(torch, name))) for name in ("tensor", "as_tensor", "asarray")
+    ]
+    patches += [mock.patch.object(torch.cuda, name, value) for name, value in cuda.items()]
+    loader = transformers.AutoModelForCausalLM
+    load = loader.from_pretrained
+
+    def read(*args: Any, **kwargs: Any) -> Any:
+        """What is read from disk comes to the CPU, without any pretence: a thread of its own is not watched."""
+        for patch in patches:
+            patch.stop()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as thread:
+                return thread.submit(load, *args, **kwargs).result()
+        finally:
+            for patch in patches:
+                patch.start()
+
     with contextlib.ExitStack() as stack:
-        for name, value in tensor.items():
-            stack.enter_context(mock.patch.object(torch.Tensor, name, value, create=True))
-        for name in ("tensor", "as_tensor", "asarray"):
-            stack.enter_context(mock.patch.object(torch, name, _made(getattr(torch, name))))
-        for name, value in cuda.items():
-            stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        for patch in patches:
+            patch.start()
+            stack.callback(patch.stop)
+        stack.enter_context(mock.patch.object(loader, "from_pretrained", read))
         stack.enter_context(_Calls())
         stack.enter_context(PretendGpu())
         yield
