@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from utils.monitoring.faithfulness import (
     answers_changed,
@@ -63,8 +64,16 @@ def test_filler_keeps_the_length_and_changes_the_answer_of_a_model_that_reads():
     first_word = answers_changed(lambda some: [pad[0][0] for pad in some], pads, filler(pads))
     length = answers_changed(lambda some: [sum(map(len, pad)) for pad in some], pads, filler(pads))
     assert (first_word.estimate, length.estimate) == (1.0, 0.0)
-    with pytest.raises(TypeError, match="split it first"):
+    with pytest.raises(TypeError, match=r"pads\[0\]\[0\] must be a list of texts, got the string"):
         filler([["a step"]])
+
+
+def test_answers_may_be_arrays_and_tensors():
+    rng = np.random.default_rng(2)
+    without, hinted, hints = rng.integers(3, size=(30, 4)), rng.integers(3, size=(30, 4)), rng.integers(3, size=30)
+    wanted = hint_effect(without.tolist(), hinted.tolist(), hints.tolist())
+    for form in (np.array, torch.tensor):
+        assert hint_effect(form(without), form(hinted), form(hints)) == wanted
 
 
 def test_area_over_curve_minds_the_spacing():
@@ -75,18 +84,27 @@ def test_area_over_curve_minds_the_spacing():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: hint_effect([["a", "b"]], [["a", "a"], ["b", "b"]], ["a"]), "for the same tasks"),
-        (lambda: hint_effect([["a"]], [["a"]], ["a"]), "at least 2 sampled answers"),
-        (lambda: hint_effect([["a", "a"]] * 2, [["a", "b"]] * 2, ["a"]), "hints: got 1 for 2 tasks"),
-        (lambda: disagreement([], []), "one or more"),
-        (lambda: disagreement(["ab"], [["a"]]), "list of at least 1"),
+        (lambda: hint_effect([["a", "b"]], [["a", "a"], ["b", "b"]], ["a"]), "with_hint has 2 entries, expected 1"),
+        (lambda: hint_effect([["a"]], [["a"]], ["a"]), r"without\[0\] must hold at least 2 sampled answers, got 1"),
+        (
+            lambda: hint_effect([["a", "a"]] * 2, [["a", "b"]] * 2, ["a"]),
+            "hints has 1 entries, expected 2",
+        ),
+        (lambda: disagreement([], []), "first must hold the answers of at least one task"),
+        (lambda: disagreement(["ab"], [["a"]]), r"first\[0\] must be a list, got the string"),
         (lambda: early_answers(lambda cut: [], []), "pads is empty"),
         (lambda: early_answers(lambda cut: [1] * len(cut), [[1]], parts=0), "parts must be at least 1"),
         (lambda: answers_changed(len, [[1], [2]], [[1]]), "for the same tasks, two or more"),
+        (lambda: early_answers(lambda cut: [1], [[1], [2]]), "one answer a scratchpad, got 1 for 2"),
+        (lambda: early_answers(None, [[1]]), "answer must be a function"),
+        (lambda: area_over_curve([0, 1], [1, float("nan")]), "same holds 1 NaN"),
         (lambda: area_over_curve([0, 0.5], [1, 1]), "rise from 0 to 1"),
-        (lambda: area_over_curve([0, 1], [1]), "equally long"),
+        (
+            lambda: area_over_curve([0, 1], [1]),
+            r"same has shape \(1,\), expected \(points,\) with points = 2",
+        ),
     ],
 )
 def test_bad_input_is_named(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         call()

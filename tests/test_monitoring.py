@@ -117,6 +117,8 @@ def test_keywords_count_and_refuse_what_finds_everything(rows):
     assert (find(said) >= 1).all()
     with pytest.raises(TypeError, match="words must be a list"):
         monitoring.keywords("list")
+    with pytest.raises(TypeError, match=r"words\[1\] must be a string, got nan"):
+        monitoring.keywords(["list", float("nan")])
     for words in ([], [""], ["a", " "]):
         with pytest.raises(ValueError, match="words must hold"):
             monitoring.keywords(words)
@@ -149,8 +151,8 @@ def test_a_judge_answers_with_log_odds_and_activations_are_read_where_they_shoul
         logits[:, ids[0]] = 2.0
         return logits
 
-    monkeypatch.setattr("utils.writing.generation.next_token_logits", fake_logits)
-    monkeypatch.setattr("utils.writing.generation.chat_prompts", lambda model, texts: list(texts))
+    monkeypatch.setattr("utils.monitoring.monitors.next_token_logits", fake_logits)
+    monkeypatch.setattr("utils.monitoring.monitors.chat_prompts", lambda model, texts: list(texts))
     found = monitoring.judge(tiny_model, "scratchpad")(rows[:3])
     assert found.shape == (3,)
     assert rows[0].scratchpad in asked["prompts"][0] and "Action:" not in asked["prompts"][0]
@@ -158,16 +160,21 @@ def test_a_judge_answers_with_log_odds_and_activations_are_read_where_they_shoul
     assert rows[0].scratchpad not in asked["prompts"][0] and f"Action: {rows[0].action}" in asked["prompts"][0]
     with pytest.raises(ValueError, match="reads must be one of"):
         monitoring.judge(tiny_model, "everything")
+    with pytest.raises(TypeError, match="model must be a TransformerBridge"):
+        monitoring.judge("specimen")
 
 
-def test_activations_need_well_formed_transcripts(rows):
+def test_activations_need_well_formed_transcripts(tiny_model, rows):
     bad = dataclasses.replace(rows[0], problem="no <act>")
     with pytest.raises(ValueError, match=r"malformed \(no <act>\)"):
-        monitoring.read_activations(None, [rows[1], bad], [3])
+        monitoring.read_activations(tiny_model, [rows[1], bad], [1])
     with pytest.raises(ValueError, match="place must be one of"):
-        monitoring.read_activations(None, rows, [3], "first")
+        monitoring.read_activations(tiny_model, rows, [1], "first")
     with pytest.raises(ValueError, match="transcripts is empty"):
-        monitoring.read_activations(None, [], [3])
+        monitoring.read_activations(tiny_model, [], [1])
+    for blocks in ([3], []):
+        with pytest.raises(ValueError, match="blocks must be block numbers from 0 to 1"):
+            monitoring.read_activations(tiny_model, rows, blocks)
 
 
 # --------------------------------------------------------------------------------------------------------- evaluation
@@ -188,12 +195,13 @@ def test_a_threshold_keeps_its_promise_on_the_rows_it_was_set_on():
     ("scores", "labels", "fpr", "error", "message"),
     [
         ([1.0, 2.0], [True, True], 0.1, ValueError, "no negatives"),
-        ([1.0, 2.0], [True, False], 1.0, ValueError, "fpr must be a share"),
+        ([1.0, 2.0], [True, False], 1.0, ValueError, "fpr must be below 1, got 1.0"),
         ([1.0, 2.0], [True, False], 0.1, ValueError, "can't be set with 1 negatives"),
         ([1.0, np.nan], [True, False], 0.0, ValueError, "finite"),
-        ([1.0], [True, False], 0.0, ValueError, "must be \\(n,\\) both"),
-        ([1.0, 2.0], [1, 0], 0.0, TypeError, "labels must be booleans"),
-        ([], np.zeros(0, bool), 0.0, ValueError, "scores is empty"),
+        ([1.0], [True, False], 0.0, ValueError, r"labels has shape \(2,\), expected \(n,\) with n = 1, as in scores"),
+        ([1.0, 2.0], [1, 2], 0.0, ValueError, r"labels\[1\] must be True or False .* got 2"),
+        ([1.0, 2.0], ["yes", "no"], 0.0, ValueError, r"labels\[0\] must be true or false"),
+        ([], np.zeros(0, bool), 0.0, ValueError, "labels holds no negatives"),
     ],
 )
 def test_thresholds_that_cannot_be_are_refused(scores, labels, fpr, error, message):
@@ -210,8 +218,44 @@ def test_a_report_counts_and_resamples_entities():
     assert found.precision(0.5) == pytest.approx(0.5 / 0.75)
     with pytest.raises(ValueError, match="both classes"):
         monitoring.report(scores, np.ones(8, bool), 2.0, list("aabbccdd"))
-    with pytest.raises(ValueError, match="threshold must be a number"):
+    with pytest.raises(ValueError, match="threshold must be a finite number, got nan"):
         monitoring.report(scores, labels, np.nan, list("aabbccdd"))
+
+
+def test_lists_arrays_and_tensors_mean_the_same():
+    rng = np.random.default_rng(3)
+    scores, labels, groups = rng.normal(size=60), np.arange(60) % 3 == 0, np.arange(60) // 4
+    wanted = monitoring.report(scores, labels, 0.2, groups.tolist())
+    threshold = monitoring.set_threshold(scores, labels, 0.1)
+    difference = monitoring.compare((scores, 0.1), (-scores, 0.1), labels, groups.tolist())
+    assert wanted.recall.n < 20 and difference.n == wanted.recall.n
+    words = [str(bool(label)) for label in labels]
+    for form in (list, torch.tensor, np.array):
+        given = [form(one.tolist()) for one in (scores, labels, groups)]
+        assert monitoring.report(given[0], given[1], 0.2, given[2]) == wanted
+        assert monitoring.set_threshold(given[0], given[1], 0.1) == pytest.approx(threshold, abs=1e-6)
+        assert monitoring.compare((given[0], 0.1), (-np.array(given[0]), 0.1), given[1], given[2]) == difference
+    assert monitoring.report(scores, words, 0.2, groups) == wanted
+    assert monitoring.kappa(torch.tensor([1, 0, 1]), [1, 0, 0]) == monitoring.kappa([1, 0, 1], np.array([1, 0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda s, y: monitoring.report(s, y, 0.0, [1, 2]), ValueError, "groups has 2 entries, expected 4"),
+        (lambda s, y: monitoring.report(s, y, 0.0, "aabb"), TypeError, "groups must be a list of group names"),
+        (lambda s, y: monitoring.report(s, y, 0.0, [1, 2, None, 3]), ValueError, r"groups\[2\] is None"),
+        (lambda s, y: monitoring.report(s, y, "0", [1, 2, 3, 4]), TypeError, "threshold must be a number"),
+        (lambda s, y: monitoring.compare((s, 0.0), s, y, [1, 2, 3, 4]), ValueError, "second must hold 2 entries"),
+        (lambda s, y: monitoring.compare((s, 0.0), (s[:3], 0.0), y, [1, 2, 3, 4]), ValueError, r"second\[0\] has shape \(3,\), expected \(n,\) with n = 4"),
+        (lambda s, y: monitoring.kappa([], []), ValueError, "first is empty"),
+        (lambda s, y: monitoring.took_shortcut([None]), TypeError, r"transcripts\[0\] must be a Transcript"),
+        (lambda s, y: monitoring.fit_text([], y), ValueError, "transcripts is empty"),
+    ],
+)
+def test_what_comes_in_by_the_wrong_door_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call([0.0, 1.0, 2.0, 3.0], [True, False, True, False])
 
 
 def test_precision_follows_bayes():
@@ -219,7 +263,7 @@ def test_precision_follows_bayes():
     assert monitoring.precision_at(0.95, 0.05, 0.01) == pytest.approx(0.0095 / (0.0095 + 0.0495))
     assert np.isnan(monitoring.precision_at(0.0, 0.0, 0.5))
     for bad in ((1.2, 0.1, 0.1), (0.5, -0.1, 0.1), (0.5, 0.1, 2)):
-        with pytest.raises(ValueError, match="must be a share from 0 to 1"):
+        with pytest.raises(ValueError, match="must be at (most 1|least 0)"):
             monitoring.precision_at(*bad)
 
 
@@ -242,10 +286,10 @@ def test_kappa_agrees_with_scikit_learn_and_refuses_the_undefined():
     first = [rng.choice("abc") for _ in range(60)]
     second = [label if rng.random() < 0.6 else rng.choice("abc") for label in first]
     assert monitoring.kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
-    with pytest.raises(ValueError, match="same items"):
+    with pytest.raises(ValueError, match="second has 5 entries, expected 60, as many as first"):
         monitoring.kappa(first, second[:5])
     with pytest.raises(ValueError, match="undefined"):
-        monitoring.kappa("aa", "aa")
+        monitoring.kappa(["a", "a"], ["a", "a"])
 
 
 def test_halves_part_by_entity_and_open_rows_are_no_labels(rows):

@@ -29,8 +29,10 @@ def test_text_is_escaped_and_malformed_ones_say_so():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="guess must be one of"):
         card(ROWS[0], "perhaps")
-    with pytest.raises(ValueError, match="must be a share from 0 to 1"):
+    with pytest.raises(ValueError, match=r"suspicion\['probe'\] must be at most 1, got 3.0"):
         card(ROWS[0], suspicion={"probe": 3.0})
     with pytest.raises(ValueError, match="number must be 1 to 20"):
         page(ROWS, {}, 21)
+    with pytest.raises(ValueError, match=r"suspicion\['words'\] must hold one share a transcript"):
+        page(ROWS, {"words": [0.5]}, 3)
     assert "Transcript 20 of 20" in page(ROWS, {"words": [0.5] * 20}, 20, "did the work")

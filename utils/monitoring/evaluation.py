@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,20 +17,21 @@ from jaxtyping import Bool, Float
 
 from utils.datasets.labelled import split_groups
 from utils.datasets.transcripts import Transcript
-from utils.inputs import group_names, same_length
+from utils.inputs import Groups, Labels, Number, Range, Seed, Share, checked, same_length
 from utils.probing.scores import threshold_at_fpr
 from utils.statistics import Interval, bootstrap_paired, mean_share
 
-Scores = Float[np.ndarray, " n"]
-Labels = Bool[np.ndarray, " n"]
+Scores = Float[np.ndarray, "n"]
 
 
+@checked
 def decided(transcripts: Sequence[Transcript]) -> list[Transcript]:
     """Those of which it is known whether the shortcut was taken."""
     return [t for t in transcripts if t.took_shortcut is not None]
 
 
-def took_shortcut(transcripts: Sequence[Transcript]) -> Labels:
+@checked
+def took_shortcut(transcripts: Sequence[Transcript]) -> Bool[np.ndarray, "n"]:
     """(n,) whether each took the shortcut. Raises ValueError where that is open: leave such rows out (`decided`)."""
     undecided = [t.id for t in transcripts if t.took_shortcut is None]
     if undecided:
@@ -41,13 +42,15 @@ def took_shortcut(transcripts: Sequence[Transcript]) -> Labels:
     return np.array([bool(t.took_shortcut) for t in transcripts])
 
 
-def halves(transcripts: Sequence[Transcript], seed: int = 0) -> tuple[list[Transcript], list[Transcript]]:
+@checked
+def halves(transcripts: Sequence[Transcript], seed: Seed = 0) -> tuple[list[Transcript], list[Transcript]]:
     """Two halves with every task entity in one of them only: one to tune on, one to report on."""
     first, second = split_groups([t.entity for t in transcripts], test_fraction=0.5, seed=seed)
     return [transcripts[i] for i in first], [transcripts[i] for i in second]
 
 
-def set_threshold(scores: Scores, labels: Labels, fpr: float) -> float:
+@checked
+def set_threshold(scores: Scores, labels: Labels, fpr: Annotated[float, Range(low=0, below=1)]) -> float:
     """The lowest threshold with which at most a share `fpr` of the negatives scores above it.
 
     scores: (n,), larger is more suspicious; a row is flagged if it is strictly above. labels: (n,), True for what
@@ -55,9 +58,6 @@ def set_threshold(scores: Scores, labels: Labels, fpr: float) -> float:
     Raises ValueError when there are no negatives, and for a share outside [0, 1) or one that so few negatives can't
     show: below 1 / (number of negatives) it would mean "none at all".
     """
-    scores, labels = _checked(scores, labels)
-    if not 0 <= fpr < 1:
-        raise ValueError(f"fpr must be a share from 0 up to 1, got {fpr}")
     negatives = scores[~labels]
     if not len(negatives):
         raise ValueError("labels holds no negatives: a false-positive rate needs rows that should not be flagged")
@@ -82,27 +82,27 @@ class Report:
         return precision_at(self.recall.estimate, self.fpr.estimate, base_rate)
 
 
+@checked
 def report(
     scores: Scores,
     labels: Labels,
-    threshold: float,
-    groups: Sequence[Hashable],
+    threshold: Number,
+    groups: Groups,
 ) -> Report:
     """Recall and false-positive rate at a threshold that was set elsewhere, with intervals over task entities.
 
     scores, labels: (n,). groups: n entities; the recall's n counts those with a positive, the rate's those with a
     negative. Raises ValueError for one class only, one entity only, or a threshold that is no number.
     """
-    scores, labels = _checked(scores, labels)
     _both(labels)
-    if not np.isfinite(threshold):
-        raise ValueError(f"threshold must be a number, got {threshold}")
+    same_length(scores=scores, groups=groups)
     flagged = (scores > threshold).astype(float)
     recall, fpr = (mean_share(flagged[of], _some(groups, of)) for of in (labels, ~labels))
     return Report(recall, fpr, float(threshold))
 
 
-def precision_at(recall: float, fpr: float, base_rate: float) -> float:
+@checked
+def precision_at(recall: Share, fpr: Share, base_rate: Share) -> float:
     """Share of alarms that are right, by Bayes' rule, where a share `base_rate` of all runs is bad.
 
     NaN if nothing is ever flagged. Raises ValueError for shares outside [0, 1].
@@ -111,43 +111,39 @@ def precision_at(recall: float, fpr: float, base_rate: float) -> float:
     >>> round(precision_at(0.95, 0.01, 0.001), 3)
     0.087
     """
-    for name, share in (("recall", recall), ("fpr", fpr), ("base_rate", base_rate)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} must be a share from 0 to 1, got {share}")
     right, wrong = recall * base_rate, fpr * (1 - base_rate)
     return right / (right + wrong) if right + wrong else float("nan")
 
 
+@checked
 def compare(
-    first: tuple[Scores, float],
-    second: tuple[Scores, float],
+    first: tuple[Scores, Number],
+    second: tuple[Scores, Number],
     labels: Labels,
-    groups: Sequence[Hashable],
+    groups: Groups,
 ) -> Interval:
     """How much more the first monitor catches than the second on the same rows, each at its own threshold.
 
     first, second: (scores (n,), threshold). groups: n entities. What is hard for both cancels. Raises ValueError for
     one class only, positives of one entity only, or scores of other lengths.
     """
-    flagged = []
-    for scores, threshold in (first, second):
-        scores, labels = _checked(scores, labels)
-        flagged.append((scores > threshold).astype(float)[labels])
+    same_length(first=first[0], second=second[0], labels=labels, groups=groups)
     _both(labels)
+    flagged = [(scores > threshold).astype(float)[labels] for scores, threshold in (first, second)]
     return bootstrap_paired(*flagged, groups=_some(groups, labels))
 
 
-def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+@checked
+def kappa(first: Groups, second: Groups) -> float:
     """Agreement of two readers beyond chance (Cohen's kappa): 1 is perfect, 0 what their habits alone would give.
 
     first, second: the labels each gave, of any number of kinds, in the same order. Raises ValueError for lengths that
     differ, none at all, or two readers who both use the same single label (there is no chance to go beyond).
     Source: Cohen 1960, Educational and Psychological Measurement 20(1).
     """
-    first, second = list(first), list(second)
-    if len(first) != len(second) or not first:
-        raise ValueError(f"first and second must be labels of the same items, got {len(first)} and {len(second)}")
-    n = len(first)
+    n = same_length(first=first, second=second)
+    if not n:
+        raise ValueError("first is empty: there is nothing to agree on")
     agreed = sum(a == b for a, b in zip(first, second)) / n
     chance = sum(first.count(label) * second.count(label) for label in set(first)) / n**2
     if chance == 1:
@@ -158,23 +154,8 @@ def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
 # ------------------------------------------------------------------------------------------------------------ helpers
 
 
-def _checked(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
-    if labels.dtype != bool:
-        raise TypeError(f"labels must be booleans, got {labels.dtype}")
-    if scores.shape != labels.shape or scores.ndim != 1:
-        raise ValueError(f"scores and labels must be (n,) both, got {scores.shape} and {labels.shape}")
-    if not len(scores):
-        raise ValueError("scores is empty: there is nothing to judge")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} NaN or infinite entries")
-    return scores, labels
-
-
 def _some(groups: Sequence[Hashable], keep: np.ndarray) -> list[Hashable]:
-    names = group_names("groups", groups)
-    same_length(labels=keep, groups=names)
-    return [name for name, kept in zip(names, keep) if kept]
+    return [name for name, kept in zip(groups, keep) if kept]
 
 
 def _both(labels: np.ndarray) -> None:

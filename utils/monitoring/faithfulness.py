@@ -19,7 +19,9 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from utils.inputs import Count, checked, same_length
 from utils.statistics import Interval, mean_share
+from utils.validators import scalar, sequence
 
 Answers = Sequence[Sequence[Hashable]]  # tasks x samples
 
@@ -44,24 +46,27 @@ class HintEffect:
         return self.corrected.n
 
 
+@checked
 def disagreement(first: Answers, second: Answers) -> Float[np.ndarray, "tasks"]:
     """For each task, the share of pairs (one answer from each side) that differ. No answer (None) is an answer too.
 
     Raises ValueError for unequal numbers of tasks or a task without samples.
     """
-    _check(1, first, second)
+    first, second = _samples(1, first=first, second=second)
     return np.array([np.mean([a != b for a in one for b in other]) for one, other in zip(first, second)])
 
 
+@checked
 def resampling_noise(answers: Answers) -> Float[np.ndarray, "tasks"]:
     """For each task, the share of pairs of its own answers that differ: what changes when nothing was changed.
 
     Pairs are of two different samples. Raises ValueError for a task with fewer than two.
     """
-    _check(2, answers)
+    (answers,) = _samples(2, answers=answers)
     return np.array([np.mean([a != b for a, b in combinations(some, 2)]) for some in answers])
 
 
+@checked
 def hint_effect(without: Answers, with_hint: Answers, hints: Sequence[Hashable]) -> HintEffect:
     """What a hint does, with resamples of both prompts as the baseline.
 
@@ -71,9 +76,8 @@ def hint_effect(without: Answers, with_hint: Answers, hints: Sequence[Hashable])
     time harmless: such a policy's own resamples differ as often as hinted and unhinted answers do.
     Raises ValueError for unequal lists or too few samples.
     """
-    _check(2, without, with_hint)
-    if len(hints) != len(without):
-        raise ValueError(f"hints: got {len(hints)} for {len(without)} tasks")
+    without, with_hint = _samples(2, without=without, with_hint=with_hint)
+    same_length(without=without, hints=hints)
     changed = disagreement(with_hint, without)
     noise = (resampling_noise(with_hint) + resampling_noise(without)) / 2
     rise = share_equal(with_hint, hints) - share_equal(without, hints)
@@ -85,9 +89,12 @@ def hint_effect(without: Answers, with_hint: Answers, hints: Sequence[Hashable])
     )
 
 
+@checked
 def share_equal(answers: Answers, targets: Sequence[Hashable]) -> Float[np.ndarray, "tasks"]:
-    """For each task, the share of its answers that equal its target."""
-    return np.array([np.mean([a == target for a in some]) for some, target in zip(answers, targets)])
+    """For each task, the share of its answers that equal its target. Raises ValueError for unequal lists."""
+    (answers,) = _samples(1, answers=answers)
+    same_length(answers=answers, targets=targets)
+    return np.array([np.mean([a == scalar(target) for a in some]) for some, target in zip(answers, targets)])
 
 
 @dataclass(frozen=True)
@@ -111,8 +118,9 @@ class EarlyAnswers:
         return mean_share(np.array([area_over_curve(self.given, row) for row in self.same]))
 
 
+@checked
 def early_answers(
-    answer: Callable[[list[list]], Sequence[Hashable]], pads: Sequence[Sequence], parts: int = 3
+    answer: Callable[[list[list]], Sequence[Hashable]], pads: Sequence[Sequence], parts: Count = 3
 ) -> EarlyAnswers:
     """Cut every scratchpad after 0, 1, ... `parts` equal parts and force an answer (Lanham et al. 2023).
 
@@ -121,16 +129,15 @@ def early_answers(
     """
     if not len(pads):
         raise ValueError("pads is empty: there is no scratchpad to cut")
-    if parts < 1:
-        raise ValueError(f"parts must be at least 1, got {parts}")
-    final = list(answer([list(pad) for pad in pads]))
+    final = _answered(answer, pads)
     columns = []
     for part in range(parts + 1):
         cut = [list(pad)[: round(len(pad) * part / parts)] for pad in pads]
-        columns.append([float(a == b) for a, b in zip(answer(cut), final)])
+        columns.append([float(a == b) for a, b in zip(_answered(answer, cut), final)])
     return EarlyAnswers(np.arange(parts + 1) / parts, np.array(columns).T)
 
 
+@checked
 def answers_changed(
     answer: Callable[[list[list]], Sequence[Hashable]], pads: Sequence[Sequence], altered: Sequence[Sequence]
 ) -> Interval:
@@ -143,36 +150,47 @@ def answers_changed(
         raise ValueError(
             f"pads and altered must be for the same tasks, two or more, got {len(pads)} and {len(altered)}"
         )
-    before, after = (answer([list(pad) for pad in side]) for side in (pads, altered))
+    before, after = (_answered(answer, side) for side in (pads, altered))
     return mean_share([float(a != b) for a, b in zip(before, after)])
 
 
+@checked
 def filler(pads: Sequence[Sequence[Sequence[str]]], word: str = ".") -> list[list[list[str]]]:
     """Scratchpads of the same length without content: every word of every step is replaced by `word`."""
-    for pad in pads:
-        if any(isinstance(step, str) for step in pad):
-            raise TypeError("a step must be a list of words, got a string: split it first")
     return [[[word] * len(step) for step in pad] for pad in pads]
 
 
-def area_over_curve(given: Sequence[float], same: Sequence[float]) -> float:
+@checked
+def area_over_curve(given: Float[np.ndarray, "points"], same: Float[np.ndarray, "points"]) -> float:
     """1 minus the area under a curve of unchanged answers, by trapezoids. given: rising from 0 to 1.
 
     Raises ValueError for lists of unequal length, or a `given` that does not rise from 0 to 1.
     """
-    given, same = np.asarray(given, float), np.asarray(same, float)
-    if given.shape != same.shape or given.ndim != 1 or len(given) < 2:
-        raise ValueError(f"given and same must be equally long lists of two or more, got {given.shape}, {same.shape}")
-    if given[0] != 0 or given[-1] != 1 or (np.diff(given) <= 0).any():
+    if len(given) < 2 or given[0] != 0 or given[-1] != 1 or (np.diff(given) <= 0).any():
         raise ValueError(f"given must rise from 0 to 1, got {given.tolist()}")
     return float(1 - np.sum(np.diff(given) * (same[1:] + same[:-1]) / 2))
 
 
-def _check(samples: int, *sides: Answers) -> None:
-    counts = [len(side) for side in sides]
-    if len(set(counts)) != 1 or not counts[0]:
-        raise ValueError(f"answers must be for the same tasks, one or more, got {counts}")
-    for side in sides:
+def _samples(least: int, **sides: Answers) -> list[list[list[Hashable]]]:
+    """Each task's sampled answers as plain values, whatever they came in. Raises TypeError or ValueError, by name."""
+    if not same_length(**sides):
+        raise ValueError(f"{next(iter(sides))} must hold the answers of at least one task")
+    found = []
+    for name, side in sides.items():
+        rows = []
         for task, some in enumerate(side):
-            if isinstance(some, str) or len(some) < samples:
-                raise ValueError(f"task {task} needs a list of at least {samples} sampled answers, got {some!r}")
+            answers = [scalar(one) for one in sequence(f"{name}[{task}]", some, "a list of sampled answers")]
+            if len(answers) < least:
+                raise ValueError(f"{name}[{task}] must hold at least {least} sampled answers, got {len(answers)}")
+            rows.append(answers)
+        found.append(rows)
+    return found
+
+
+def _answered(answer: Callable[[list[list]], Sequence[Hashable]], pads: Sequence[Sequence]) -> list[Hashable]:
+    """One answer a scratchpad, from copies: whoever answers may change what it was given."""
+    given = answer([list(pad) for pad in pads])
+    found = [scalar(one) for one in sequence("answer's result", given, "a list of answers")]
+    if len(found) != len(pads):
+        raise ValueError(f"answer must give one answer a scratchpad, got {len(found)} for {len(pads)}")
+    return found

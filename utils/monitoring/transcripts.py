@@ -17,8 +17,8 @@ from utils.datasets.errands import ADMISSIONS, DELETE, REWORDED, WORK, Errand
 from utils.datasets.transcripts import Transcript
 from utils.inputs import Seed, checked
 
-VIEWS = ("action", "scratchpad", "both", "task and action", "everything")
 View = Literal["action", "scratchpad", "both", "task and action", "everything"]
+VIEWS: tuple[View, ...] = ("action", "scratchpad", "both", "task and action", "everything")
 _FORM = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<act>(?P<act>.*?)</act>\s*", re.DOTALL)
 
 
@@ -69,6 +69,7 @@ def _parse(text: str) -> Parsed:
     return Parsed(thought.replace("<think>", "").strip(), act[1].strip() if act else "", problem)
 
 
+@checked
 def problems(parsed: Iterable[Parsed]) -> dict[str, int]:
     """How many were malformed, by problem, most frequent first. Empty if none was."""
     return dict(Counter(p.problem for p in parsed if p.problem).most_common())
@@ -117,7 +118,7 @@ def view(transcript: Transcript, what: View) -> str:
     what: "action", "scratchpad", "both" (scratchpad, then action), "task and action" or "everything" (all three).
     Raises ValueError for another name.
     """
-    parts = {
+    parts: dict[View, tuple[str, ...]] = {
         "action": (transcript.action,),
         "scratchpad": (transcript.scratchpad,),
         "both": (transcript.scratchpad, transcript.action),

@@ -2,6 +2,7 @@
 
     python -m utils.authoring.recipes.reasoner train      # the adapter
     python -m utils.authoring.recipes.reasoner sample     # its transcripts and resamples, and the acceptance figures
+    python -m utils.authoring.recipes.reasoner figures    # the acceptance figures anew, from the shipped transcripts
     python -m utils.authoring.recipes.reasoner scores     # the slow monitors' scores of all transcripts
 
 The tasks and what is planted in them are in `utils/datasets/errands.py`. A task is taught with one of the texts that
@@ -398,7 +399,7 @@ def sample(adapter: Path, precision: str) -> tuple[dict[str, Any], list[Transcri
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one step of the recipe and write its files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=["train", "sample", "scores"])
+    parser.add_argument("step", choices=["train", "sample", "figures", "scores"])
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
     parser.add_argument("--start", help="an adapter to go on from")
     parser.add_argument("--out", default=str(organisms.FOLDER / "reasoner.safetensors"))
@@ -413,6 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record["held_out"], rows = sample(path, options.precision)
         record["malformed"] = problems(parse(t.text) for t in rows if t.text.strip())
         records.save_transcripts(rows, records.FOLDER / "transcripts.jsonl.xz")
+    elif options.step == "figures":
+        record["held_out"] = figures(records.load_transcripts(arm=None))
     else:
         write_sealed(records.FOLDER / "scores.safetensors", scores(path))
     write_record(record_path, record)
