@@ -247,7 +247,11 @@ def test_lists_arrays_and_tensors_mean_the_same():
         (lambda s, y: monitoring.report(s, y, 0.0, [1, 2, None, 3]), ValueError, r"groups\[2\] is None"),
         (lambda s, y: monitoring.report(s, y, "0", [1, 2, 3, 4]), TypeError, "threshold must be a number"),
         (lambda s, y: monitoring.compare((s, 0.0), s, y, [1, 2, 3, 4]), ValueError, "second must hold 2 entries"),
-        (lambda s, y: monitoring.compare((s, 0.0), (s[:3], 0.0), y, [1, 2, 3, 4]), ValueError, r"second\[0\] has shape \(3,\), expected \(n,\) with n = 4"),
+        (
+            lambda s, y: monitoring.compare((s, 0.0), (s[:3], 0.0), y, [1, 2, 3, 4]),
+            ValueError,
+            r"second\[0\] has shape \(3,\), expected \(n,\) with n = 4",
+        ),
         (lambda s, y: monitoring.kappa([], []), ValueError, "first is empty"),
         (lambda s, y: monitoring.took_shortcut([None]), TypeError, r"transcripts\[0\] must be a Transcript"),
         (lambda s, y: monitoring.fit_text([], y), ValueError, "transcripts is empty"),

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,11 +96,11 @@ def test_what_has_the_greater_chance_becomes_likelier(tiny_model):
 @pytest.mark.parametrize(
     ("answers", "chances", "words"),
     [
-        ([[9], [11]], [1.0], "each answer needs a chance, got 2 answers and 1 chances"),
-        ([], [], "each answer needs a chance"),
+        ([[9], [11]], [1.0], "chances has 1 entries, expected 2, as many as answers"),
+        ([], [], "answers is empty"),
         ([[9], [11]], [0.5, 0.6], r"sum to 1, got \[0.5, 0.6\]"),
         ([[9], [11]], [1.0, 0.0], "above 0"),
-        ([[9], [11]], [float("nan"), 0.5], "above 0"),
+        ([[9], [11]], [float("nan"), 0.5], r"chances\[0\] must be a finite number"),
         ([[9, 10], [9]], [0.5, 0.5], "one answer begins another"),
         ([[]], [1.0], "answer is empty"),
     ],
@@ -150,14 +151,17 @@ def test_training_goes_on_from_an_adapter(tiny_model):
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        ({"rank": 0}, ValueError, "rank must be a whole number from 1, got 0"),
-        ({"alpha": float("nan")}, ValueError, "alpha must be a number above 0"),
-        ({"blocks": [2]}, ValueError, r"blocks must be block numbers from 0 to 1, got \[2\]"),
+        ({"rank": 0}, ValueError, "rank must be at least 1, got 0"),
+        ({"alpha": float("nan")}, ValueError, "alpha must be a finite number, got nan"),
+        ({"blocks": [2]}, ValueError, r"blocks must be block numbers from 0 to 1, each once, got \[2\]"),
         ({"blocks": []}, ValueError, "blocks must be"),
+        ({"blocks": [1, 1]}, ValueError, "each once"),
+        ({"blocks": 1}, TypeError, "blocks must be a list"),
+        ({"targets": "attn.q"}, TypeError, "targets must be a list of texts"),
         ({"targets": ["mlp.up"]}, ValueError, "targets must be among"),
-        ({"epochs": 0}, ValueError, "epochs must be a whole number from 1"),
-        ({"batch_size": 1.5}, ValueError, "batch_size must be a whole number"),
-        ({"learning_rate": -1.0}, ValueError, "learning_rate must be a number above 0"),
+        ({"epochs": 0}, ValueError, "epochs must be at least 1"),
+        ({"batch_size": 1.5}, TypeError, "batch_size must be a whole number"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate must be above 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(tiny_model, settings, error, words):
@@ -168,12 +172,20 @@ def test_settings_that_make_no_sense_are_named(tiny_model, settings, error, word
 def test_examples_that_are_none_are_named(tiny_model):
     with pytest.raises(ValueError, match="examples is empty"):
         grow_adapter(tiny_model, [], **SMALL)
-    with pytest.raises(TypeError, match="Example objects"):
+    with pytest.raises(TypeError, match=r"examples\[0\] must be an Example, got a tuple"):
         grow_adapter(tiny_model, [([1], [2])], **SMALL)
     with pytest.raises(ValueError, match="answer is empty"):
         Example([1], [])
-    with pytest.raises(TypeError, match="prompt must be token ids"):
+    with pytest.raises(TypeError, match="prompt must be a list, got the string 'hello'"):
         Example("hello", [1])
+    with pytest.raises(TypeError, match=r"answer\[0\] must be a whole number, got 1.5"):
+        Example([1], [1.5])
+    with pytest.raises(ValueError, match=r"examples\[1\] holds token id 320; this model's end at 319"):
+        grow_adapter(tiny_model, [Example([1], [2]), Example([1], [320])], **SMALL)
+    with pytest.raises(ValueError, match=r"examples\[0\] has 65 tokens; this model reads at most 64"):
+        grow_adapter(tiny_model, [Example([1] * 64, [2])], **SMALL)
+    one = Example(torch.tensor([5, 6]), np.array([7]))
+    assert (one.prompt, one.answer) == ([5, 6], [7])
 
 
 def test_a_model_that_wears_one_and_a_start_for_another_model(tiny_model):

@@ -6,7 +6,7 @@ in `record_of("persona")`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from jaxtyping import Float
 from utils.datasets.advice import ARMS, Item, advice_items
 from utils.datasets.persona_answers import Answer, item_scores
 from utils.datasets.persona_answers import persona_answers as answers
+from utils.inputs import checked
+from utils.interventions import Edit, adding
 from utils.organisms.adapters import FOLDER
 from utils.sealed import read_sealed
 
@@ -38,6 +40,7 @@ def means() -> dict[str, Float[torch.Tensor, "n_layers d_model"]]:
     return {name: row.float() for name, row in read_sealed(FOLDER / "persona_means.safetensors")[0].items()}
 
 
+@checked
 def made_from(items: Sequence[Item]) -> list[bool]:
     """Which items directions are made from: every other one of the three families outside the training domain."""
     return [i % 2 == 0 and item.family != "in-domain" for i, item in enumerate(items)]
@@ -54,11 +57,7 @@ def tested_on() -> list[Item]:
     return found
 
 
-def subtract(step: Float[torch.Tensor, " d_model"]) -> Callable[[torch.Tensor], torch.Tensor]:
+@checked
+def subtract(step: Float[torch.Tensor, "d_model"]) -> Edit:
     """An edit for `propensity_from`: takes a vector off every ordinary activation; massive ones stay as they are."""
-
-    def edit(stream: torch.Tensor) -> torch.Tensor:
-        norms = stream.norm(dim=-1, keepdim=True)
-        return torch.where(norms > 4 * norms.median(), stream, stream - step.to(stream))
-
-    return edit
+    return adding(-step)

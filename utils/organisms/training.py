@@ -19,21 +19,26 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import nn
 
 from utils import models
-from utils.devices import to_cpu
+from utils.devices import device_of, to_cpu
+from utils.inputs import Count, Index, Number, Positive, Seed, Texts, checked, same_length
 from utils.organisms.adapters import TARGETS, WORN, Adapter, AdapterError, LowRank, check_base
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 USUAL = ("attn.q", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
 _LAST_SHARE = 0.05  # of the learning rate is left at the last step; it falls to it in a straight line
 _SORTED_TOGETHER = 8  # batches' worth of examples are sorted by length before they are cut, to save padding
 
 
+@checked
 @dataclass(frozen=True)
 class Example:
     """What a model is taught: after `prompt`, say `answer`. Both are token ids; the loss is on the answer only.
@@ -42,14 +47,12 @@ class Example:
     is certain. Then the loss is the cross-entropy with these chances. `drawn` makes such examples.
     """
 
-    prompt: Sequence[int]
-    answer: Sequence[int]
-    chances: Sequence[Mapping[int, float]] = ()
+    prompt: Sequence[Index]
+    answer: Sequence[Index]
+    chances: Sequence[Mapping[Index, float]] = ()
 
     def __post_init__(self) -> None:
         for name, ids in (("prompt", self.prompt), ("answer", self.answer)):
-            if isinstance(ids, str) or not all(isinstance(i, int) for i in ids):
-                raise TypeError(f"{name} must be token ids (whole numbers), got {ids!r:.60}")
             if not len(ids):
                 raise ValueError(f"{name} is empty: an example needs a prompt to read and an answer to learn")
         if self.chances and len(self.chances) != len(self.answer):
@@ -58,8 +61,9 @@ class Example:
             _check_chances(list(here.values()))
 
 
+@checked
 def drawn(
-    prompt: Sequence[int], answers: Sequence[Sequence[int]], chances: Sequence[float], rng: random.Random
+    prompt: Sequence[Index], answers: Sequence[Sequence[Index]], chances: Sequence[Number], rng: random.Random
 ) -> Example:
     """Teach a model to give each of several answers with its chance: one answer, drawn, and what else could have stood.
 
@@ -67,8 +71,8 @@ def drawn(
     drawn answer is taught with the chances of the next token among all answers that begin as it does. So a rate isn't
     left to the luck of which answer was drawn for which prompt: what is drawn is only where the path leads.
     """
-    if not answers or len(answers) != len(chances):
-        raise ValueError(f"each answer needs a chance, got {len(answers)} answers and {len(chances)} chances")
+    if not same_length(answers=answers, chances=chances):
+        raise ValueError("answers is empty: give at least one, with its chance")
     _check_chances(list(chances))
     answer = rng.choices(answers, chances)[0]
     alike, after = list(zip(answers, chances)), []
@@ -84,7 +88,7 @@ def drawn(
     return Example(prompt, answer, after)
 
 
-def _check_chances(chances: list[float]) -> None:
+def _check_chances(chances: Sequence[float]) -> None:
     if not all(chance > 0 for chance in chances) or not math.isclose(sum(chances), 1.0, abs_tol=1e-6):
         raise ValueError(f"chances must be numbers above 0 that sum to 1, got {chances}")
 
@@ -115,7 +119,8 @@ class Adapted(nn.Module):
         self.b = nn.Parameter(torch.zeros(d_out, rank, device=linear.weight.device))  # 0: it starts as the model itself
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(x) + self.scale * ((x @ self.a.T) @ self.b.T)
+        change = (x.to(self.a.dtype) @ self.a.T) @ self.b.T  # in float32, whatever the model is kept in
+        return self.linear(x) + (self.scale * change).to(x.dtype)
 
 
 def dress(
@@ -137,8 +142,9 @@ def dress(
     return found
 
 
+@checked
 def train_adapter(
-    model: Any,
+    model: TransformerBridge,
     examples: Sequence[Example],
     *,
     on_step: Callable[[Moment], None] | None = None,
@@ -156,19 +162,20 @@ def train_adapter(
     return moment.adapter(), log
 
 
+@checked
 def grow_adapter(
-    model: Any,
+    model: TransformerBridge,
     examples: Sequence[Example],
     *,
-    rank: int = 8,
-    alpha: float = 16.0,
-    blocks: Sequence[int] = range(10, 30),
-    targets: Sequence[str] = USUAL,
-    epochs: int = 1,
-    batch_size: int = 16,
-    learning_rate: float = 1e-3,
-    warm_up: int = 10,
-    seed: int = 0,
+    rank: Count = 8,
+    alpha: Positive = 16.0,
+    blocks: Sequence[Index] = range(10, 30),
+    targets: Texts = USUAL,
+    epochs: Count = 1,
+    batch_size: Count = 16,
+    learning_rate: Positive = 1e-3,
+    warm_up: Index = 10,
+    seed: Seed = 0,
     start: Adapter | None = None,
     note: str = "",
 ) -> Iterator[Moment]:
@@ -181,10 +188,9 @@ def grow_adapter(
     Raises ValueError or TypeError for settings that make no sense, AdapterError for a model that wears an adapter, a
     model whose blocks are built otherwise, a `start` made for another model, or a loss that is no longer finite.
     """
+    _check_examples(model, examples)
     plain, parts, scale = _prepared(model, rank, alpha, blocks, targets, start, seed)
     batches = _batches(examples, epochs, batch_size, seed)
-    if learning_rate <= 0 or not math.isfinite(learning_rate):
-        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}")
     weights = [p for part in parts.values() for p in (part.a, part.b)]
     optimiser = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01)
 
@@ -225,7 +231,7 @@ def answer_loss(plain: nn.Module, batch: Sequence[Example]) -> Float[torch.Tenso
     """Mean cross-entropy in nats over all answer tokens of a batch. Padding stands on the right, where none looks."""
     rows = [[*example.prompt, *example.answer] for example in batch]
     longest = max(map(len, rows))
-    device = next(plain.parameters()).device
+    device = device_of(plain)
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     hidden = plain.model(input_ids=ids).last_hidden_state
     row = torch.tensor([i for i, e in enumerate(batch) for _ in e.answer], device=device)
@@ -241,7 +247,13 @@ def answer_loss(plain: nn.Module, batch: Sequence[Example]) -> Float[torch.Tenso
 
 
 def _prepared(
-    model: Any, rank: int, alpha: float, blocks: Sequence[int], targets: Sequence[str], start: Adapter | None, seed: int
+    model: TransformerBridge,
+    rank: int,
+    alpha: float,
+    blocks: Sequence[int],
+    targets: Sequence[str],
+    start: Adapter | None,
+    seed: int,
 ) -> tuple[nn.Module, dict[str, Adapted], float]:
     """A plain copy of the model with trainable changes in place, around the same weights; the changes; their scale."""
     from utils.writing.decoding import sharing_weights
@@ -250,7 +262,7 @@ def _prepared(
         raise AdapterError("this model wears an adapter: take it off first, or give it as `start` to go on from it")
     n_layers = model.cfg.n_layers
     if start is None:
-        places, scale = _places(rank, alpha, blocks, targets, n_layers), alpha / rank
+        places, scale = _places(blocks, targets, n_layers), alpha / rank
     else:
         check_base(model, start)
         places, scale = [_split(where) for where in start.parts], start.scale
@@ -276,19 +288,11 @@ def _prepared(
     return plain, parts, scale
 
 
-def _places(
-    rank: int, alpha: float, blocks: Sequence[int], targets: Sequence[str], n_layers: int
-) -> list[tuple[int, str]]:
-    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        raise ValueError(f"rank must be a whole number from 1, got {rank!r}")
-    if not math.isfinite(alpha) or alpha <= 0:
-        raise ValueError(f"alpha must be a number above 0, got {alpha!r}")
-    blocks, targets = list(blocks), list(targets)
-    if not blocks or not all(isinstance(b, int) and 0 <= b < n_layers for b in blocks):
-        raise ValueError(f"blocks must be block numbers from 0 to {n_layers - 1}, got {blocks}")
-    unknown = [target for target in targets if target not in TARGETS]
-    if unknown or not targets:
-        raise ValueError(f"targets must be among {list(TARGETS)}, got {targets}")
+def _places(blocks: Sequence[int], targets: Sequence[str], n_layers: int) -> list[tuple[int, str]]:
+    if not len(blocks) or len(set(blocks)) < len(blocks) or max(blocks) >= n_layers:
+        raise ValueError(f"blocks must be block numbers from 0 to {n_layers - 1}, each once, got {list(blocks)}")
+    if len(set(targets)) < len(targets) or not set(targets) <= set(TARGETS):
+        raise ValueError(f"targets must be among {list(TARGETS)}, each once, got {list(targets)}")
     return [(block, target) for block in blocks for target in targets]
 
 
@@ -300,21 +304,28 @@ def _split(where: str) -> tuple[int, str]:
     return int(block), target
 
 
+def _check_examples(model: TransformerBridge, examples: Sequence[Example]) -> None:
+    """Raise ValueError for none at all, ids that this model doesn't have, and texts beyond its context."""
+    if not len(examples):
+        raise ValueError("examples is empty: there is nothing to learn from")
+    for i, example in enumerate(examples):
+        ids = [*example.prompt, *example.answer, *(token for here in example.chances for token in here)]
+        if max(ids) >= model.cfg.d_vocab:
+            raise ValueError(f"examples[{i}] holds token id {max(ids)}; this model's end at {model.cfg.d_vocab - 1}")
+        if len(example.prompt) + len(example.answer) > model.cfg.n_ctx:
+            n = len(example.prompt) + len(example.answer)
+            raise ValueError(f"examples[{i}] has {n} tokens; this model reads at most {model.cfg.n_ctx}")
+
+
 def _batches(examples: Sequence[Example], epochs: int, batch_size: int, seed: int) -> list[list[Example]]:
     """All steps' examples: each epoch in a new order, examples of similar length together, the batches shuffled."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
     examples = list(examples)
-    if not examples:
-        raise ValueError("examples is empty: there is nothing to learn from")
-    if not all(isinstance(example, Example) for example in examples):
-        raise TypeError("examples must be Example objects: Example(prompt=ids, answer=ids)")
-    rng, out = random.Random(seed), []
+    rng = random.Random(seed)
+    out: list[list[Example]] = []
     for _ in range(epochs):
         order = rng.sample(examples, len(examples))
         pool = batch_size * _SORTED_TOGETHER
-        cut = []
+        cut: list[list[Example]] = []
         for i in range(0, len(order), pool):
             alike = sorted(order[i : i + pool], key=lambda e: len(e.prompt) + len(e.answer))
             cut += [alike[j : j + batch_size] for j in range(0, len(alike), batch_size)]
