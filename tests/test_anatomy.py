@@ -250,7 +250,7 @@ def test_bad_input_is_named(tiny_model, tokens):
         token_losses(tiny_model, tokens.float())
     with pytest.raises(ValueError, match=r"tokens must have shape \(batch, pos\)"):
         anatomy.logit_lens(tiny_model, tokens[0])
-    with pytest.raises(ValueError, match="ids from 0 to"):
+    with pytest.raises(ValueError, match="tokens holds ids outside 0..319"):
         anatomy.logit_lens(tiny_model, tokens + 10_000)
     with pytest.raises(ValueError, match="position must be from -9 to 8"):
         anatomy.logit_lens(tiny_model, tokens, 9)

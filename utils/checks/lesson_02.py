@@ -104,7 +104,8 @@ def _check_frozen_shares(fn):
 
 
 def _patch_hook(resid, hook, clean, positions):
-    return torch.where(positions[:, None], clean, resid)
+    # A hook works where the activations are that it was given.
+    return torch.where(positions[:, None].to(resid.device), clean.to(resid), resid)
 
 
 def _check_patch_hook(fn):

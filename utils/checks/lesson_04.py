@@ -274,7 +274,7 @@ def check_accuracy_by_knowledge(function):
 
 def merge_low_rank(weight, a, b, scale):
     """W + scale * B A. weight (d_out, d_in), a (rank, d_in), b (d_out, rank) -> (d_out, d_in)."""
-    return weight + scale * (b @ a)
+    return weight + scale * (b @ a).to(weight)
 
 
 def check_merge_low_rank(function):

@@ -187,7 +187,7 @@ class InputAttribution:
 
 
 TOLERANCE = 0.05
-FEWEST_STEPS, MOST_STEPS = 8, 512  # tried by default: doubled until the shares add up
+FEWEST_STEPS, MOST_STEPS = 8, 128  # tried by default: doubled until the shares add up
 
 
 @overload
@@ -231,7 +231,7 @@ def integrated_gradients(
     prompts: (pos,) token ids, with two token ids and a baseline (pos, d_model); or a list of prompts, with lists of
         answers, others and baselines.
     steps: points of the line. Default: 8, doubled until the shares add up (`InputAttribution.complete`) twice running,
-        for once may be luck; 512 at most. Where that isn't enough there is a warning: don't read the shares.
+        for once may be luck; 128 at most. Where that isn't enough there is a warning: don't read the shares.
     batch_size: how many points, of one prompt or of several of one length, run together.
 
     Raises TypeError or ValueError for lists of different lengths, a baseline of another shape, and less than one step.
