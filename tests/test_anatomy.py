@@ -185,7 +185,7 @@ def test_repeated_words_carry_the_right_labels():
     assert rows.copy[0].tolist() == [-1, 0, 0, 0, 0, 1, 1, 1, 1]
     assert (rows.previous[:, [1, 5]] == -1).all() and (rows.following[:, [4, 8]] == -1).all()
     assert anatomy.repeated_words(words, n=2, period=4, start=None).tokens.shape == (2, 8)
-    with pytest.raises(ValueError, match="word_ids must be different ids"):
+    with pytest.raises(ValueError, match="word_ids must be two different ids"):
         anatomy.repeated_words([1, 1, 2], 2, 2, start=0)
     with pytest.raises(ValueError, match="period must be from 2 to 5"):
         anatomy.repeated_words(words, 2, 6, start=0)

@@ -260,6 +260,7 @@ def test_input_residual_is_what_enters_the_first_block(model):
         (lambda m: tracing.patching_parts(m, [PAIR], ["neuron"]), r"components\[0\] must be one of"),
         (lambda m: tracing.patching_parts(m, [PAIR], "resid"), "components must be a list"),
         (lambda m: tracing.patching_parts(m, []), "at least one pair"),
+        (lambda m: tracing.patching_parts(m, PAIR, []), "components must hold at least one"),
         (lambda m: tracing.integrated_gradients(m, CLEAN, 1, 2), "baseline"),
         (lambda m: tracing.integrated_gradients(m, CLEAN, 1, 2, torch.zeros(7, 32), steps=0), "steps must be at"),
         (lambda m: tracing.integrated_gradients(m, CLEAN, 1, 2, torch.zeros(7, 32), steps=1.5), "steps must be"),

@@ -48,8 +48,8 @@ def repeated_words(
     none at its last. Raises ValueError for repeated ids or a period longer than the list.
     """
     words = to_cpu(torch.as_tensor(word_ids))
-    if len(words.unique()) != len(words):
-        raise ValueError(f"word_ids must be different ids, one a word, got {words.tolist()}")
+    if len(words) < 2 or len(words.unique()) != len(words):
+        raise ValueError(f"word_ids must be two different ids or more, one a word, got {words.tolist()}")
     if len(words) and int(words.min()) < 0:
         raise ValueError(f"word_ids must be ids from 0, got {int(words.min())}")
     if not 2 <= period <= len(words):

@@ -32,7 +32,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.devices import device_of
-from utils.inputs import Count, checked
+from utils.inputs import Count, Text, checked
 from utils.reading.tokens import start_token, text_ids
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Claim:
 
     @classmethod
     @checked
-    def of(cls, text: str, ending: str) -> Claim:
+    def of(cls, text: str, ending: Text) -> Claim:
         """Split a sentence before its last words. Raises ValueError when it does not end with them and a full stop."""
         tail = f" {ending}."
         if not text.endswith(tail) or len(text) == len(tail):
@@ -270,7 +270,9 @@ def few_shots(claims: Sequence[Claim], labels: Sequence[bool], question: Questio
 def _one(model: TransformerBridge, answer: str) -> int:
     ids = text_ids(model, answer)
     if len(ids) != 1:
-        raise ValueError(f"the answer {answer!r} is {len(ids)} tokens for this model; log-odds need one each")
+        raise ValueError(
+            f"questions: the answer {answer!r} is {len(ids)} tokens for this model; log-odds need one each"
+        )
     return ids[0]
 
 
@@ -279,7 +281,7 @@ def _claim_ids(model: TransformerBridge, claim: Claim) -> tuple[list[int], int]:
     stem, whole = text_ids(model, claim.stem), text_ids(model, claim.text)
     n_end = len(whole) - len(stem) - 1
     if whole[: len(stem)] != stem or n_end < 1 or whole[-1:] != text_ids(model, "."):
-        raise ValueError(f"the tokens of {claim.text!r} do not part into stem, ending and full stop")
+        raise ValueError(f"claims: the tokens of {claim.text!r} do not part into stem, ending and full stop")
     return whole, n_end
 
 

@@ -81,6 +81,8 @@ def patching_parts(
     weights. Raises TypeError or ValueError for no pairs and for an unknown component.
     """
     many = pair_list(model, pairs)
+    if not len(components):
+        raise ValueError("components must hold at least one component, got none")
     parts: list[dict[str, PatchingParts]] = [{} for _ in many]
     for rows in same_length_batches([len(pair.corrupt) for pair in many], batch_size):
         chosen = [many[i] for i in rows]

@@ -46,6 +46,8 @@ def logit_difference(logits: Float[Tensor, "*batch d_vocab"], answer: Index, oth
 def difference(logits: Tensor, answer: int, other: int) -> Tensor:
     """`logit_difference`, where gradients and devices are the caller's business."""
     d_vocab = logits.shape[-1]
+    if not d_vocab:
+        raise ValueError(f"logits must have shape (..., d_vocab), got {tuple(logits.shape)}")
     for name, token in (("answer", answer), ("other", other)):
         if not 0 <= token < d_vocab:
             raise ValueError(f"{name} must be a token id below {d_vocab}, got {token}")
