@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from utils import ablations, models
+from utils import models
+from utils.interventions import ablations
 from utils.reading.likelihood import token_losses
 from utils.reading.recording import record_named
 

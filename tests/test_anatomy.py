@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from utils import anatomy, models
-from utils.ablations import ablate_heads
 from utils.anatomy import lens as lens_room
+from utils.interventions import ablate_heads
 from utils.reading.likelihood import token_losses
 from utils.reading.recording import record_named
 

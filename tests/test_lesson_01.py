@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from utils import ablations, anatomy, datasets, models
+from utils import anatomy, datasets, models
 from utils.checks import lesson_01
 from utils.datasets import registers
+from utils.interventions import ablations
 from utils.reading.likelihood import token_losses
 
 

@@ -9,7 +9,7 @@ attention, then its MLP. The functions here take that sum apart and look at the 
 - `heads`: `head_scores`, `offset_score`, where all heads look on repeated random tokens;
 - `regions`: `repeated_words`, `read_labels`, `region_map`, a map of which information can be read where.
 
-Taking a part out to see what breaks is in `utils.ablations`.
+Taking a part out to see what breaks is in `utils.interventions.ablations`.
 
 What these methods cannot show, in one place. A lens shows what the *output layer* can read; information in
 another basis stays dark. Attention says where a head looks, not what it moves. What a fitted reader finds is present,

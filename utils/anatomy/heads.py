@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.ablations import Head
 from utils.inputs import Count, Index, Seed, checked
+from utils.interventions.ablations import Head
 from utils.reading.recording import Hook, plain
 from utils.reading.tokens import TokenBatch, token_batch
 

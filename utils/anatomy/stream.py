@@ -62,7 +62,7 @@ def residual_stream(
 ) -> Float[Tensor, "index batch pos d_model"]:
     """The stream after each block. Index 0 is the embedding, index i the stream after i blocks.
 
-    tokens: (batch, pos) ids, without padding. hooks: further forward hooks, such as those of `utils.ablations`.
+    tokens: (batch, pos) ids, without padding. hooks: further forward hooks, as `utils.interventions` makes.
     Returns (n_layers + 1, batch, pos, d_model), on the CPU. Raises TypeError or ValueError as `residual_components`.
     """
     last = model.cfg.n_layers - 1
