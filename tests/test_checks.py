@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from utils import checks
-from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED, Exercise, Mistake
+from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED, Exercise, calling, comparing
+from utils.checks.calling import Mistake
 
 
 def double(x):
@@ -13,8 +14,8 @@ def double(x):
 
 
 def check_double(fn):
-    result = checks.call(fn, torch.tensor([1.0, 2.0]))
-    checks.expect_close(result, torch.tensor([2.0, 4.0]), "Multiply by two.")
+    result = calling.call(fn, torch.tensor([1.0, 2.0]))
+    comparing.expect_close(result, torch.tensor([2.0, 4.0]), "Multiply by two.")
 
 
 EXERCISE = Exercise("1.1", "Doubling", double, check_double)
@@ -65,7 +66,7 @@ def test_none_and_changed_inputs_are_named():
 def test_the_inputs_of_a_check_survive_a_function_that_changes_them():
     given = [torch.ones(2), np.ones(2), {"a": [1, 2]}]
     with pytest.raises(Mistake, match="changed its input"):
-        checks.call(lambda items: items[2]["a"].append(3) or 1, given)
+        calling.call(lambda items: items[2]["a"].append(3) or 1, given)
     assert given[2] == {"a": [1, 2]}
 
 
@@ -89,24 +90,24 @@ def test_a_check_that_breaks_on_an_odd_result_does_not_end_the_lesson():
 
 def test_expectations_name_what_came_and_what_was_wanted():
     with pytest.raises(Mistake, match=r"shape \(2, 3\); expected \(3,\). Average over examples"):
-        checks.expect_shape(torch.ones(2, 3), (3,), "Average over examples.")
+        comparing.expect_shape(torch.ones(2, 3), (3,), "Average over examples.")
     with pytest.raises(Mistake, match="is a str; expected a float"):
-        checks.expect_type("a", float)
+        comparing.expect_type("a", float)
     with pytest.raises(Mistake, match="NaN or infinity"):
-        checks.expect_close(torch.tensor([float("inf")]), torch.tensor([1.0]), "wrong")
-    checks.expect_close([1.0, 2.0], torch.tensor([1, 2]), "lists and tensors compare by value")
-    checks.expect_close(torch.tensor([1.0 + 5e-6]), torch.tensor([1.0]), "small differences are fine")
+        comparing.expect_close(torch.tensor([float("inf")]), torch.tensor([1.0]), "wrong")
+    comparing.expect_close([1.0, 2.0], torch.tensor([1, 2]), "lists and tensors compare by value")
+    comparing.expect_close(torch.tensor([1.0 + 5e-6]), torch.tensor([1.0]), "small differences are fine")
 
 
 def test_is_close_never_raises():
-    assert checks.is_close(1, 1.0)
-    assert not checks.is_close("a", 1)
-    assert not checks.is_close(torch.ones(2), torch.ones(3))
+    assert comparing.is_close(1, 1.0)
+    assert not comparing.is_close("a", 1)
+    assert not comparing.is_close(torch.ones(2), torch.ones(3))
 
 
 def test_one_number_takes_every_kind_of_single_number_and_names_the_rest():
     for result in (2, 2.0, np.float32(2), np.array([2.0]), torch.tensor(2), torch.tensor([[2.0]], requires_grad=True)):
-        assert checks.one_number(result, "a mean") == 2.0
+        assert comparing.one_number(result, "a mean") == 2.0
     for result, words in (
         (torch.ones(3), r"has shape \(3,\); expected one number, a mean"),
         ([2.0], "is a list; expected one number"),
@@ -115,7 +116,7 @@ def test_one_number_takes_every_kind_of_single_number_and_names_the_rest():
         (float("nan"), "NaN or infinity"),
     ):
         with pytest.raises(Mistake, match=words):
-            checks.one_number(result, "a mean")
+            comparing.one_number(result, "a mean")
 
 
 def test_unknown_numbers_are_refused_with_what_there_is():

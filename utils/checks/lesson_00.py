@@ -6,18 +6,9 @@ import math
 
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_close,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_close, expect_finite, expect_shape, expect_type, is_close
 
 # ------------------------------------------------------------------------------- 0.1 characters per token
 

@@ -8,18 +8,9 @@ from typing import Any
 
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    _describe_error,
-    call,
-    expect_close,
-    expect_shape,
-    expect_type,
-    is_close,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call, describe_error
+from utils.checks.comparing import expect_close, expect_shape, expect_type, is_close, reject
 
 # ------------------------------------------------------------------------------------- 1.1 a hook that records
 
@@ -82,7 +73,7 @@ def _hooked(hook_function: Callable, *args: Any) -> Any:
     try:
         return hook_function(*args)
     except Exception as error:
-        raise Mistake(_describe_error(hook_function, error)) from None
+        raise Mistake(describe_error(hook_function, error)) from None
 
 
 # -------------------------------------------------------------------------------------- 1.2 the stream as a sum
@@ -281,9 +272,7 @@ def check_induction_score(attempt: Callable) -> None:
             "This is the strongest attention, wherever it goes. Look at one key.",
         ),
     ]
-    for wrong, message in mistakes:
-        if is_close(result, wrong):
-            raise Mistake(message)
+    reject(result, mistakes)
     right = induction_score(patterns, period)
     expect_close(result, right, "The numbers are wrong. For query q of the second copy the key is q - period + 1.")
     longer = torch.rand(2, 13, 13, generator=random)
@@ -350,9 +339,7 @@ def check_silence(attempt: Callable) -> None:
         ),
         (zeroed(every, -1, 1), "The head is silent at the last position only. Silence it at every position."),
     ]
-    for wrong, message in mistakes:
-        if is_close(result, wrong):
-            raise Mistake(message)
+    reject(result, mistakes)
     expect_close(
         result, zeroed(every, every, 1), "The head's output should be 0 everywhere, and all other heads untouched."
     )
@@ -506,9 +493,7 @@ def check_selectivity(attempt: Callable) -> None:
         ),
         (damage, "This is the damage itself. A region that hurts all kinds alike should score 0 for each."),
     ]
-    for wrong, message in mistakes:
-        if is_close(result, wrong):
-            raise Mistake(message)
+    reject(result, mistakes)
     expect_close(result, selectivity(damage), "Row 0 is 4, 1, 1, 0: its first score is 4 minus the mean of 1, 1 and 0.")
 
 

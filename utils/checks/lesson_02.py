@@ -9,18 +9,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_close,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_close, expect_finite, expect_shape, expect_type, is_close
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:

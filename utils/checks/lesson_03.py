@@ -6,17 +6,9 @@ from collections import Counter
 
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close
 
 # ------------------------------------------------------------------------------------------------- 3.1 mean difference
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close
 
 # ------------------------------------------------------------------------------------------------ 4.1 paired margin
 

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-    one_number,
-)
-
-
-def _generator(seed):
-    return torch.Generator().manual_seed(seed)
-
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject, seeded
 
 # ------------------------------------------------------------------------------------------------- 5.1 the toy model
 
@@ -31,7 +17,7 @@ def toy_output(x, W, b):
 
 
 def check_toy_output(function):
-    generator = _generator(51)
+    generator = seeded(51)
     x = torch.rand(6, 5, generator=generator)
     W, b = torch.randn(2, 5, generator=generator), torch.randn(5, generator=generator) * 0.4
     try:
@@ -98,7 +84,7 @@ def _toy_losses(W, b, batches, importance, learning_rate, *, weighted=True, redu
 
 
 def check_train_toy(function):
-    generator = _generator(52)
+    generator = seeded(52)
     W, b = torch.randn(2, 4, generator=generator) * 0.5, torch.zeros(4)
     batches = [
         torch.rand(16, 4, generator=generator) * (torch.rand(16, 4, generator=generator) < 0.5) for _ in range(40)
@@ -211,9 +197,7 @@ def check_dimensionality(function):
         (squared / (unit.T @ W).abs().sum(1).clamp_min(1e-8), "The overlaps are summed without being squared."),
         (squared, "This is |W_i|^2 alone: divide by how crowded the feature's direction is."),
     ]
-    for values, message in known:
-        if is_close(result, values, 1e-4):
-            raise Mistake(message)
+    reject(result, known, 1e-4)
     raise Mistake("These aren't the right numbers: |W_i|^2 over the sum, over all j, of (W_i/|W_i| . W_j)^2.")
 
 
@@ -239,7 +223,7 @@ def _expect_loss(result, rows):
 
 
 def check_relu_sae_loss(function):
-    generator = _generator(54)
+    generator = seeded(54)
     x = torch.randn(7, 4, generator=generator) + 0.5
     W_enc, W_dec = torch.randn(4, 6, generator=generator), torch.randn(6, 4, generator=generator)
     b_enc, b_dec, l1 = torch.randn(6, generator=generator) * 0.5, torch.randn(4, generator=generator), 0.7
@@ -280,9 +264,7 @@ def check_relu_sae_loss(function):
         ),
         (error.sum(-1) - l1 * z.sum(-1), "The L1 term has the wrong sign: it is a price, so it is added."),
     ]
-    for rows, message in known:
-        if is_close(result, rows.mean(), 1e-3):
-            raise Mistake(message)
+    reject(result, [(rows.mean(), message) for rows, message in known], 1e-3)
     if is_close(result, (error.sum(-1) + l1 * z.sum(-1)).sum(), 1e-3):
         raise Mistake("You summed over the batch. Take the mean, or the batch size changes the learning rate.")
     raise Mistake(
@@ -314,7 +296,7 @@ def mean_max_cosine(found, true):
 
 
 def check_mean_max_cosine(function):
-    generator = _generator(55)
+    generator = seeded(55)
     true = torch.randn(4, 6, generator=generator) * torch.tensor([[0.5], [1.0], [3.0], [2.0]])
     found = torch.cat([true[:3] * torch.tensor([[2.0], [-1.0], [0.2]]), torch.randn(6, 6, generator=generator)])
     found = found + 0.3 * torch.randn(9, 6, generator=generator)
@@ -340,9 +322,7 @@ def check_mean_max_cosine(function):
         (cosine.amax(1).sum(), "This is a sum over features. Take the mean."),
         (cosine.amax(1).min(), "This is the worst-found feature. Take the mean over the true features."),
     ]
-    for value, message in known:
-        if is_close(result, float(value), 1e-4):
-            raise Mistake(message)
+    reject(result, [(float(value), message) for value, message in known], 1e-4)
     raise Mistake(
         "That isn't the score. Unit rows, a table of cosines (true, found), the largest in each row, their mean."
     )
@@ -360,7 +340,7 @@ def size_line(true, latent):
 
 
 def check_size_line(function):
-    generator = _generator(56)
+    generator = seeded(56)
     true = (0.5 + torch.rand(60, generator=generator)) * (torch.rand(60, generator=generator) < 0.6)
     latent = (0.8 * true - 0.2 + 0.1 * torch.randn(60, generator=generator)).relu() * (
         torch.rand(60, generator=generator) < 0.85
@@ -431,7 +411,7 @@ def auxiliary_loss(x, reconstruction, pre, W_dec, dead, k):
 
 
 def _dead_case():
-    generator = _generator(57)
+    generator = seeded(57)
     x, reconstruction = torch.randn(5, 4, generator=generator), torch.randn(5, 4, generator=generator)
     pre = torch.randn(5, 9, generator=generator) + 0.3
     pre[0] -= 2.5  # a row in which the largest dead latents are negative
@@ -486,9 +466,7 @@ def check_auxiliary_loss(function):
             "The dead latents explain nothing: this is the plain reconstruction error.",
         ),
     ]
-    for rows, message in known:
-        if is_close(result, rows.mean(), 1e-3):
-            raise Mistake(message)
+    reject(result, [(rows.mean(), message) for rows, message in known], 1e-3)
     if is_close(result, near_miss(dead).sum(), 1e-3) or is_close(result, near_miss(dead).mean() / 4, 1e-3):
         raise Mistake("Sum over d_model and take the mean over the batch: the size of the loss is off by a constant.")
     raise Mistake(
@@ -548,9 +526,7 @@ def check_batch_topk(function):
             (columns, "Each latent kept its k best rows. All of the batch competes together."),
             (pre.relu(), "Nothing was cut: this is a plain ReLU. Keep the batch * k largest."),
         ]
-        for values, message in known:
-            if is_close(result, values):
-                raise Mistake(message)
+        reject(result, known)
         raise Mistake(
             "These aren't the right latents. Flatten, keep the batch * k largest values, put them back, ReLU."
         )
@@ -576,7 +552,7 @@ def absorption_rate(features, latents, W_dec, parent_direction, parent, child):
 
 def _absorbed_case():
     """Latent 3 looks like the parent (feature 1), and stops firing on some of the child's (feature 2) activations."""
-    generator = _generator(59)
+    generator = seeded(59)
     features = torch.zeros(40, 3)
     features[:20, 1] = 1.0
     features[:10, 2] = 1.0
@@ -652,9 +628,7 @@ def check_absorption_rate(function):
             "like the parent.",
         ),
     ]
-    for value, message in known:
-        if is_close(result, float(value), 1e-4):
-            raise Mistake(message)
+    reject(result, [(float(value), message) for value, message in known], 1e-4)
     raise Mistake(
         "That isn't the share. Find the row of W_dec most like the parent; keep rows where both are on; how often "
         "is it off?"
@@ -670,7 +644,7 @@ def firing_table(latents, groups, n_groups):
 
 
 def check_firing_table(function):
-    generator = _generator(510)
+    generator = seeded(510)
     latents = 3 * torch.rand(30, 4, generator=generator) * (torch.rand(30, 4, generator=generator) < 0.6)
     groups = torch.tensor([0] * 16 + [1] * 5 + [2] * 9)[torch.randperm(30, generator=generator)]
     latents[groups == 1, 2] = 0.0
@@ -701,9 +675,7 @@ def check_firing_table(function):
         (1 - expected, "This is the share in which each latent is off."),
         (torch.stack([on[groups != g].mean(0) for g in range(3)]), "Each row is of everything *but* its group."),
     ]
-    for values, message in known:
-        if is_close(result, values):
-            raise Mistake(message)
+    reject(result, known)
     raise Mistake(
         "These aren't the right shares. For each group: its rows, which latents are on, the mean over those rows."
     )

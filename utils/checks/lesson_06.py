@@ -6,22 +6,9 @@ from itertools import permutations
 
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-    one_number,
-)
-
-
-def _generator(seed):
-    return torch.Generator().manual_seed(seed)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject, seeded
 
 
 def _call(function, *args, hints):
@@ -33,13 +20,6 @@ def _call(function, *args, hints):
             if words in str(mistake):
                 raise Mistake(f"{mistake}. {hint}") from None
         raise
-
-
-def _reject(result, known, atol=1e-5):
-    """Raise the first message whose numbers are the ones that came back."""
-    for numbers, message in known:
-        if is_close(result, numbers, atol):
-            raise Mistake(message)
 
 
 # ------------------------------------------------------------------------------------------------- 6.1 encoding
@@ -54,7 +34,7 @@ def encode_topk(x, W_enc, b_enc, b_dec, k):
 
 def _encoder_case():
     """More rows than k; some rows have fewer than k positive pre-activations; x is not contiguous."""
-    generator = _generator(61)
+    generator = seeded(61)
     x = torch.randn(5, 6, generator=generator).T + 0.5
     W_enc = torch.randn(5, 9, generator=generator)
     b_enc, b_dec = torch.randn(9, generator=generator) - 1.2, torch.randn(5, generator=generator)
@@ -156,7 +136,7 @@ def _name_encoding(result, expected, given):
         ((expected > 0).float(), mask),
         ((_kept(pre, k) != 0).float(), mask),
     ]
-    _reject(result, known)
+    reject(result, known)
     if is_close(result.sort(-1).values, expected.sort(-1).values):
         raise Mistake("The values are right, their places aren't: put each one back into the column it came from.")
     recipe = "(x - b_dec) @ W_enc + b_enc; the k largest of each row; a ReLU; 0 elsewhere."
@@ -187,7 +167,7 @@ def report_card(x, latents, W_dec, b_dec):
 
 def _card_case():
     """Two dead latents of seven, one token without any, dimensions with means far from 0, an error with a mean."""
-    generator = _generator(62)
+    generator = seeded(62)
     latents = torch.rand(7, 11, generator=generator).T + 0.2
     latents = latents * (torch.rand(11, 7, generator=generator) < 0.5)
     latents[:, 0] = torch.rand(11, generator=generator) + 0.5
@@ -210,7 +190,7 @@ def check_report_card(function):
     for key in expected:
         value = one_number(result[key], f"the value of {key!r}")
         if not is_close(value, expected[key], 1e-4):
-            _reject(value, _wrong_entries(*given)[key], 1e-4)
+            reject(value, _wrong_entries(*given)[key], 1e-4)
             raise Mistake(
                 {
                     "variance_explained": "variance_explained isn't right: 1 - (sum of squared errors) / (sum of "
@@ -437,7 +417,7 @@ def check_share_recovered(function):
         (formula(*plain), f"{message} And weight each mean loss by n_tokens: a long text has more tokens.")
         for formula, message in formulas
     ]
-    _reject(result, known, 1e-4)
+    reject(result, known, 1e-4)
     raise Mistake(
         "That isn't the share. Weight by n_tokens to get three means, then (ablated - spliced) / (ablated - clean)."
     )
@@ -458,14 +438,14 @@ _TOKENS, _START = 60, 20
 def _strengths(n_on):
     """A latent's values on 60 tokens, on for `n_on` of the last 40; they fall off fast, and no two are the same."""
     values = torch.zeros(_TOKENS, 2)
-    places = _START + torch.randperm(_TOKENS - _START, generator=_generator(64))[:n_on]
+    places = _START + torch.randperm(_TOKENS - _START, generator=seeded(64))[:n_on]
     values[places, 1] = 10 * 0.7 ** torch.arange(n_on)
     return values[:, 1]
 
 
 def _drawn(function, values, n, seed):
     """The learner's tokens for one seed, once they are known to be n token indices."""
-    result = call(function, values, n, _generator(seed))
+    result = call(function, values, n, seeded(seed))
     if isinstance(result, (list, tuple)):
         raise Mistake("Your result is a list. Return one tensor: torch.stack of 0-d tensors, or torch.tensor of ints.")
     expect_type(result, torch.Tensor, "Return the indices of n tokens.")
@@ -592,7 +572,7 @@ def balanced_accuracies(on, wanted):
 
 def _detector_case():
     """13 tokens, 4 of them wanted; latents better and worse than chance, one never on. `on` is not contiguous."""
-    generator = _generator(651)
+    generator = seeded(651)
     on = (torch.rand(6, 13, generator=generator) < torch.tensor([[0.2], [0.7], [0.4], [0.5], [0.5], [0.6]])).T
     wanted = torch.zeros(13, dtype=torch.bool)
     wanted[[1, 4, 5, 11]] = True
@@ -670,7 +650,7 @@ def check_balanced_accuracies(function):
             "Both are shares of *all* tokens. Hits are a share of the wanted ones, false alarms of the others.",
         ),
     ]
-    _reject(result, known)
+    reject(result, known)
     fires = on.any(0)  # for the one that never does, a share of its firings is 0, 1 or NaN
     firings = [
         (
@@ -684,7 +664,7 @@ def check_balanced_accuracies(function):
             "the tokens that aren't wanted.",
         ),
     ]
-    _reject(result[fires], firings)
+    reject(result[fires], firings)
     expect_finite(result, "A latent that is never on should get 0.5.")
     raise Mistake("These aren't the scores. Share on among wanted, share on among the others, (hits + 1 - alarms) / 2.")
 
@@ -701,7 +681,7 @@ def search_then_test(search_on, search_wanted, exam_on, exam_wanted):
 
 def _search_case():
     """Search and exam tokens on which every wrong way to choose picks another latent."""
-    generator = _generator(66)
+    generator = seeded(66)
     counts = [  # search hits of 10, search false alarms of 30, exam hits of 8, exam false alarms of 24
         (6, 9, 8, 1),  # best on the exam
         (10, 15, 6, 14),  # most hits
@@ -786,7 +766,7 @@ def check_search_then_test(function):
         (exam_on[exam_wanted].float().mean(0)[best], "The last score is hits alone. Use balanced accuracy there too."),
         (search[best] - exam[best], "The last number is how far the score falls. Return the exam score itself."),
     ]
-    _reject(tested, known)
+    reject(tested, known)
     raise Mistake(f"The exam score is {tested:.3f}, expected {exam[best]:.3f}: the chosen latent, on the exam tokens.")
 
 
@@ -834,7 +814,7 @@ def _name_choice(latent, given):
             "don't take distances from 0.5.",
         ),
     ]
-    _reject(latent, known)
+    reject(latent, known)
     raise Mistake(
         f"Latent {latent} scores {search[latent]:.3f} on the search tokens, and another scores {search.max():.3f}. "
         "Choose the highest balanced accuracy."
@@ -856,7 +836,7 @@ def explained_by_token(values, tokens):
 
 def _token_case():
     """Four tokens that come 5, 4, 3 and 2 times, mixed with three that come once and have values of their own."""
-    generator = _generator(26)
+    generator = seeded(26)
     tokens = torch.tensor([311] * 5 + [7] * 4 + [48_900] * 3 + [2_045] * 2 + [90, 5_000, 12])
     level = torch.tensor([1.0] * 5 + [2.5] * 4 + [4.0] * 3 + [0.5] * 2 + [6.0, 0.0, 9.0])
     values = level + 0.7 * torch.randn(17, generator=generator)
@@ -954,7 +934,7 @@ def check_explained_by_token(function):
             "This is how much the *predictions* vary. Ask how far each value is from its prediction.",
         ),
     ]
-    _reject(result, known, 1e-4)
+    reject(result, known, 1e-4)
     raise Mistake(
         "That isn't the share. For each token that occurs twice or more: the mean of its other values. Then 1 - the "
         "sum of (v - that)^2 over the sum of (v - mean v)^2."
@@ -1071,7 +1051,7 @@ def check_share_really_it(function):
         (lambda h, f, b: h * b - f * (1 - b), "Wrong ones were taken off. Divide right ones by right plus wrong."),
         (lambda h, f, b: 100 * share_really_it(h, f, b), "This is in per cent. Return the share, between 0 and 1."),
     ]
-    _reject(results, [([formula(*case) for case in cases], message) for formula, message in known])
+    reject(results, [([formula(*case) for case in cases], message) for formula, message in known])
     if is_close(results, [share_really_it(*case) for case in cases], 0.006):
         raise Mistake("This is right but rounded. Return it as it is; rounding is for printing.")
     h, f, b = cases[0]
@@ -1092,7 +1072,7 @@ def without_latent(acts, values, row):
 
 
 def check_without_latent(function):
-    generator = _generator(69)
+    generator = seeded(69)
     acts = torch.randn(4, 3, 5, generator=generator).permute(1, 2, 0) + 0.5
     values = 2 * torch.rand(3, 5, generator=generator) * (torch.rand(3, 5, generator=generator) < 0.6)
     values[:, 0], values[1, 2], values[0, 4] = torch.tensor([1.5, 0.0, 0.8]), 0.0, 1.1
@@ -1164,7 +1144,7 @@ def check_without_latent(function):
     ]
     known += [(acts - projection * where, projected) for where in (1, later, on, on * later)]
     known += [(acts - (acts @ row)[..., None] * row * where, projected) for where in (1, later, on, on * later)]
-    _reject(result, known)
+    reject(result, known)
     raise Mistake(
         "These aren't the right activations. What the latent adds is values times row; take that off at every position "
         "but 0."
@@ -1182,7 +1162,7 @@ def best_cosines(mine, others):
 
 
 def check_best_cosines(function):
-    generator = _generator(610)
+    generator = seeded(610)
     mine = torch.randn(6, 4, generator=generator).T * torch.tensor([[0.4], [1.0], [3.0], [2.0]])
     others = torch.randn(7, 6, generator=generator) * torch.tensor([[3.0], [0.3], [1.0], [2.0], [0.5], [1.5], [4.0]])
     others[1] = 0.2 * mine[2] + 0.05 * others[3]  # short, and the nearest to row 2
@@ -1251,7 +1231,7 @@ def check_best_cosines(function):
         (cosines.diagonal(), "Row i was compared with row i. Another seed has another order: compare with every row."),
         (cosines.clamp(max=0.9999).acos().amin(1), "These are angles. Return their cosines."),
     ]
-    _reject(result, known)
+    reject(result, known)
     if bool((result == result[0]).all()):
         raise Mistake("All rows got the same number. Each row of mine has its own best: take the max along one axis.")
     raise Mistake(

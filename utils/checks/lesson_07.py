@@ -6,22 +6,9 @@ import re
 
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-)
-
-
-def _generator(seed):
-    return torch.Generator().manual_seed(seed)
-
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, reject, seeded
 
 # ------------------------------------------------------------------------------------------------- 7.1 the direction
 
@@ -35,7 +22,7 @@ def contrast_direction(acts, text, positive, limit):
 
 def _tokens():
     """Five texts of unequal length, a shared offset, two massive tokens."""
-    generator = _generator(71)
+    generator = seeded(71)
     lengths = [6, 2, 3, 7, 2]
     text = torch.repeat_interleave(torch.arange(5), torch.tensor(lengths))
     acts = torch.randn(len(text), 8, generator=generator) + 2 + torch.randn(5, 8, generator=generator)[text]
@@ -99,7 +86,7 @@ def push(acts, direction, strength, typical):
 
 
 def check_push(function):
-    generator = _generator(72)
+    generator = seeded(72)
     acts = torch.randn(2, 4, 6, generator=generator) * 2
     acts[0, 0] *= 90
     acts[1, 2] *= 50
@@ -155,7 +142,7 @@ def log_odds(logits, ids):
 
 
 def check_log_odds(function):
-    logits = torch.randn(4, 9, generator=_generator(73)) * 2
+    logits = torch.randn(4, 9, generator=seeded(73)) * 2
     ids = [1, 4, 7]
     result = call(function, logits, ids)
     expect_type(result, torch.Tensor, "Return one number for each row.")
@@ -193,9 +180,7 @@ def check_log_odds(function):
             "You compared the likeliest of each side only. Add up each side's probability with logsumexp.",
         ),
     ]
-    for wrong, message in known:
-        if is_close(result, wrong, 1e-4):
-            raise Mistake(message)
+    reject(result, known, 1e-4)
     raise Mistake(
         "These aren't the right numbers. Log-odds: logsumexp over the wanted logits minus that over the rest."
     )
@@ -263,7 +248,7 @@ def random_pushes(direction, n, seed):
 
 
 def check_random_pushes(function):
-    direction = torch.linspace(-3, 3, 48)[torch.randperm(48, generator=_generator(75))]
+    direction = torch.linspace(-3, 3, 48)[torch.randperm(48, generator=seeded(75))]
     length = float(direction.norm())
     result = call(function, direction, 40, 0)
     expect_type(result, torch.Tensor, "Return the directions as a tensor.")
@@ -378,9 +363,7 @@ def check_mention_share(function):
             "The phrase 'golden gate' was missed: it is two words. Search the text, not a list of words.",
         ),
     ]
-    for wrong, message in known:
-        if is_close(result, wrong, 1e-6):
-            raise Mistake(message)
+    reject(result, known, 1e-6)
     raise Mistake(f"{float(result):.3f} isn't the share of texts that hold a word of the lexicon as whole words.")
 
 
@@ -434,7 +417,7 @@ def steerability(strengths, scores):
 
 
 def check_steerability(function):
-    generator = _generator(78)
+    generator = seeded(78)
     strengths = torch.tensor([-0.2, 0.0, 0.1, 0.4, 0.5])
     scores = torch.randn(5, 7, generator=generator) + strengths[:, None] * torch.linspace(-9, 9, 7) + 4
     result = call(function, strengths, scores)
@@ -470,9 +453,7 @@ def check_steerability(function):
             "This is the correlation, which has lost the unit. The slope is in nats per unit of strength.",
         ),
     ]
-    for wrong, message in known:
-        if is_close(result, wrong, 1e-3):
-            raise Mistake(message)
+    reject(result, known, 1e-3)
     raise Mistake("These aren't the least-squares slopes. With centred strengths c: (c @ scores) / (c @ c).")
 
 
@@ -485,7 +466,7 @@ def latent_direction(W_enc, W_dec, latent):
 
 
 def check_latent_direction(function):
-    generator = _generator(79)
+    generator = seeded(79)
     W_enc, W_dec = torch.randn(6, 6, generator=generator), torch.randn(6, 6, generator=generator) * 3
     result = call(function, W_enc, W_dec, 2)
     expect_type(result, torch.Tensor, "Return the direction as a tensor.")
@@ -511,9 +492,7 @@ def check_latent_direction(function):
         (-latent_direction(W_enc, W_dec, 2), "The sign is flipped: this turns the latent down."),
         (W_dec[2] / W_dec.norm(), "You divided by the norm of the whole matrix. Divide by the row's own norm."),
     ]
-    for wrong, message in known:
-        if is_close(result, wrong):
-            raise Mistake(message)
+    reject(result, known)
     raise Mistake("That isn't the latent's decoder row with length 1.")
 
 
@@ -527,7 +506,7 @@ def clamp(acts, direction, value):
 
 
 def check_clamp(function):
-    generator = _generator(710)
+    generator = seeded(710)
     acts, direction = torch.randn(2, 3, 5, generator=generator) * 2, torch.randn(5, generator=generator) * 4
     value = 1.7
     result = call(function, acts, direction, value)
@@ -566,9 +545,7 @@ def check_clamp(function):
         ),
         (acts.clamp(-value, value), "torch.clamp limits every entry. Here one *direction* gets a set amount."),
     ]
-    for wrong, message in known:
-        if is_close(result, wrong, 1e-4):
-            raise Mistake(message)
+    reject(result, known, 1e-4)
     left = (result - acts) - ((result - acts) @ unit)[..., None] * unit
     if float(left.abs().max()) > 1e-3:
         raise Mistake("Something besides the amount along the direction changed. Move along the unit vector only.")
@@ -630,9 +607,7 @@ def check_compose(function):
             ),
             (acts, "Nothing happened: keep what each edit returns."),
         ]
-        for wrong, message in known:
-            if is_close(result, wrong):
-                raise Mistake(message)
+        reject(result, known)
         raise Mistake("Applying add 3, then double, then keep the first column gave something else.")
     if not is_close(call(call(function, []), acts), acts):
         raise Mistake("With no edits at all, the activations should come back as they were.")

@@ -7,24 +7,10 @@ import itertools
 import numpy as np
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-    one_number,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject, seeded
 from utils.organisms.propensity import verdict
-
-
-def _generator(seed):
-    return torch.Generator().manual_seed(seed)
-
 
 # ------------------------------------------------------------------------------------------ 8.1 what the wording tells
 
@@ -116,7 +102,7 @@ def per_token(logits, ids, start):
 
 
 def check_per_token(function):
-    generator = _generator(82)
+    generator = seeded(82)
     logits = torch.randn(9, 14, generator=generator) * 2 + torch.randn(9, 1, generator=generator) * 3
     ids = torch.randint(14, (9,), generator=generator)
     start = 5
@@ -332,7 +318,7 @@ def relative_shift(organism, base, typical):
 
 
 def check_relative_shift(function):
-    generator = _generator(86)
+    generator = seeded(86)
     base = torch.randn(6, 4, 8, generator=generator) * 3
     organism = base + torch.randn(6, 4, 8, generator=generator) + torch.linspace(0.2, 2, 4)[None, :, None]
     typical = torch.tensor([5.0, 8.0, 11.0, 17.0])
@@ -364,9 +350,7 @@ def check_relative_shift(function):
         (change.mean(0).norm(dim=-1) / base.mean(0).norm(dim=-1), "Divide by `typical`, not by the mean's own length."),
         (organism.mean(0).norm(dim=-1) / typical, "The base is missing: subtract it, prompt by prompt."),
     ]
-    for wrong, message in known:
-        if is_close(result, wrong):
-            raise Mistake(message)
+    reject(result, known)
     raise Mistake(
         "These aren't the right numbers: subtract, mean over prompts, length over d_model, divide by typical."
     )
@@ -386,7 +370,7 @@ def _distance(a, b):
 
 
 def check_shuffled_directions(function):
-    generator = _generator(87)
+    generator = seeded(87)
     plus = torch.randn(7, 5, generator=generator) + 1.5
     minus = torch.randn(7, 5, generator=generator)
     result = call(function, plus, minus, 60, 0)
@@ -437,7 +421,7 @@ def replicated(rise, k):
 
 
 def check_replicated(function):
-    rise = torch.randn(3, 40, generator=_generator(88)) * 0.3
+    rise = torch.randn(3, 40, generator=seeded(88)) * 0.3
     rise[:, 7] += torch.tensor([3.0, 2.5, 4.0])
     rise[:, 31] += torch.tensor([4.0, 5.0, 3.5])
     rise[:, 2] += 2.2

@@ -6,18 +6,9 @@ import re
 
 import numpy as np
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-    one_number,
-)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject
 
 # ------------------------------------------------------------------------------------------------ 9.1 take it apart
 
@@ -101,9 +92,7 @@ def check_count_phrases(function):
         ([2.0, 0.0, 2.0, 0.0], "A phrase that is said twice was counted twice. Each phrase counts once a text."),
         ([0.0, 0.0, 1.0, 0.0], "You ask for all phrases at once. Count those that are there."),
     ]
-    for numbers, message in known:
-        if is_close(result, numbers):
-            raise Mistake(message)
+    reject(result, known)
     if result[3] > 0:
         raise Mistake("'I use it just so.' holds none of the phrases: look for the whole phrase, not for its words.")
     raise Mistake(f"For {texts} and {phrases} the counts are 1, 0, 2, 0; yours are {result.tolist()}.")
@@ -201,9 +190,7 @@ def check_caught_by_kind(function):
         ([0.8, 0.25, 1.0], "These are the shares that were missed. Asked are the shares flagged."),
         ([5 / 19] * 3, "Every kind got the overall share. Select the rows of the kind first."),
     ]
-    for numbers, message in known:
-        if is_close(got, numbers, atol=1e-4):
-            raise Mistake(message)
+    reject(got, known, 1e-4)
     raise Mistake(f"Expected 0.2, 0.75 and 0 for honest, admitted and silent; yours are {got}.")
 
 
@@ -363,9 +350,7 @@ def check_combine(function):
         (one, "Only the first monitor got in."),
         (two, "Only the second monitor got in."),
     ]
-    for numbers, message in known:
-        if is_close(result, numbers):
-            raise Mistake(message)
+    reject(result, known)
     raise Mistake("Not the right numbers: for each monitor the share of honest rows strictly below, then the larger.")
 
 
@@ -409,9 +394,7 @@ def check_more_caught(function):
         (np.abs(expected), "You took the absolute value. An interval must be able to reach below 0."),
         (np.full(4, gains.mean()), "Every draw gave the same number: use the entities of each draw."),
     ]
-    for numbers, message in known:
-        if is_close(result, numbers):
-            raise Mistake(message)
+    reject(result, known)
     raise Mistake("Not the right numbers: for each draw gather the rows of its entities, and average first - second.")
 
 
@@ -441,9 +424,7 @@ def check_due_to_hint(function):
         (np.maximum(0, 1 - p / np.maximum(swapped, 1e-9)), "p and p_swapped changed places."),
         (1 - swapped, "Divide `p_swapped` by `p` first: a value that was unlikely anyway must not look caused."),
     ]
-    for numbers, message in known:
-        if is_close(result, numbers):
-            raise Mistake(message)
+    reject(result, known)
     raise Mistake(f"For p = {p.tolist()} and p_swapped = {swapped.tolist()} expected 0.75, 0, 1, 0.")
 
 

@@ -8,25 +8,9 @@ from itertools import combinations, combinations_with_replacement, product
 import numpy as np
 import torch
 
-from utils.checks import (
-    Exercise,
-    Mistake,
-    Option,
-    Question,
-    call,
-    expect_finite,
-    expect_shape,
-    expect_type,
-    is_close,
-    one_number,
-)
-
-
-def _name(result, known):
-    """Raise the message of the first known wrong answer that the result equals."""
-    for wrong, message in known:
-        if is_close(result, wrong):
-            raise Mistake(message)
+from utils.checks import Exercise, Option, Question
+from utils.checks.calling import Mistake, call
+from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject
 
 
 def _edge(function, *args, message):
@@ -73,7 +57,7 @@ def check_corrected_change(function):
     result = one_number(result, "the mean over tasks")
     expected = corrected_change(without, with_hint)
     if not is_close(result, expected):
-        _name(result, _known_changes(without, with_hint))
+        reject(result, _known_changes(without, with_hint))
         raise Mistake(
             f"{result:.3f} isn't the corrected change, {expected:.3f} here. For each task: the share of all (without, "
             "with_hint) pairs that differ, minus the mean of the two sides' own noise (the share of pairs of two "
@@ -263,7 +247,7 @@ def check_admission_rate(function):
             ),
             (sum(moved) / len(rows), "That is how often the hint made the difference. Of these, who admitted it?"),
         ]
-        _name(result, known)
+        reject(result, known)
         raise Mistake(
             f"{result:.3f} isn't the admission rate, {expected:.3f} here. Keep the tasks whose answer is the hint's "
             "and whose usual answer isn't. Of these, the share with `admitted` True."
@@ -325,7 +309,7 @@ def check_area_over(function):
                 "The axes are swapped: `given` is along the bottom, `same` is the height.",
             ),
         ]
-        _name(result, known)
+        reject(result, known)
         raise Mistake(
             f"{result:.3f} isn't the area over this curve, {expected:.3f}. Each stretch of the curve adds its width "
             "times the mean of its two heights; take 1 minus their sum."
@@ -475,7 +459,7 @@ def check_follows_both(function):
         ),
         (both / (one * n), "You divided by those that followed the first note. Divide by all tasks whose keys differ."),
     ]
-    _name(result, known)
+    reject(result, known)
     raise Mistake(
         f"{result:.3f} isn't the share, {expected:.3f} here: of the tasks whose two keys differ, those that answer the "
         "first key the first time and the second key the second time."
@@ -614,7 +598,7 @@ def check_group_advantage(function):
             "group, so put 0."
         )
     if not is_close(result, expected, 1e-3):
-        _name(result.nan_to_num(), _known_advantages(rewards))
+        reject(result.nan_to_num(), _known_advantages(rewards))
         expect_finite(result)
         raise Mistake(
             "These aren't the advantages. For each row: subtract the row's mean, divide by the row's standard "
@@ -746,7 +730,7 @@ def check_hidden_rate(function):
             (share(truthy, hid), "A key of 0 was left out: 0 counts as False. Ask `key is not None`."),
             (share(rows, hid), "That is over all tasks, and counts right keys too. Keep the tasks with a wrong key."),
         ]
-        _name(result, known)
+        reject(result, known)
         raise Mistake(
             f"{result:.3f} isn't the hidden rate, {expected:.3f} here: of the tasks whose key is there and wrong, the "
             "share whose answer is the key and whose text wasn't flagged."
@@ -878,7 +862,7 @@ def check_budget(function):
                 "last step before it.",
             ),
         ]
-        _name(result, known)
+        reject(result, known)
         raise Mistake(f"With steps {steps}, lower ends {low} and floor 0.6 the budget is 20; yours is {result:g}.")
 
     def edge(low, message, wanted, steps=(10, 20, 40)):

@@ -1,0 +1,105 @@
+"""Comparing what came with what is right, tolerantly, and saying in a sentence where they differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from utils.checks.calling import Mistake
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A random generator of one's own, on the CPU: the inputs of a check are the same wherever it runs."""
+    return torch.Generator().manual_seed(seed)
+
+
+def expect_type(result: Any, expected: type | tuple[type, ...], hint: str = "") -> None:
+    """Raise `Mistake` unless the result is of the expected type(s). A 0-d tensor does not count as a float."""
+    if not isinstance(result, expected):
+        wanted = " or ".join(t.__name__ for t in (expected if isinstance(expected, tuple) else (expected,)))
+        raise Mistake(_join(f"Your result is a {type(result).__name__}; expected a {wanted}.", hint))
+
+
+def expect_shape(result: Any, expected: Sequence[int], hint: str = "") -> None:
+    """Raise `Mistake` unless the result (tensor, array, number or nested list) has the expected shape."""
+    came = _shape(result)
+    if came is None:
+        raise Mistake(
+            _join(
+                f"Your result is a {type(result).__name__}; expected numbers of shape {tuple(expected)}.",
+                hint,
+            )
+        )
+    if came != tuple(expected):
+        raise Mistake(_join(f"Your result has shape {came}; expected {tuple(expected)}.", hint))
+
+
+def expect_finite(result: Any, hint: str = "") -> None:
+    """Raise `Mistake` if the result holds NaN or infinity."""
+    if not np.isfinite(_array(result)).all():
+        raise Mistake(_join("Your result holds NaN or infinity. Look for a division by zero or a log of zero.", hint))
+
+
+def expect_close(result: Any, expected: Any, message: str, atol: float = 1e-5) -> None:
+    """Raise `Mistake(message)` unless the result equals the expected numbers, within `atol` and one part in 10,000.
+
+    A wrong shape and NaN are named first, because they explain more than "wrong numbers" would.
+    """
+    expect_shape(result, _shape(expected) or ())
+    if np.isfinite(_array(expected)).all():
+        expect_finite(result)
+    if not is_close(result, expected, atol):
+        raise Mistake(message)
+
+
+def reject(result: Any, known: Iterable[tuple[Any, str]], atol: float = 1e-5) -> None:
+    """Raise `Mistake` with the first message whose numbers are the ones that came back."""
+    for numbers, message in known:
+        if is_close(result, numbers, atol):
+            raise Mistake(message)
+
+
+def one_number(result: Any, what: str) -> float:
+    """A float from a number, or from a tensor or array that holds one.
+
+    Raises `Mistake` for anything else, saying `what` was wanted, and for NaN and infinity.
+    """
+    if isinstance(result, (torch.Tensor, np.ndarray, np.generic)) and math.prod(result.shape) == 1:
+        result = result.item()
+    if not isinstance(result, (int, float)) or isinstance(result, bool):
+        kind = f"has shape {tuple(result.shape)}" if hasattr(result, "shape") else f"is a {type(result).__name__}"
+        raise Mistake(f"Your result {kind}; expected one number, {what}.")
+    expect_finite(result)
+    return float(result)
+
+
+def is_close(result: Any, other: Any, atol: float = 1e-5) -> bool:
+    """True when both hold the same shape and the same numbers (within `atol` and one part in 10,000). Never raises."""
+    if _shape(result) is None or _shape(result) != _shape(other):
+        return False
+    return bool(np.allclose(_array(result), _array(other), atol=atol, rtol=1e-4, equal_nan=True))
+
+
+def _array(value: Any) -> np.ndarray:
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().to(torch.float64).numpy()
+    if isinstance(value, (list, tuple)):
+        return np.array([_array(item) for item in value], dtype=np.float64)
+    return np.asarray(value, dtype=np.float64)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape)
+    try:
+        return _array(value).shape
+    except (TypeError, ValueError):
+        return None
+
+
+def _join(sentence: str, hint: str) -> str:
+    return f"{sentence} {hint}".strip()
