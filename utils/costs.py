@@ -9,7 +9,7 @@ estimate here is a pair, low and high, from assumptions that are written down in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 
@@ -43,7 +43,7 @@ class Architecture:
     @checked
     def of(cls, model: TransformerBridge) -> Architecture:
         """Read the sizes from a TransformerBridge's cfg. Raises TypeError for anything else."""
-        cfg = model.cfg
+        cfg: Any = model.cfg
         return cls(
             n_layers=cfg.n_layers,
             d_model=cfg.d_model,

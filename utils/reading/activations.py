@@ -209,9 +209,8 @@ def _check_hooks(model: TransformerBridge, hooks: Sequence[str]) -> list[str]:
     for name in hooks:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-            layers = getattr(model.cfg, "n_layers", None)
             hint = f"; close matches: {', '.join(close)}" if close else ""
-            raise ValueError(f"unknown hook {name!r}{hint} (blocks are counted from 0 to {layers - 1})")
+            raise ValueError(f"unknown hook {name!r}{hint} (blocks are counted from 0 to {model.cfg.n_layers - 1})")
         if name.endswith(_NOT_PER_POSITION):
             raise ValueError(
                 f"{name!r} doesn't have one row for each position, so rows can't be picked from it; "
@@ -377,6 +376,7 @@ def _compute(
                     sink.write(name, starts[i], value[done : done + n].to(dtype))
                 done += n
             bar.update(sum(len(ids[i]) for i in batch))
+        assert sink is not None  # `_rows` lets no call through that picks no token
         return sink.finish()
     except BaseException:  # an interrupt too: leave no half-written file behind
         if sink is not None:

@@ -247,5 +247,5 @@ def logits_at(
     def pick(x: torch.Tensor, hook: Any = None) -> torch.Tensor:
         return x[wanted.to(x.device)][None]
 
-    hooked = [*hooks, ("unembed.hook_in", pick)]
+    hooked: list[Any] = [*hooks, ("unembed.hook_in", pick)]
     return model.run_with_hooks(ids.to(device_of(model)), fwd_hooks=hooked, return_type="logits")[0]

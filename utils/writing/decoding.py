@@ -179,7 +179,7 @@ def _bare_name(name: str) -> str:
 
 
 def _build_copy(model: TransformerBridge) -> tuple[Any, str]:
-    original = model.original_model
+    original: Any = model.original_model
     kind = original.config.model_type
     if kind not in PLAIN or getattr(original.config, "use_sliding_window", False):
         return None, f"{kind} models are read through the bridge"
@@ -211,7 +211,7 @@ def sharing_weights(original: Any, attention: str) -> Any:
     return bare.eval()
 
 
-def _share(original: torch.nn.Module, bare: torch.nn.Module) -> None:
+def _share(original: Any, bare: Any) -> None:
     """Give the copy the original's own parameters and buffers (not copies of them)."""
     theirs = dict(_parameters(original))
     for name, _ in _parameters(bare):
@@ -364,9 +364,9 @@ class _Bfloat16Product(torch.nn.Module):
 
 def _site(model: TransformerBridge, bare: Any, paths: dict[Any, str], name: str) -> tuple[Any, torch.nn.Module, bool]:
     """The bridge's hook point of this name, the plain module that it belongs to, and whether it is its input."""
-    point = model.hook_dict[name]
+    point: Any = model.hook_dict[name]
     where, _, end = point.name.rpartition(".")
-    component = model
+    component: Any = model
     for part in where.split("."):
         component = component[int(part)] if part.isdigit() else getattr(component, part)
     return point, bare.get_submodule(paths[component]), end == "hook_in"
@@ -428,8 +428,9 @@ def _replace(out: Any, act: Callable[[torch.Tensor], torch.Tensor]) -> Any:
 
 class _Bridge(Reader):
     def __init__(self, model: TransformerBridge, hooks: Hooks) -> None:
-        self._model, self._cache = model, None
-        self._hooks = [(name, partial(_intervene, name, function)) for name, function in hooks]
+        self._model = model
+        self._cache: Any = None
+        self._hooks: list[Any] = [(name, partial(_intervene, name, function)) for name, function in hooks]
 
     def read(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         logits, self._cache = self._model.run_with_hooks(
