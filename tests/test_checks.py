@@ -22,7 +22,7 @@ EXERCISE = Exercise("1.1", "Doubling", double, check_double)
 
 
 def verdict(fn):
-    return checks.judge(EXERCISE, fn)
+    return checks.mark(EXERCISE, fn)
 
 
 def test_a_stub_is_not_attempted():
@@ -84,7 +84,7 @@ def test_a_check_that_breaks_on_an_odd_result_does_not_end_the_lesson():
     def fragile(fn):
         return fn(1).shape[3]
 
-    result = checks.judge(Exercise("1.1", "t", double, fragile), lambda x: torch.ones(2))
+    result = checks.mark(Exercise("1.1", "t", double, fragile), lambda x: torch.ones(2))
     assert result.status == NOT_YET and "could not be compared" in result.message
 
 
@@ -146,7 +146,7 @@ def test_every_lesson_lists_sound_exercises_and_questions(lesson):
 @pytest.mark.parametrize("lesson", checks.lessons())
 def test_the_reference_passes_its_own_check(lesson):
     for number, exercise in checks.exercises(lesson).items():
-        assert checks.judge(exercise, exercise.reference).status == PASSED, number
+        assert checks.mark(exercise, exercise.reference).status == PASSED, number
 
 
 @pytest.mark.parametrize("lesson", checks.lessons())
@@ -169,5 +169,5 @@ def test_no_check_accepts_noise(lesson):
 
     for number, exercise in checks.exercises(lesson).items():
         for answer in (noise_like(exercise.reference), lambda *a, **k: 0, lambda *a, **k: a[0] if a else 0):
-            verdict = checks.judge(exercise, answer)
+            verdict = checks.mark(exercise, answer)
             assert verdict.status == NOT_YET, f"{number} accepts noise: {verdict}"

@@ -61,7 +61,7 @@ def test_every_exercise_of_a_lesson_is_unattempted(path):
         namespace = {}
         exec("from __future__ import annotations\n" + definition, namespace)
         function = namespace[notebooks.CHECK_LINE.match(cell.source.rstrip().rsplit("\n", 1)[1])["given"]]
-        assert checks.judge(checks.find(number), function).status == checks.NOT_ATTEMPTED
+        assert checks.mark(checks.find(number), function).status == checks.NOT_ATTEMPTED
     assert found == list(checks.exercises(path.stem[:2]))
 
 

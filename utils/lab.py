@@ -53,7 +53,7 @@ def check(number: Text, attempt: Any) -> Callable:
     the course's reference otherwise. Raises ValueError for a number that does not exist.
     """
     exercise = checks.find(number)
-    verdict = checks.judge(exercise, attempt)
+    verdict = checks.mark(exercise, attempt)
     _record(number, verdict.status)
     _display(_verdict_box(verdict))
     return attempt if verdict.status == PASSED else exercise.reference

@@ -105,7 +105,7 @@ def _module(lesson: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.lesson_{lesson}")
 
 
-def judge(exercise: Exercise, attempt: Any) -> Verdict:
+def mark(exercise: Exercise, attempt: Any) -> Verdict:
     """Run an exercise's check on an attempt and say how it went, in one of three ways. A bad answer never raises."""
     number = exercise.number
     if not callable(attempt):

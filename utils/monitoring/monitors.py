@@ -97,8 +97,9 @@ def fit_text(transcripts: Sequence[Transcript], labels: Labels, reads: View = "s
 def judge(model: TransformerBridge, reads: Shown = "both", question: Text = QUESTION) -> Monitor:
     """The model asked, in its chat form, what it thinks of a transcript: log-odds of "Yes" against "No", in nats.
 
-    It always reads the task; `reads` says what of the answer it is shown besides. A model that wears an adapter judges
-    with it on: take it off for an honest witness.
+    A judge, here as in lesson 04, is a model that says in words whether something holds: that a claim is true, that a
+    text is suspicious. It always reads the task; `reads` says what of the answer it is shown besides. A model that
+    wears an adapter judges with it on: take it off for an honest witness.
     """
 
     def score(transcripts: Sequence[Transcript]) -> Scores:

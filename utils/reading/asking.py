@@ -12,8 +12,9 @@ reason of truth, so the sum over tokens and the mean per token are both given; s
 of two answer tokens. A model that always says Yes has a bias, not an opinion: turn the order of the options round, and
 judge by ranks (AUROC) as well as by the sign. *Activations*: `utils.probing`, on entities that were not trained on.
 
-A model that says in words whether a claim is true is called a judge. Asking is wider: it needs no judge, and may find
-that what a model says isn't what its likelihoods or its activations show.
+A *judge*, in all of this library, is a model that says in words whether something holds: that a claim is true (lesson
+04), that a text is suspicious (`utils.monitoring.judge`). Asking is wider: any model can be asked, and what it says may
+not be what its likelihoods or its activations show.
 
 Sources: Kadavath et al. 2022 (arXiv 2207.05221), asking a model about a claim; Burns et al. 2022 (2212.03827), what a
 model represents against what it outputs; Zhao et al. 2021 (2102.09690), the bias of few-shot answers and their order.

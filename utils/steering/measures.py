@@ -172,7 +172,7 @@ def surprise(model: TransformerBridge, prompts: TokenTexts, continuations: Token
 
     prompts: texts, or token ids used as they are (`utils.writing.chat_prompts`). continuations: token ids, as
     `utils.writing.generate_ids` returns. Raises TypeError or ValueError for an empty one, for lists
-    of different lengths, and while hooks are on the model: the judge must not be the steered one.
+    of different lengths, and while hooks are on the model: a steered model finds its own text likely.
     """
     if any(point.fwd_hooks for point in model.hook_dict.values()):
         raise ValueError("model has hooks on it, so it would judge as the steered one; call surprise outside `with`")

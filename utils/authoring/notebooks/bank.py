@@ -54,7 +54,7 @@ def tally(lesson: str) -> Tally:
             result.failures.append(too_few)
         for name, answer, words in wrong:
             result.wrong_total += 1
-            verdict = checks.judge(exercise, answer)
+            verdict = checks.mark(exercise, answer)
             if verdict.status == checks.NOT_YET and words in verdict.message:
                 result.wrong_rejected += 1
             else:
@@ -63,7 +63,7 @@ def tally(lesson: str) -> Tally:
                 )
         for name, answer in right:
             result.right_total += 1
-            verdict = checks.judge(exercise, answer)
+            verdict = checks.mark(exercise, answer)
             if verdict.status == checks.PASSED:
                 result.right_accepted += 1
             else:
