@@ -105,7 +105,7 @@ def random_like(
     import torch
     from transformers import AutoModelForCausalLM
 
-    original = model.original_model
+    original: Any = model.original_model
     config = copy.deepcopy(original.config)
     if n_layers is not None:
         if n_layers > model.cfg.n_layers:

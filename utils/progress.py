@@ -8,7 +8,10 @@ from typing import Any
 
 from tqdm.auto import tqdm as _auto
 
+from utils.inputs import checked
 
+
+@checked
 def tqdm(items: Iterable | None = None, **options: Any) -> _auto:
     """`tqdm.auto.tqdm`, with `leave=False` unless said otherwise. Silent when TQDM_DISABLE is set.
 

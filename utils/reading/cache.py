@@ -23,16 +23,20 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from utils import home
+from utils.inputs import checked
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 CACHE_FORMAT = 1  # part of every cache key: raise it when what is stored changes meaning
 CACHE_LIMIT_BYTES = 4 * 2**30  # the results unused for longest go when the folder grows beyond this
@@ -67,7 +71,7 @@ class MemorySink:
                 file = FileSink(shapes, next(iter(self.acts.values())).dtype, self.path)
                 for name, value in self.acts.items():
                     file.write(name, 0, value)
-                file.publish()
+                file.publish(self.path)
             except OSError as error:
                 if file is not None:
                     file.abandon()
@@ -109,7 +113,7 @@ class FileSink:
         self.file.seek(self.data_start + self.offset[name] + start * self.row_bytes[name])
         self.file.write(value.contiguous().view(torch.uint8).numpy().data)
 
-    def publish(self) -> None:
+    def publish(self, path: Path) -> None:
         """Fill in the checksum, push the bytes to the disk, and only then give the file its name."""
         self.file.flush()
         checksum = _checksum(self.file, self.data_start)
@@ -120,12 +124,12 @@ class FileSink:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        os.replace(self.temporary, self.path)
-        _forget_oldest(self.path)
+        os.replace(self.temporary, path)
+        _forget_oldest(path)
 
     def finish(self) -> dict[str, torch.Tensor]:
         if self.path is not None:
-            self.publish()
+            self.publish(self.path)
             return _load(self.path)
         self.file.close()
         acts = _load(self.temporary)  # memory-mapped: on Linux and macOS the name can go at once
@@ -208,6 +212,7 @@ def _checksum(file: Any, start: int) -> str:
     return f"{value:08x}"
 
 
+@checked
 def read_cache(path: Path, hooks: list[str]) -> dict[str, torch.Tensor] | None:
     """The stored tensors, memory-mapped, or None if there are none that can be read.
 
@@ -258,8 +263,11 @@ def cache_folder() -> Path:
     return home.lab_home() / "activations"
 
 
-def weights_fingerprint(model: Any) -> str:
+@checked
+def weights_fingerprint(model: TransformerBridge) -> str:
     """A short name for the exact weights a model holds now: any edit, however small, changes it.
+
+    (`utils.models.fingerprint` names the weights a model was loaded with, whatever was put on it since.)
 
     Reads every parameter and buffer once (0.1 to 0.5 s for the specimen), so edits in place, adapters and
     ablated weights are all noticed. Returns 32 hexadecimal digits.
@@ -271,16 +279,17 @@ def weights_fingerprint(model: Any) -> str:
             continue
         seen.add(value.data_ptr())
         data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        summary.update(f"{name} {tuple(value.shape)} {value.dtype} {zlib.crc32(data)};".encode())
+        summary.update(f"{name} {tuple(value.shape)} {value.dtype} {zlib.crc32(data.data)};".encode())
     return summary.hexdigest()[:32]
 
 
+@checked
 def cache_key(
-    model: Any, ids: list[torch.Tensor], rows: list[torch.Tensor], hooks: list[str], dtype: torch.dtype
+    model: TransformerBridge, ids: list[torch.Tensor], rows: list[torch.Tensor], hooks: list[str], dtype: torch.dtype
 ) -> str:
     """Everything the result depends on. Tokens rather than texts, so a changed tokenizer or BOS counts."""
     config = getattr(getattr(model, "original_model", None), "config", None)
-    described = config.to_json_string() if hasattr(config, "to_json_string") else type(model).__name__
+    described = type(model).__name__ if config is None else config.to_json_string()
     parts = hashlib.sha256()
     for part in (CACHE_FORMAT, described, weights_fingerprint(model), sorted(hooks), dtype):
         parts.update(f"{part}\n".encode())
@@ -305,6 +314,7 @@ def _warn_no_cache(error: BaseException) -> None:
         )
 
 
+@checked
 def cache_path(key: str) -> Path | None:
     try:
         folder = cache_folder()
