@@ -11,9 +11,10 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from utils.checks import Question
+if TYPE_CHECKING:
+    from utils.checks import Question
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Long options and labels must wrap instead of being cut; ipywidgets 7 and 8 both clip them otherwise.
