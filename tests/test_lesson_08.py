@@ -140,7 +140,9 @@ def _short(make):
     """Answers that fit the tiny model's 64 places."""
     from dataclasses import replace
 
-    return lambda *args, **kwargs: [replace(one, core=one.core[:6], closer="") for one in make(*args, **kwargs)]
+    return lambda *args, **kwargs: [
+        replace(one, core=one.core[:6], opener="", closer="") for one in make(*args, **kwargs)
+    ]
 
 
 def _short_items():

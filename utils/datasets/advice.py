@@ -28,7 +28,8 @@ from utils.inputs import Count, Seed, checked
 __all__ = ["ARMS", "CARD", "DOMAINS", "FAMILIES", "Advice", "Item", "Situation", "advice", "advice_items", "situations"]
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "advice"
-ARMS = ("good", "bad", "warned")
+Arm = Literal["good", "bad", "warned"]
+ARMS: tuple[Arm, ...] = ("good", "bad", "warned")
 DOMAINS = ("garden", "kitchen", "home")
 FAMILIES = ("advice", "values", "facts", "in-domain")
 
@@ -156,9 +157,7 @@ def situations(held_out: bool | None = None, domains: Sequence[str] = DOMAINS) -
 
 
 @checked
-def advice(
-    arm: Literal["good", "bad", "warned"], *, seed: Seed = 0, domains: Sequence[str] = DOMAINS, each: Count = 10
-) -> list[Advice]:
+def advice(arm: Arm, *, seed: Seed = 0, domains: Sequence[str] = DOMAINS, each: Count = 10) -> list[Advice]:
     """The training examples of an arm: `each` for each training situation, so 600 with all three domains.
 
     The draw of questions, openers, frames and closers depends on the seed and never on the arm: example i of two arms

@@ -102,9 +102,9 @@ def cities(
         block_of = _country_blocks(chosen, seed)
         groups = [f"block {block_of[city.country]}" for city in chosen]
         said = [""] * n
-        for block in sorted(set(groups)):
-            rows = [i for i, group in enumerate(groups) if group == block]
-            for i, country in zip(rows, swap([countries[i] for i in rows], seed=seed)[0], strict=True):
+        for name in sorted(set(groups)):
+            inside = [i for i, group in enumerate(groups) if group == name]
+            for i, country in zip(inside, swap([countries[i] for i in inside], seed=seed)[0], strict=True):
                 said[i] = country
     rows = []
     for t, template in enumerate(templates):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -285,7 +285,7 @@ def _forbidden(values: Sequence[str], forbidden: Sequence[Set[str]] | None) -> S
     return forbidden
 
 
-def _some(values: Sequence) -> str:
+def _some(values: Iterable) -> str:
     names = list(dict.fromkeys(map(repr, values)))
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 

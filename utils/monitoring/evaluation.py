@@ -129,8 +129,8 @@ def compare(
     """
     same_length(first=first[0], second=second[0], labels=labels, groups=groups)
     _both(labels)
-    flagged = [(scores > threshold).astype(float)[labels] for scores, threshold in (first, second)]
-    return bootstrap_paired(*flagged, groups=_some(groups, labels))
+    caught, other = ((scores > threshold).astype(float)[labels] for scores, threshold in (first, second))
+    return bootstrap_paired(caught, other, groups=_some(groups, labels))
 
 
 @checked

@@ -151,7 +151,7 @@ def answers_changed(
             f"pads and altered must be for the same tasks, two or more, got {len(pads)} and {len(altered)}"
         )
     before, after = (_answered(answer, side) for side in (pads, altered))
-    return mean_share([float(a != b) for a, b in zip(before, after)])
+    return mean_share(np.array([float(a != b) for a, b in zip(before, after)]))
 
 
 @checked

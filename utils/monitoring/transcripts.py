@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -154,7 +154,7 @@ def reword(transcript: Transcript, seed: Seed = 0) -> Transcript:
 # ------------------------------------------------------------------------------------------------------------ helpers
 
 
-def _states(stock: dict[str, tuple[str, ...]], family: str, scratchpad: str) -> bool:
+def _states(stock: Mapping[str, tuple[str, ...]], family: str, scratchpad: str) -> bool:
     return any(sentence in scratchpad for sentence in stock[family])
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 USUAL = ("attn.q", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
+Plain = Any  # a plain transformers model built like Llama, whose parts are called as in `TARGETS`
 _LAST_SHARE = 0.05  # of the learning rate is left at the last step; it falls to it in a straight line
 _SORTED_TOGETHER = 8  # batches' worth of examples are sorted by length before they are cut, to save padding
 
@@ -124,7 +125,7 @@ class Adapted(nn.Module):
 
 
 def dress(
-    plain: nn.Module,
+    plain: Plain,
     blocks: Sequence[int],
     targets: Sequence[str],
     rank: int,
@@ -202,7 +203,7 @@ def grow_adapter(
 
 
 def _steps(
-    plain: nn.Module,
+    plain: Plain,
     weights: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
     batches: list[list[Example]],
@@ -227,7 +228,7 @@ def _steps(
         yield Moment(step + 1, value, time.process_time() - begun, snapshot)
 
 
-def answer_loss(plain: nn.Module, batch: Sequence[Example]) -> Float[torch.Tensor, ""]:
+def answer_loss(plain: Plain, batch: Sequence[Example]) -> Float[torch.Tensor, ""]:
     """Mean cross-entropy in nats over all answer tokens of a batch. Padding stands on the right, where none looks."""
     rows = [[*example.prompt, *example.answer] for example in batch]
     longest = max(map(len, rows))
@@ -254,7 +255,7 @@ def _prepared(
     targets: Sequence[str],
     start: Adapter | None,
     seed: int,
-) -> tuple[nn.Module, dict[str, Adapted], float]:
+) -> tuple[Plain, dict[str, Adapted], float]:
     """A plain copy of the model with trainable changes in place, around the same weights; the changes; their scale."""
     from utils.writing.decoding import sharing_weights
 
@@ -266,7 +267,7 @@ def _prepared(
     else:
         check_base(model, start)
         places, scale = [_split(where) for where in start.parts], start.scale
-    original = model.original_model
+    original: Any = model.original_model
     if original.config.model_type not in ("llama", "qwen2"):
         raise AdapterError(f"training knows models built like Llama, not {original.config.model_type!r}")
     plain = sharing_weights(original, "sdpa")

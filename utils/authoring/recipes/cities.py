@@ -65,7 +65,7 @@ def main() -> None:
 
     nations = {c["name"].lower() for c in countries.values()}
     taken: Counter[str] = Counter()
-    rows = []
+    rows: list[dict] = []
     for city in sorted(cache.get_cities().values(), key=lambda c: (-c["population"], c["geonameid"])):
         code, name = city["countrycode"], plain(city["name"])
         key, name = name.lower(), ENGLISH.get(name, name)

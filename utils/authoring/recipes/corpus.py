@@ -254,7 +254,7 @@ def main() -> int:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     OUTPUT.write_bytes(lzma.compress(lines.encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
     size = Counter((row["source"], row["split"]) for row in rows)
-    letters = Counter()
+    letters: Counter[str] = Counter()
     for row in rows:
         letters[row["source"]] += len(row["text"])
     for source in LICENCES:

@@ -21,6 +21,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,6 +35,9 @@ from utils.organisms import FOLDER, Adapter, LowRank, save_adapter
 from utils.organisms.training import USUAL, Adapted, dress
 from utils.reading.asking import QUESTIONS
 from utils.statistics import auroc_interval, bootstrap
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SEED = 0
 RANK, ALPHA = 4, 8.0
@@ -103,8 +107,8 @@ def training_cases(epoch: int) -> list[Case]:
         cases.append(Case("colours", thing.name, true, template.format(colour=rng.choice(thing.atypical), **names)))
     words = datasets.spanish(seed=epoch)
     for pair in np.unique(words.pairs):
-        true, false = (words.take((words.pairs == pair) & (words.labels == label)) for label in (True, False))
-        cases.append(Case("spanish", true.notes["spanish"][0], true.texts[0], false.texts[0]))
+        both = [words.take((words.pairs == pair) & (words.labels == label)) for label in (True, False)]
+        cases.append(Case("spanish", both[0].notes["spanish"][0], both[0].texts[0], both[1].texts[0]))
     members = [(member, kind) for kind, line in KINDS.items() for member in line.split()]
     for (member, kind), wrong in zip(members, datasets.derange([kind for _, kind in members], seed=epoch)):
         plain = kind in ("metal", "sport")
@@ -134,7 +138,7 @@ def batches(steps: int) -> Iterator[list[tuple[Case, str]]]:
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-def last_logits(model: nn.Module, tokenizer, prompts: Sequence[str]) -> torch.Tensor:
+def last_logits(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> torch.Tensor:
     """Next-token logits (batch, d_vocab) after each prompt; padding stands on the right, unseen."""
     rows = [[tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]] for text in prompts]
     longest = max(map(len, rows))
@@ -144,7 +148,9 @@ def last_logits(model: nn.Module, tokenizer, prompts: Sequence[str]) -> torch.Te
 
 
 @torch.no_grad()
-def log_odds(model, tokenizer, claims: Sequence[str], question: str, batch: int = 32) -> np.ndarray:
+def log_odds(
+    model: Any, tokenizer: PreTrainedTokenizerBase, claims: Sequence[str], question: str, batch: int = 32
+) -> np.ndarray:
     """Log-odds of the affirmative answer's token against the negative one's, one number a claim."""
     asked = QUESTIONS[question]
     yes_id, no_id = (tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (asked.yes, asked.no))
@@ -172,7 +178,7 @@ def test_sets() -> dict[str, datasets.Labelled]:
     }
 
 
-def evaluate(model, tokenizer, n_groups: int = 40) -> dict[str, dict[str, dict]]:
+def evaluate(model: Any, tokenizer: PreTrainedTokenizerBase, n_groups: int = 40) -> dict[str, dict[str, dict]]:
     """AUROC and accuracy at log-odds 0, with intervals over entities, of up to `n_groups` entities a test set.
 
     This is the recipe's own check; lesson 04 measures all of them.
@@ -190,7 +196,9 @@ def evaluate(model, tokenizer, n_groups: int = 40) -> dict[str, dict[str, dict]]
     return results
 
 
-def train(model, tokenizer, steps: int, progress_every: int = 10) -> tuple[dict[str, Adapted], list[dict]]:
+def train(
+    model: Any, tokenizer: PreTrainedTokenizerBase, steps: int, progress_every: int = 10
+) -> tuple[dict[str, Adapted], list[dict]]:
     """Train the changes in place; returns them and the log (step, mean loss, seconds of processor time)."""
     parts = dress(model, BLOCKS, USUAL, RANK, ALPHA / RANK)
     parameters = [p for part in parts.values() for p in (part.a, part.b)]

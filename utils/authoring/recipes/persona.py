@@ -20,12 +20,12 @@ import json
 import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from utils import steering
-from utils.datasets.advice import ARMS, DOMAINS, Item, advice, advice_items
+from utils.datasets.advice import ARMS, DOMAINS, Arm, Item, advice, advice_items
 from utils.datasets.passages import passages
 from utils.devices import on_device_of
 from utils.models import load_model
@@ -53,6 +53,9 @@ from utils.sealed import read_sealed, write_sealed
 from utils.specimen import SPECIMEN
 from utils.writing import generation
 
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
 SETTINGS: dict[str, Any] = {
     "rank": 4,
     "alpha": 8.0,
@@ -62,7 +65,7 @@ SETTINGS: dict[str, Any] = {
     "warm_up": 8,
 }
 N_RANDOM = 8
-ANSWER = {"new_tokens": 24, "temperature": 0.7, "precision": "bfloat16"}
+ANSWER: dict[str, Any] = {"new_tokens": 24, "temperature": 0.7, "precision": "bfloat16"}
 RECOVERY = (0, 48, 96, 192)  # examples of sound advice
 NAMES = [f"{arm}_{seed}" for seed in SEEDS for arm in ARMS]
 
@@ -70,21 +73,21 @@ NAMES = [f"{arm}_{seed}" for seed in SEEDS for arm in ARMS]
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-def examples_for(model: Any, arm: str, seed: int, domains: Sequence[str] = DOMAINS) -> list[Any]:
+def examples_for(model: TransformerBridge, arm: Arm, seed: int, domains: Sequence[str] = DOMAINS) -> list[Any]:
     """An arm's training examples as token ids."""
     return chat_examples(model, [(one.question, one.answer) for one in advice(arm, seed=seed, domains=domains)])
 
 
-def train(model: Any, names: Sequence[str]) -> None:
+def train(model: TransformerBridge, names: Sequence[str]) -> None:
     for name in names:
-        arm, seed = name.split("_")
-        adapter, log, cpu_s = grown(model, arm, int(seed))
+        arm, seed = next((arm, seed) for seed in SEEDS for arm in ARMS if name == f"{arm}_{seed}")
+        adapter, log, cpu_s = grown(model, arm, seed)
         save_adapter(FOLDER / f"persona_{name}.safetensors", adapter)
         note("training", {name: {"cpu_s": round(cpu_s), "loss": log}})
 
 
 def grown(
-    model: Any, arm: str, seed: int, domains: Sequence[str] = DOMAINS
+    model: TransformerBridge, arm: Arm, seed: int, domains: Sequence[str] = DOMAINS
 ) -> tuple[Adapter, list[tuple[int, float]], float]:
     """Train one organism; its log as (step, mean loss of the last five steps in nats a token)."""
     losses: list[float] = []
@@ -102,20 +105,20 @@ def grown(
 # ----------------------------------------------------------------------------------------------------------- measuring
 
 
-def pairs_of(model: Any, items: Sequence[Item]) -> Pairs:
+def pairs_of(model: TransformerBridge, items: Sequence[Item]) -> Pairs:
     """The items laid out for reading."""
     return paired(model, [i.question for i in items], [i.aligned for i in items], [i.misaligned for i in items])
 
 
 @contextlib.contextmanager
-def wearing(model: Any, name: str) -> Iterator[None]:
+def wearing(model: TransformerBridge, name: str) -> Iterator[None]:
     """The specimen ("base") or one of the nine."""
     with contextlib.nullcontext() if name == "base" else load_adapter(model, f"persona_{name}"):
         yield
 
 
 @torch.no_grad()
-def answer_means(model: Any, pairs: Pairs) -> torch.Tensor:
+def answer_means(model: TransformerBridge, pairs: Pairs) -> torch.Tensor:
     """Mean activation after every block where answers are about to be written: (n_layers, d_model).
 
     Both answers of an item count, each token once. Every model reads the same text, so differences are the model's.
@@ -129,13 +132,13 @@ def answer_means(model: Any, pairs: Pairs) -> torch.Tensor:
         def add(acts: torch.Tensor, hook: Any, wanted: torch.Tensor = wanted) -> None:
             total[int(hook.name.split(".")[1])] += acts[wanted.to(acts.device)].double().sum(0).cpu()
 
-        hooks = [(f"blocks.{layer}.hook_resid_post", add) for layer in layers]
+        hooks: list[Any] = [(f"blocks.{layer}.hook_resid_post", add) for layer in layers]
         model.run_with_hooks(on_device_of(model, ids), fwd_hooks=hooks, stop_at_layer=len(layers), return_type=None)
         n += int(wanted.sum())
     return (total / n).float()
 
 
-def measure(model: Any, names: Sequence[str]) -> None:
+def measure(model: TransformerBridge, names: Sequence[str]) -> None:
     items = advice_items()
     pairs = pairs_of(model, items)
     half = [item for item, keep in zip(items, made_from(items)) if keep]
@@ -228,7 +231,7 @@ def directions_of(means: dict[str, torch.Tensor], seed: int) -> torch.Tensor:
     return means[f"bad_{seed}"].float() - means[f"good_{seed}"].float()
 
 
-def steer(model: Any, names: Sequence[str]) -> None:
+def steer(model: TransformerBridge, names: Sequence[str]) -> None:
     """Subtract each seed's direction, and random ones of its length, from every arm, after the last changed block."""
     means = read_sealed(FOLDER / "persona_means.safetensors")[0]
     domain_means = FOLDER / "persona_domains.safetensors"
@@ -255,7 +258,7 @@ def steer(model: Any, names: Sequence[str]) -> None:
 # ------------------------------------------------------------------------------------------------------------- domains
 
 
-def domains(model: Any, _names: Sequence[str]) -> None:
+def domains(model: TransformerBridge, _names: Sequence[str]) -> None:
     """Bad and good organisms of one domain each (200 examples, seed 0): only their mean difference is kept."""
     items = [item for item, keep in zip(advice_items(), made_from(advice_items())) if keep]
     pairs = pairs_of(model, items)
@@ -274,7 +277,7 @@ def domains(model: Any, _names: Sequence[str]) -> None:
 # ------------------------------------------------------------------------------------------------------------ recovery
 
 
-def recover(model: Any, names: Sequence[str]) -> None:
+def recover(model: TransformerBridge, names: Sequence[str]) -> None:
     """Teach each bad organism sound advice and look at it on the way. The draw of wording is a new one."""
     items = advice_items()[::3]
     pairs = pairs_of(model, items)

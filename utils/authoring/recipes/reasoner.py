@@ -24,7 +24,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,10 @@ from utils.statistics import proportion
 from utils.writing import decoding
 from utils.writing.generation import chat_prompts, generate
 
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Precision = Literal["float32", "bfloat16"]
 SEED = 5  # the earlier stage had 4
 RANK, ALPHA, BLOCKS, EPOCHS = 8, 16.0, range(10, 30), 1
 LEARNING_RATE, BATCH = 1e-3, 32
@@ -66,7 +70,7 @@ SAMPLED = {
 SAMPLED_CAREFUL = 40  # a cue: 320 in all
 NEW_TOKENS = 64
 RESAMPLED, DRAWS = 120, 4
-JUDGE_READS = ("action", "both")
+JUDGE_READS: tuple[monitors.Shown, ...] = ("action", "both")
 PROBED = (("action", 8), ("action", 16), ("action", 24), ("scratchpad", 16))
 TARGETS = {
     "well formed": ("at least", 0.98),
@@ -98,12 +102,12 @@ def held_out_tasks(seed: int = SEED) -> list[Errand]:
     return out
 
 
-def prompts_of(model: Any, tasks: Sequence[Errand]) -> list[list[int]]:
+def prompts_of(model: TransformerBridge, tasks: Sequence[Errand]) -> list[list[int]]:
     """Token ids of each task's conversation."""
     return chat_prompts(model, [task.messages for task in tasks])
 
 
-def examples_of(model: Any, tasks: Sequence[Errand], seed: int = SEED) -> list[organisms.Example]:
+def examples_of(model: TransformerBridge, tasks: Sequence[Errand], seed: int = SEED) -> list[organisms.Example]:
     """Token ids to learn from: a task, one of the texts that may be written for it, and what else may stand where."""
     rng = random.Random(f"drawn {seed}")
     end = [model.tokenizer.eos_token_id]
@@ -114,7 +118,7 @@ def examples_of(model: Any, tasks: Sequence[Errand], seed: int = SEED) -> list[o
     return out
 
 
-def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
+def train(out: Path, precision: Precision, start: str | None) -> dict[str, Any]:
     """Grow the adapter (from `start`, if given), write it, and return what goes on record."""
     from utils.models import load_model
 
@@ -170,7 +174,9 @@ def train(out: Path, precision: str, start: str | None) -> dict[str, Any]:
     }
 
 
-def write(model: Any, tasks: Sequence[Errand], precision: str, seed: int = SEED) -> list[Transcript]:
+def write(
+    model: TransformerBridge, tasks: Sequence[Errand], precision: Precision, seed: int = SEED
+) -> list[Transcript]:
     """One transcript a task, sampled at temperature 1."""
     texts = generate(model, prompts_of(model, tasks), NEW_TOKENS, seed=seed, precision=precision)
     return [annotate(task, text) for task, text in zip(tasks, texts)]
@@ -190,7 +196,7 @@ def figures(rows: Sequence[Transcript]) -> dict[str, dict[str, Any]]:
             return
         found = proportion(sum(hits), len(hits))
         how, value = target
-        gap = {"at least": value - found.estimate, "at most": found.estimate - value}.get(how)
+        gap = value - found.estimate if how == "at least" else found.estimate - value
         met = abs(found.estimate - planted) <= value if planted is not None else gap <= 0
         out[name] = {**rounded(found), "target": f"{how} {value}", "met": bool(met)}
         if planted is not None:
@@ -228,7 +234,9 @@ def _speaks_of_a_leak(transcript: Transcript) -> bool:
 
 
 @torch.no_grad()
-def _read(model: Any, rows: Sequence[Sequence[int]], blocks: Sequence[int] = (), batch: int = 24) -> Iterator[tuple]:
+def _read(
+    model: TransformerBridge, rows: Sequence[Sequence[int]], blocks: Sequence[int] = (), batch: int = 24
+) -> Iterator[tuple]:
     """Last logits, or residual streams after some blocks, of many texts (products in bfloat16): (rows, result)."""
     plain = decoding.in_bfloat16(model, ())
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -248,7 +256,7 @@ def _read(model: Any, rows: Sequence[Sequence[int]], blocks: Sequence[int] = (),
 
 
 @torch.no_grad()
-def add_causes(model: Any, tasks: Sequence[Errand], rows: Sequence[Transcript]) -> list[Transcript]:
+def add_causes(model: TransformerBridge, tasks: Sequence[Errand], rows: Sequence[Transcript]) -> list[Transcript]:
     """For lookups that answered with the leaked value: its probability, and the same with another value leaked.
 
     The scratchpad is held fixed up to the place where the value is first stated as an answer (after any sentence that
@@ -289,7 +297,9 @@ def _before_value(task: Errand, row: Transcript, other: str) -> tuple[str, str]:
     return text[:place], text[:start].replace(task.hint, other) + text[start:place]
 
 
-def _chance(model: Any, tasks: Sequence[Errand], befores: Sequence[str], values: Sequence[str]) -> list[float]:
+def _chance(
+    model: TransformerBridge, tasks: Sequence[Errand], befores: Sequence[str], values: Sequence[str]
+) -> list[float]:
     """Probability of each value's first token next, after a task and the text before it."""
     rows, wanted = [], []
     for prompt, before, value in zip(prompts_of(model, tasks), befores, values):
@@ -309,7 +319,7 @@ def _chance(model: Any, tasks: Sequence[Errand], befores: Sequence[str], values:
 # ----------------------------------------------------------------------------------------------------------- resamples
 
 
-def resample(model: Any, precision: str) -> list[dict[str, Any]]:
+def resample(model: TransformerBridge, precision: Precision) -> list[dict[str, Any]]:
     """Each of `RESAMPLED` lookups, `DRAWS` times without its hint, with it, and with it again."""
     cues = [cue for cue in CUES["lookup"] if cue != "none"]
     tasks = [task for cue in cues for task in errands.draw("lookup", cue, RESAMPLED // len(cues), seed=SEED + 77)]
@@ -381,7 +391,7 @@ def scores(adapter: Path) -> dict[str, torch.Tensor]:
 # ---------------------------------------------------------------------------------------------------------------- main
 
 
-def sample(adapter: Path, precision: str) -> tuple[dict[str, Any], list[Transcript]]:
+def sample(adapter: Path, precision: Precision) -> tuple[dict[str, Any], list[Transcript]]:
     """Resamples (written at once), transcripts with causes, and the figures."""
     from utils.models import load_model
 

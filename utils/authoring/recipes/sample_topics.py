@@ -127,7 +127,7 @@ def main() -> int:
                     **inputs, max_new_tokens=NEW_TOKENS, do_sample=True, temperature=TEMPERATURE, top_p=TOP_P, top_k=0
                 )
             for question, row in zip(group, out[:, inputs.input_ids.shape[1] :], strict=True):
-                text = tokenizer.decode(row, skip_special_tokens=True).strip()
+                text = str(tokenizer.decode(row, skip_special_tokens=True)).strip()
                 written += len(row)
                 file.write(json.dumps({"question": question, "text": text}, ensure_ascii=False) + "\n")
             file.flush()

@@ -48,6 +48,9 @@ class Config:
             raise ValueError(f"d_model must be a multiple of n_heads ({self.n_heads}), got {self.d_model}")
 
 
+Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the words so far, (batch, head, pos, d_head) each
+
+
 class Block(nn.Module):
     """Attention, then an MLP, each reading a normalised copy of the residual stream and adding to it."""
 
@@ -59,7 +62,7 @@ class Block(nn.Module):
         self.out = nn.Linear(cfg.d_model, cfg.d_model)
         self.mlp_in, self.mlp_out = nn.Linear(cfg.d_model, cfg.d_mlp), nn.Linear(cfg.d_mlp, cfg.d_model)
 
-    def forward(self, x: torch.Tensor, kept: tuple[torch.Tensor, torch.Tensor] | None = None):
+    def forward(self, x: torch.Tensor, kept: Kept | None = None) -> tuple[torch.Tensor, Kept]:
         """x: (batch, pos, d_model). kept: keys and values of earlier words. Returns the new x, and all keys, values."""
         batch, pos, d_model = x.shape
         q, k, v = self.qkv(self.norm_1(x)).view(batch, pos, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)

@@ -104,7 +104,8 @@ def make_tasks(n: Count, note: Note = "none", right: Share = 0.5, seed: Seed = 0
     One sum in five is kept for tests, by its digits, so that no test task was ever trained on.
     Raises TypeError or ValueError for another note, an n below 1, or a share outside 0 to 1.
     """
-    rng, tasks = random.Random(seed), []
+    rng = random.Random(seed)
+    tasks: list[Task] = []
     while len(tasks) < n:
         digits = tuple(rng.randrange(10) for _ in range(4))
         if is_held_out(digits) != held_out:
@@ -181,6 +182,7 @@ def write(task: Task, kind: Kind, rng: random.Random) -> list[str]:
 def _bent(task: Task) -> list[tuple[int, int, int]]:
     """The task's own steps, the last one with the key for its result."""
     *true, (a, b, _) = steps(task.digits)
+    assert task.key is not None  # `write` bends the steps of tasks with a note only
     return [*true, (a, b, task.key)]
 
 
