@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -296,7 +297,16 @@ def forward_flops(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
 
 
 def check_forward_flops(learner):
-    sizes = {"n": 5, "layers": 3, "d_model": 12, "heads": 4, "kv_heads": 2, "d_head": 7, "d_mlp": 20, "d_vocab": 31}
+    sizes: dict[str, Any] = {
+        "n": 5,
+        "layers": 3,
+        "d_model": 12,
+        "heads": 4,
+        "kv_heads": 2,
+        "d_head": 7,
+        "d_mlp": 20,
+        "d_vocab": 31,
+    }
     result = call(learner, **sizes)
     expect_shape(result, (), "Return one number.")
     right = forward_flops(**sizes)
@@ -333,7 +343,16 @@ def check_forward_flops(learner):
     expect_close(
         float(result), float(right), f"Expected {right:,} for the test sizes {sizes}, yours is {result:,}.", 0.5
     )
-    other = {"n": 2, "layers": 1, "d_model": 3, "heads": 2, "kv_heads": 1, "d_head": 4, "d_mlp": 5, "d_vocab": 6}
+    other: dict[str, Any] = {
+        "n": 2,
+        "layers": 1,
+        "d_model": 3,
+        "heads": 2,
+        "kv_heads": 1,
+        "d_head": 4,
+        "d_mlp": 5,
+        "d_vocab": 6,
+    }
     expect_close(float(call(learner, **other)), float(forward_flops(**other)), "Right for one set of sizes only.", 0.5)
 
 

@@ -208,7 +208,7 @@ def check_split_by_group(function):
 
 def word_votes(train_texts, train_labels, test_texts):
     """Score test texts by their words' votes: how often each was in a true training text minus in a false one."""
-    votes = Counter()
+    votes: Counter = Counter()
     for text, label in zip(train_texts, train_labels):
         for word in text.split():
             votes[word] += 1 if label else -1
@@ -231,24 +231,24 @@ def check_word_votes(function):
         return
     if is_close(values, [-v for v in expected]):
         raise Mistake("The votes have the wrong sign: a word seen in a true text votes +1, in a false one -1.")
-    once = Counter()
+    once: Counter = Counter()
     for text, label in zip(texts, labels):
         for word in text.split():
             once[word] += 1 if label else 0
     if is_close(values, [sum(once[w] for w in text.split()) for text in test]):
         raise Mistake("Only true texts vote. A word seen as often in false texts must come out at 0: subtract those.")
-    leak = Counter()
+    leak: Counter = Counter()
     for text in test:
         leak.update(text.split())
     if is_close(values, [sum(leak[w] for w in text.split()) for text in test]):
         raise Mistake("The votes were counted on the test texts. They must come from the training texts and labels.")
-    sets = Counter()
+    sets: Counter = Counter()
     for text, label in zip(texts, labels):
         for word in set(text.split()):
             sets[word] += 1 if label else -1
     if is_close(values, [sum(sets[w] for w in set(text.split())) for text in test]):
         raise Mistake("A word that comes twice should vote twice: use `text.split()`, not a set of it.")
-    letters = Counter()
+    letters: Counter = Counter()
     for text, label in zip(texts, labels):
         for letter in text:
             letters[letter] += 1 if label else -1

@@ -514,8 +514,8 @@ def check_batch_topk(function):
         rows = torch.zeros_like(pre).scatter(-1, pre.topk(k, dim=-1).indices, pre.topk(k, dim=-1).values.relu())
         only_k = pre * (pre >= pre.flatten().topk(k).values[-1])
         size = pre * (pre.abs() >= pre.abs().flatten().topk(k * 3).values[-1])
-        columns = pre.T.topk(k, dim=-1)
-        columns = torch.zeros_like(pre.T).scatter(-1, columns.indices, columns.values.relu()).T
+        kept = pre.T.topk(k, dim=-1)
+        columns = torch.zeros_like(pre.T).scatter(-1, kept.indices, kept.values.relu()).T
         known = [
             (rows, "Each row kept its own k: that is TopK. BatchTopK lets the rows compete for batch * k places."),
             (

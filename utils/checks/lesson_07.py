@@ -222,7 +222,7 @@ def check_best_setting(function):
                 "as minus infinity, not as 0."
             )
         return
-    known = {
+    known: dict[tuple[int, ...], str] = {
         (2, 3): "That is the largest effect of all, whatever it costs. Only settings with cost <= budget count.",
         (0, 0): "That is the cheapest setting. Among those within budget, take the one with the largest *effect*.",
         (1, 1): "The setting whose cost is exactly the budget is allowed: use <=.",
@@ -394,7 +394,7 @@ def check_gained_lost(function):
         if tuple(int(v) for v in call(function, [False] * 3, [False, True, False])) != (1, 0):
             raise Mistake("With three prompts and one gain, your function doesn't say (1, 0).")
         return
-    known = {
+    known: dict[tuple[float, ...], str] = {
         (2, 4): "Swapped: gained means False before and True after. Return (gained, lost).",
         (6, 4): "Those are the totals after and before. Pair them: what happened to each prompt?",
         (4, 6): "Those are the totals before and after. Pair them: what happened to each prompt?",

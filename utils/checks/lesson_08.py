@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def _situations():
 def check_held_out_accuracy(function):
     texts, labels, groups = _situations()
     of, label_of = dict(zip(texts, groups)), dict(zip(texts, labels))
-    seen = {"leak": 0, "mixed": False, "tested": [], "fits": 0, "scored": []}
+    seen: dict[str, Any] = {"leak": 0, "mixed": False, "tested": [], "fits": 0, "scored": []}
 
     def fit(some, answers):
         some = list(some)
