@@ -18,6 +18,8 @@ QUESTIONS = [
     )
 ]
 
+SLIDER = {"n": widgets.Slider("Number", 3, 0, 9)}
+
 
 @pytest.fixture
 def shown(monkeypatch):
@@ -63,12 +65,12 @@ def test_quiz_answers_every_option_and_has_a_still_form(shown):
 
 def test_explore_redraws_and_turns_errors_into_sentences(shown):
     def render(word, layer):
-        if not word:
-            raise ValueError("word must not be empty")
+        if word == "cow":
+            raise ValueError("no cows")
         return f"<p>{word} at {layer}</p>"
 
     controls = {"word": widgets.Text("Word", "cat"), "layer": widgets.Slider("Layer", 3, 0, 9)}
-    widgets.explore(render, controls, "Title", "render(word, layer)")
+    widgets.explore(render, controls, "Title", "render({word}, layer={layer})")
     bundle = shown[0]
     assert "cat at 3" in bundle["data"]["text/html"] and "cat at 3" in bundle["data"]["text/plain"]
     parts = list(descendants(live(bundle)))
@@ -77,8 +79,13 @@ def test_explore_redraws_and_turns_errors_into_sentences(shown):
     views = [p for p in parts if type(p).__name__ == "HTML"]
     text.value, slider.value = "dog", 5
     assert any("dog at 5" in view.value for view in views)
-    text.value = ""
-    assert any("ValueError: word must not be empty" in view.value for view in views)
+    code = "render(&#x27;dog&#x27;, layer=5)"
+    assert any(code in view.value for view in views), "the plain code follows the controls"
+    text.value = "cow"
+    assert any("ValueError: no cows" in view.value for view in views)
+    for nothing in ("", "  "):
+        text.value = nothing
+        assert any("type something into “Word”" in view.value for view in views), "not the renderer's own complaint"
     assert text.description == "Word" and slider.description == "Layer"
 
 
@@ -90,7 +97,7 @@ def test_search_lists_what_it_finds_and_shows_the_entry_chosen(shown):
             raise ValueError("not a pattern")
         return [(f"animal {name}", name) for name in animals if name.startswith(typed)]
 
-    widgets.search(find, lambda name: f"<p>{animals[name]}</p>", "c", "Animal", "Zoo", "find('c')")
+    widgets.search(find, lambda name: f"<p>{animals[name]}</p>", "c", "Animal", "Zoo", "find({query})")
     bundle = shown[0]
     still, plain = bundle["data"]["text/html"], bundle["data"]["text/plain"]
     assert "animal cat" in still and "animal cow" in still and "animal dog" not in still and "miaow" in plain
@@ -104,29 +111,52 @@ def test_search_lists_what_it_finds_and_shows_the_entry_chosen(shown):
     assert says("miaow") and says("2 found")
     found.index = 1
     assert says("says moo") and says("Showing animal cow") and not says("miaow")
+    text.value = " "
+    assert says("type something into “Animal”") and len(found.options) == 0
     text.value = "d"
-    assert list(found.options) == [("animal dog", "dog")] and says("woof")
+    assert list(found.options) == [("animal dog", "dog")] and says("woof") and says("find(&#x27;d&#x27;)")
     text.value = "x"
     assert len(found.options) == 0 and says("Nothing found") and not says("woof")
     text.value = "["
     assert says("ValueError: not a pattern") and len(found.options) == 0
     text.value = "c"
     assert says("miaow") and found.index == 0
-    with pytest.raises(ValueError, match="search needs"):
+    with pytest.raises(ValueError, match="query must hold some text"):
         widgets.search(find, str, "", "Animal", "Zoo", "code")
+    with pytest.raises(ValueError, match=r"code must hold \{query\}"):
+        widgets.search(find, str, "c", "Animal", "Zoo", "find('c')")
 
 
-def test_bad_controls_are_named():
-    with pytest.raises(ValueError, match="controls"):
-        widgets.explore(str, {}, "t", "c")
-    with pytest.raises(ValueError, match="layer: value must lie in"):
-        widgets.explore(str, {"layer": widgets.Slider("Layer", 30, 0, 9)}, "t", "c")
-    with pytest.raises(ValueError, match="must be one of"):
-        widgets.explore(str, {"kind": widgets.Choice("Kind", "c", ["a", "b"])}, "t", "c")
-    with pytest.raises(TypeError, match="Text, Slider or Choice"):
-        widgets.explore(str, {"kind": "text"}, "t", "c")
-    with pytest.raises(ValueError, match="no quiz questions"):
-        widgets.quiz([], "01")
+def test_an_empty_text_may_mean_something(shown):
+    controls = {"note": widgets.Text("Note", "", may_be_empty=True)}
+    widgets.explore(lambda note: f"<p>note: [{note}]</p>", controls, "Title", "f({note}, {{}}, {note!s})")
+    assert "note: []" in shown[0]["data"]["text/html"]
+    assert "f(&#x27;&#x27;, {}, )" in shown[0]["data"]["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: widgets.explore(str, {}, "t", "c"), ValueError, "controls must hold at least one"),
+        (lambda: widgets.explore("f", SLIDER, "t", "{n}"), TypeError, "render must be a function"),
+        (lambda: widgets.explore(str, SLIDER, "", "{n}"), ValueError, "title must hold some text"),
+        (lambda: widgets.explore(str, SLIDER, "t", "f(3)"), ValueError, r"code must hold \{n\}"),
+        (lambda: widgets.explore(str, SLIDER, "t", "f({m}, {n})"), ValueError, "braces that name no control"),
+        (lambda: widgets.explore(str, SLIDER, "t", "f({n}, {)"), ValueError, "braces that name no control"),
+        (lambda: widgets.explore(str, {"kind": "text"}, "t", "c"), TypeError, r"controls\['kind'\] must be a Text or"),
+        (lambda: widgets.Slider("Layer", 30, 0, 9), ValueError, "value must lie between low and high, 0 and 9, got 30"),
+        (lambda: widgets.Slider("Layer", 3, 0, 9, 0), ValueError, "step must be above 0"),
+        (lambda: widgets.Slider("Layer", float("nan"), 0, 9), ValueError, "value must be a finite number"),
+        (lambda: widgets.Choice("Kind", "c", ["a", "b"]), ValueError, "value must be one of 'a', 'b', got 'c'"),
+        (lambda: widgets.Choice("Kind", "a", "abc"), TypeError, "options must be a list of texts"),
+        (lambda: widgets.Text("", "a"), ValueError, "label must hold some text"),
+        (lambda: widgets.quiz([], "01"), ValueError, "no quiz questions"),
+        (lambda: widgets.quiz(["what?"], "01"), TypeError, r"questions\[0\] must be a Question"),
+    ],
+)
+def test_bad_controls_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
 
 
 @pytest.mark.parametrize("lesson", checks.lessons())

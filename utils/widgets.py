@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import html
 import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from utils.checks import Question
+from utils import inputs
+from utils.inputs import checked
+
+if TYPE_CHECKING:  # widgets lie below the checks, whose questions they only show
+    from utils.checks import Option, Question
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Long options and labels must wrap instead of being cut; ipywidgets 7 and 8 both clip them otherwise.
@@ -26,95 +30,117 @@ _CSS = (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class Text:
-    """A line of text the learner types. label: shown beside it."""
+    """A line of text the learner types. label: shown beside it. may_be_empty: an empty line means something, too."""
 
-    label: str
+    label: inputs.Text
     value: str
+    may_be_empty: bool = False
 
 
+@checked
 @dataclass(frozen=True)
 class Slider:
-    """A number on a slider, from low to high (both included) in steps. Whole numbers if all four are."""
+    """A number on a slider, from low to high (both included) in steps. Whole numbers if all four are.
 
-    label: str
+    Raises ValueError for a value outside or a step that isn't above 0.
+    """
+
+    label: inputs.Text
     value: float
     low: float
     high: float
-    step: float = 1
+    step: inputs.Positive = 1
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"value must lie between low and high, {self.low} and {self.high}, got {self.value}")
 
 
+@checked
 @dataclass(frozen=True)
 class Choice:
-    """One of several options, from a drop-down list."""
+    """One of several options, from a drop-down list. Raises ValueError for a value that isn't one of them."""
 
-    label: str
+    label: inputs.Text
     value: str
-    options: Sequence[str]
+    options: inputs.Texts
+
+    def __post_init__(self) -> None:
+        if self.value not in self.options:
+            raise ValueError(f"value must be one of {', '.join(map(repr, self.options))}, got {self.value!r}")
 
 
 Control = Text | Slider | Choice
 
 
-def explore(render: Callable[..., str], controls: Mapping[str, Control], title: str, code: str) -> None:
+@checked
+def explore(render: Callable[..., str], controls: Mapping[str, Control], title: inputs.Text, code: inputs.Text) -> None:
     """Show controls above what `render` makes of them, and redraw when a control changes.
 
     render: called with one keyword argument a control, returns HTML (`plots.html`, `plots.tokens_html`, a table). An
-    error it raises is shown as a sentence, and the last good view is gone, not left to mislead.
-    controls: keyword name -> control. code: the plain-code way to do the same, shown below ("logit_lens(model, …)").
-    Raises ValueError for no controls, a value outside its range, or a missing title or code.
+    error it raises is shown as a sentence, and the last good view is gone, not left to mislead. It isn't called while
+    a text is empty that may not be. controls: keyword name -> control.
+    code: the plain-code way to do the same, shown below with the controls' present values where their names stand in
+    braces, as Python writes them: "logit_lens(model, {prompt}, depth={depth})"; {depth!s} is the bare text.
+    Raises ValueError for no controls, or code that leaves one of them out.
     """
     import ipywidgets as w
 
-    if not controls or not title or not code:
-        raise ValueError(
-            f"explore needs a title, code and controls, got {title!r}, {code!r} and {len(controls)} controls"
-        )
-    inputs = {name: _input(name, control) for name, control in controls.items()}
-    first = _rendered(render, {name: control.value for name, control in controls.items()})
-    view = w.HTML(first)
-    status = w.HTML(_status("Ready. Change a control to redraw."))
+    if not controls:
+        raise ValueError("controls must hold at least one control, got none")
+    start = {name: control.value for name, control in controls.items()}
+    _check_code(code, start)
+    boxes = {name: _input(control) for name, control in controls.items()}
+
+    def drawn(values: Mapping[str, Any]) -> str:
+        missing = [c for name, c in controls.items() if isinstance(c, Text) and _is_missing(c, values[name])]
+        return _ask_for(missing[0].label) if missing else _rendered(render, values)
+
+    first = drawn(start)
+    view, status, how = w.HTML(first), w.HTML(_status("Ready. Change a control to redraw.")), w.HTML(_how(code, start))
 
     def redraw(_change: Any) -> None:
         status.value = _status("Working …")
-        view.value = _rendered(render, {name: box.value for name, box in inputs.items()})
+        values = {name: box.value for name, box in boxes.items()}
+        view.value, how.value = drawn(values), _how(code, values)
         status.value = _status("Redrawn.")
 
-    for box in inputs.values():
+    for box in boxes.values():
         box.observe(redraw, names="value")
-    how = f"<p style='font-size:0.9em'>The same in plain code: <code>{html.escape(code)}</code></p>"
     heading = f"<strong>{html.escape(title)}</strong>"
-    shell = w.VBox([w.HTML(_CSS + heading), *inputs.values(), status, view, w.HTML(how)])
+    shell = w.VBox([w.HTML(_CSS + heading), *boxes.values(), status, view, how])
     shell.add_class("lab-widget")
     settings = "".join(
         f"<li>{html.escape(control.label)}: <code>{html.escape(str(control.value))}</code></li>"
         for control in controls.values()
     )
-    still = f"<section>{heading}<ul>{settings}</ul>{first}{how}</section>"
-    _display(shell, still, f"{title}\n{_as_text(first)}\nThe same in plain code: {code}")
+    still = f"<section>{heading}<ul>{settings}</ul>{first}{_how(code, start)}</section>"
+    _display(shell, still, f"{title}\n{_as_text(first)}\nThe same in plain code: {_spelled(code, start)}")
 
 
+@checked
 def search(
     find: Callable[[str], Sequence[tuple[str, Any]]],
     render: Callable[[Any], str],
-    query: str,
-    label: str,
-    title: str,
-    code: str,
+    query: inputs.Text,
+    label: inputs.Text,
+    title: inputs.Text,
+    code: inputs.Text,
 ) -> None:
     """A search box, the list of what it finds, and a page on the entry that is chosen.
 
     find: takes what was typed, gives (text of the entry, key), best first. render: takes a key, gives HTML.
     query: searched for at the start; label: what to type, shown beside the box. An error in either is shown as a
-    sentence. Arrow keys walk through the list. code: the plain-code way to do the same.
-    Raises ValueError for a missing query, title, label or code.
+    sentence. Arrow keys walk through the list. code: the plain-code way to do the same, with {query} where what was
+    typed stands. Raises ValueError for code without it.
     """
     import ipywidgets as w
 
-    if not (query and label and title and code):
-        raise ValueError(f"search needs a query, label, title and code, got {query!r}, {label!r}, {title!r}, {code!r}")
-    box = _input("query", Text(label, query))
+    _check_code(code, {"query": query})
+    box = _input(Text(label, query))
     found = w.Select(
         options=[],
         description="Found",
@@ -122,18 +148,14 @@ def search(
         style={"description_width": "initial"},
         layout=w.Layout(width="min(640px, 95%)"),
     )
-    status, view = w.HTML(), w.HTML()
+    status, view, how = w.HTML(), w.HTML(), w.HTML()
     searching = False  # while the list is filled its value changes by itself; that is nobody's choice
 
     def look(_change: Any = None) -> None:
         nonlocal searching
-        status.value = _status("Searching …")
+        status.value, how.value = _status("Searching …"), _how(code, {"query": box.value})
         searching = True
-        try:
-            entries = list(find(box.value))
-            problem = "" if entries else "<p>Nothing found. Try a shorter or commoner word.</p>"
-        except Exception as error:  # an odd pattern must get a sentence, not a dead widget
-            entries, problem = [], _sentence(error)
+        entries, problem = _looked_up(find, box.value, label)
         found.options = entries
         found.index = 0 if entries else None
         searching = False
@@ -148,22 +170,36 @@ def search(
     box.observe(look, names="value")
     found.observe(choose, names="index")
     look()
-    how = f"<p style='font-size:0.9em'>The same in plain code: <code>{html.escape(code)}</code></p>"
     heading = f"<strong>{html.escape(title)}</strong>"
-    shell = w.VBox([w.HTML(_CSS + heading), box, found, status, view, w.HTML(how)])
+    shell = w.VBox([w.HTML(_CSS + heading), box, found, status, view, how])
     shell.add_class("lab-widget")
-    entries = "".join(f"<li>{html.escape(text)}</li>" for text, _ in found.options)
-    still = f"<section>{heading}<p>{html.escape(label)}: <code>{html.escape(query)}</code></p><ol>{entries}</ol>"
-    still += f"{view.value}{how}</section>"
+    listed = "".join(f"<li>{html.escape(text)}</li>" for text, _ in found.options)
+    still = f"<section>{heading}<p>{html.escape(label)}: <code>{html.escape(query)}</code></p><ol>{listed}</ol>"
+    still += f"{view.value}{how.value}</section>"
     _display(shell, still, f"{title}\n{_as_text(still)}")
 
 
-def quiz(questions: Sequence[Question], lesson: str) -> None:
+def _looked_up(find: Callable, typed: str, label: str) -> tuple[list[tuple[str, Any]], str]:
+    """What was found, or else a sentence that says why nothing was."""
+    if not typed.strip():
+        return [], _ask_for(label)
+    try:
+        entries = list(find(typed))
+    except Exception as error:  # an odd pattern must get a sentence, not a dead widget
+        return [], _sentence(error)
+    return entries, "" if entries else "<p>Nothing found. Try a shorter or commoner word.</p>"
+
+
+@checked
+def quiz(questions: Sequence[Question], lesson: inputs.Text) -> None:
     """Show multiple-choice questions; choosing an option shows its feedback. Raises ValueError for an empty quiz."""
     import ipywidgets as w
 
+    for i, question in enumerate(questions):
+        if not (hasattr(question, "prompt") and hasattr(question, "options")):
+            raise TypeError(f"questions[{i}] must be a Question, got {inputs.what(question)}")
     if not questions:
-        raise ValueError(f"lesson {lesson} has no quiz questions")
+        raise ValueError(f"questions must hold at least one: lesson {lesson} has no quiz questions")
     boxes = [_question_box(number, question) for number, question in enumerate(questions, start=1)]
     shell = w.VBox([w.HTML(_CSS), *boxes])
     shell.add_class("lab-widget")
@@ -196,39 +232,75 @@ def _question_box(number: int, question: Question) -> Any:
     return w.VBox([prompt, radio, feedback])
 
 
-def _feedback(option: Any) -> str:
+def _feedback(option: Option) -> str:
     mark, edge = ("✔ Yes.", "#009E73") if option.right else ("✘ Not this one.", "#D55E00")
     style = f"border-left:5px solid {edge};padding-left:8px"
     return f'<span style="{style}"><strong>{mark}</strong> {inline_code(option.feedback)}</span>'
 
 
-def _input(name: str, control: Control) -> Any:
+def _input(control: Control) -> Any:
     import ipywidgets as w
 
     wide = {"style": {"description_width": "initial"}, "layout": w.Layout(width="min(640px, 95%)")}
     if isinstance(control, Text):
         # A text box redraws on Enter or when the focus leaves it, not at every letter.
         return w.Text(value=control.value, description=control.label, continuous_update=False, **wide)
-    if isinstance(control, Slider):
-        if not control.low <= control.value <= control.high:
-            raise ValueError(f"{name}: value must lie in [{control.low}, {control.high}], got {control.value}")
-        whole = all(float(v).is_integer() for v in (control.value, control.low, control.high, control.step))
-        kind = w.IntSlider if whole else w.FloatSlider
-        number = int if whole else float
-        return kind(
-            value=number(control.value),
-            min=number(control.low),
-            max=number(control.high),
-            step=number(control.step),
-            description=control.label,
-            continuous_update=False,
-            **wide,
-        )
     if isinstance(control, Choice):
-        if control.value not in control.options:
-            raise ValueError(f"{name}: value must be one of {list(control.options)}, got {control.value!r}")
         return w.Dropdown(options=list(control.options), value=control.value, description=control.label, **wide)
-    raise TypeError(f"{name} must be a Text, Slider or Choice, got {type(control).__name__}")
+    whole = all(float(v).is_integer() for v in (control.value, control.low, control.high, control.step))
+    kind = w.IntSlider if whole else w.FloatSlider
+    number = int if whole else float
+    return kind(
+        value=number(control.value),
+        min=number(control.low),
+        max=number(control.high),
+        step=number(control.step),
+        description=control.label,
+        continuous_update=False,
+        **wide,
+    )
+
+
+class _Spelled:
+    """A value that a format string writes as Python does; with !s, as its bare text."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __format__(self, spec: str) -> str:
+        return repr(self.value)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def _spelled(code: str, values: Mapping[str, Any]) -> str:
+    tidy = {name: round(value, 10) if isinstance(value, float) else value for name, value in values.items()}
+    return code.format(**{name: _Spelled(value) for name, value in tidy.items()})
+
+
+def _check_code(code: str, values: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the code says where each control's value goes."""
+    try:
+        _spelled(code, values)
+        named = {field for _, field, _, _ in string.Formatter().parse(code) if field is not None}
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"code holds braces that name no control ({error}); write {{{{ for a brace itself") from None
+    if missing := [f"{{{name}}}" for name in values if name not in named]:
+        raise ValueError(f"code must hold {', '.join(missing)}, where the value goes, got {code!r}")
+
+
+def _how(code: str, values: Mapping[str, Any]) -> str:
+    shown = html.escape(_spelled(code, values))
+    return f"<p style='font-size:0.9em'>The same in plain code: <code>{shown}</code></p>"
+
+
+def _is_missing(control: Text, typed: str) -> bool:
+    return not control.may_be_empty and not typed.strip()
+
+
+def _ask_for(label: str) -> str:
+    return f'<p role="alert">Nothing to read yet: type something into “{html.escape(label)}” and press Enter.</p>'
 
 
 def _rendered(render: Callable[..., str], values: Mapping[str, Any] | tuple[Any, ...]) -> str:
@@ -246,6 +318,7 @@ def _status(text: str) -> str:
     return f'<span role="status" aria-live="polite" style="font-size:0.85em">{text}</span>'
 
 
+@checked
 def inline_code(text: str) -> str:
     """Text as HTML, with what stands between backticks set as code."""
     parts = html.escape(text).split("`")

@@ -75,5 +75,6 @@ def _bars(suspicion: Mapping[str, float], alarm: float) -> str:
             f"<tr><th scope='row' style='text-align:left'>{escape(name)}</th><td>{bar}</td><td>{share:.0%}</td>"
             f"<td>{word}</td></tr>"
         )
-    head = "<tr><th scope='col'>monitor</th><th colspan='2'>more suspicious than … of honest work</th><td></td></tr>"
+    heads = ("monitor", "bar", "more suspicious than … of honest work", "alarm")
+    head = f"<tr>{''.join(f'<th scope=col>{name}</th>' for name in heads)}</tr>"
     return f"<table>{head}{''.join(rows)}</table>"

@@ -84,5 +84,5 @@ def browse(reading: Reading, effects: Effects | None = None, query: Text = "the"
         query,
         label="Word, phrase or latent number",
         title=f"Look through {reading.d_sae} latents",
-        code=f"sae.find_latents(reading, {query!r})",
+        code="sae.find_latents(reading, {query})",
     )
