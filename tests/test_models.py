@@ -10,6 +10,7 @@ from pathlib import Path
 import conftest
 import pytest
 
+from tests.doors.pretend_gpu import on_gpu, pretend_gpu
 from utils import home, models, weights
 from utils import specimen as spec
 from utils.reading import tokens
@@ -113,6 +114,33 @@ def test_hub_model_that_cannot_be_fetched_says_so(monkeypatch):
 def test_pinned_revisions_are_full_commit_hashes():
     for name, revision in models.PINNED.items():
         assert len(revision) == 40 and int(revision, 16) and name.count("/") == 1
+
+
+# ---------------------------------------------------------------- on a GPU
+
+
+def test_models_on_a_gpu_hold_the_same_weights(tiny_folder, tmp_path, monkeypatch):
+    """Random weights are drawn on the CPU and moved; activations and fingerprints come back on the CPU."""
+    import torch
+
+    from utils.reading import cache, collect
+
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    here = models.load_model(tiny_folder)
+    twins = [models.random_like(here, 1, keep_embedding=keep) for keep in (True, False)]
+    with pretend_gpu():
+        there = models.load_model(tiny_folder, device="cuda")
+        assert all(on_gpu(parameter) for parameter in there.parameters())
+        assert models.fingerprint(there) == models.fingerprint(here)
+        for keep, twin in zip((True, False), twins):
+            moved = models.random_like(there, 1, keep_embedding=keep)
+            assert all(on_gpu(parameter) for parameter in moved.parameters())
+            assert models.fingerprint(moved) == models.fingerprint(twin)
+            assert cache.weights_fingerprint(moved) == cache.weights_fingerprint(twin)
+        hook = "blocks.1.hook_resid_post"
+        acts = collect(there, ["the cat", "the dog sat"], [hook])
+        assert not on_gpu(acts[hook])
+    torch.testing.assert_close(acts[hook], collect(here, ["the cat", "the dog sat"], [hook], cache=False)[hook])
 
 
 # ---------------------------------------------------------------- which weights are these?

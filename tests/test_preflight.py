@@ -168,3 +168,19 @@ def test_the_whole_check_on_this_computer():
     results = preflight.check_specimen() + preflight.check_forward_pass()
     assert not any(result.fix for result in results), show(results)
     assert "' San'" in results[-1].found
+
+
+@pytest.mark.filterwarnings("ignore:This account has no home folder")
+def test_an_account_without_a_home_is_told_what_to_set(monkeypatch, tmp_path):
+    """cases.md: the pre-flight said "install the packages again"."""
+
+    def homeless(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LAB_HOME")
+    monkeypatch.setattr(home.Path, "home", homeless)
+    monkeypatch.setattr(home.tempfile, "tempdir", str(tmp_path))
+    home._temporary_home.cache_clear()
+    shown = show(preflight.check_disk())
+    home._temporary_home.cache_clear()
+    assert "[FIX] Disk" in shown and "set LAB_HOME" in shown

@@ -36,10 +36,20 @@ def lab_home() -> Path:
     named = os.environ.get("LAB_HOME", "").strip()
     if named:
         return place(named)
-    try:
-        return Path.home().absolute() / ".llm-biology-lab"
-    except (RuntimeError, KeyError):  # no HOME, and the system doesn't know this user
+    if not has_home():  # no HOME, and the system doesn't know this user
         return _temporary_home()
+    return Path.home().absolute() / ".llm-biology-lab"
+
+
+def has_home() -> bool:
+    """Whether the lab's home lasts: false for an account without a home folder that sets no ``LAB_HOME`` either."""
+    if os.environ.get("LAB_HOME", "").strip():
+        return True
+    try:
+        Path.home()
+    except (RuntimeError, KeyError):
+        return False
+    return True
 
 
 def place(named: str) -> Path:

@@ -125,6 +125,8 @@ def check_disk() -> list[Result]:
     fix = ""
     if free < needed:
         fix = "free some space, or set the environment variable LAB_HOME to a folder on a larger disk"
+    elif not home.has_home():
+        fix = "this account has no home folder, so this one is temporary: set LAB_HOME to a folder of your own"
     elif not os.access(here, os.W_OK):
         fix = f"you cannot write to {here}: set LAB_HOME to a folder where you can"
     found = f"{free / 1e9:.1f} GB free in {folder}; the lab needs {needed / 1e9:.1f} GB"
