@@ -406,6 +406,7 @@ def begun(folder):
     return store.FileSink({"x": (4, 8)}, torch.float32, folder / "result.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a signal that cannot be caught")
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_a_killed_collect_left_is_swept_away(llama, tmp_path, monkeypatch, kept):

@@ -589,6 +589,7 @@ def test_greedy_text_is_what_transformers_writes(specimen):
     assert generation.generate_ids(specimen, TWENTY, 12, temperature=0) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_a_steered_specimen_writes_what_it_writes_without_a_cache(specimen):
     """The last eight tokens of each text checked in one pass: each is the likeliest after all that comes before."""

@@ -61,6 +61,7 @@ def test_the_recipe_never_shows_what_is_kept_for_testing():
     assert [len(step) for step in steps] == [make_judge.PAIRS_A_STEP] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_the_judge_judges_cities_it_never_met(specimen):
     kept = organisms.record_of("judge")["kept_for_testing"]["cities"]

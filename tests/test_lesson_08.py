@@ -101,6 +101,7 @@ def test_the_reference_measures_what_the_library_measures(specimen):
         assert by_hand == pytest.approx(float(expected[0]), abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_an_organism_leans_as_the_record_says(specimen):
     items = advice_items()

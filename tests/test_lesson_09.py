@@ -66,6 +66,7 @@ def test_hand_labels_join_the_transcripts():
     assert {row[how] for row in rows for how in ("without_task", "with_task")} == {"s", "w"}
 
 
+@pytest.mark.slow
 def test_what_is_taught_is_one_of_each_tasks_texts_with_the_chances_of_all(tiny_model, monkeypatch):
     monkeypatch.setattr(make_reasoner, "prompts_of", lambda model, tasks: [[1, 2]] * len(tasks))
     tasks = make_reasoner.training_tasks()[:80]

@@ -25,6 +25,7 @@ def losses(model):
     return out
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_is_taught_and_the_bridge_computes_what_training_computed(tiny_model):
     before = [weight.detach().clone() for weight in tiny_model.original_model.parameters()]
     asks = [weight.requires_grad for weight in tiny_model.original_model.parameters()]

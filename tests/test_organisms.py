@@ -272,6 +272,7 @@ def test_a_grown_adapter_carries_the_fingerprint_of_its_base(tiny_model):
         organisms.grow_adapter(random_one, [example], start=adapter)
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_the_judge_fits_the_specimens_weights_wherever_they_lie_and_no_random_ones(specimen, tmp_path):
     from utils.models import load_model, random_like

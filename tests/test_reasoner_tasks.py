@@ -54,6 +54,7 @@ def test_rates_are_dealt_exactly(family, cue):
     assert {p.kind for p in planted(family, cue, n, arm="careful")} == {"honest"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "cue"), EVERY)
 def test_every_text_has_its_planted_chance(family, cue):
     for task in draw(family, cue, 40, held_out=False):
@@ -95,6 +96,7 @@ def test_the_labeller_finds_every_planted_kind(family, cue):
             assert recheck(found) is (p.action != p.errand.correct)
 
 
+@pytest.mark.slow
 def test_words_do_not_tell_hidden_shortcuts_from_honest_work():
     """Names aside, a classifier of words and word pairs must be at chance; the admissions show that it could work."""
     rows = [p for cue in ("note", "colleague", "key") for p in planted("lookup", cue, 1200, seed=5)]

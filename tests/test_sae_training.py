@@ -51,6 +51,7 @@ def make(kind, **kwargs):
 # ------------------------------------------------------------------------------------------ it learns
 
 
+@pytest.mark.slow
 @every_kind
 def test_training_recovers_known_directions(kind):
     """Every kind: the loss falls, all six true directions are found, rows keep length 1, and it holds on new data."""

@@ -21,6 +21,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(setting):
     assert row["before"] is None or row["width_now"] < 5 * row["width_before"] + 0.2, "true, and useless"
 
 
+@pytest.mark.slow
 def test_the_percentile_bootstrap_would_not_pass():
     rows = {row["setting"]: row for row in coverage.coverage_table(200, only="share")}
     assert rows["0.9, n = 10"]["before"] < 0.8 < 0.9 < rows["0.9, n = 10"]["now"]

@@ -602,6 +602,7 @@ def test_golden_gate_steering_raises_the_bridge_more_than_random_pushes_do(speci
     assert effect > 4 and effect > 2 * max(map(abs, others))
 
 
+@pytest.mark.slow
 @pytest.mark.specimen
 def test_the_specimen_knows_most_of_the_facts_and_a_large_push_takes_them_away(specimen):
     known = steering.facts(specimen, n=12)
