@@ -288,6 +288,33 @@ def test_nan_is_no_significance():
         probing.causal_test(lambda hook: score(hook).mean(), torch.ones(4))
 
 
+def test_activations_on_a_gpu_give_what_they_give_here():
+    from tests.doors.pretend_gpu import on_gpu, pretend_gpu
+
+    acts, labels, groups = clouds(60, 8, layers=2, gap=1.0)
+    uses = [lambda a, m=m: probing.cross_validate(a, labels, groups, m) for m in METHODS]
+    uses += [
+        lambda a: probing.fit_mlp(a[0], labels, steps=5).scores(a[0]),
+        lambda a: probing.clip_norms(a),
+        lambda a: probing.intervention(torch.ones(8), mask=torch.ones(2, 60, dtype=torch.bool))(a),
+        lambda a: probing.intervention(torch.ones(8), "project_out")(a),
+    ]
+    expected = [use(acts) for use in uses]
+    intervals = probing.metrics(acts[0, :, 0], labels, groups, n_resamples=50)
+    hard = probing.fit_logistic(acts, labels, l2=1e-3, max_iterations=2).weight  # Newton's method too
+    with pretend_gpu():
+        there = acts.to("cuda")
+        for use, here in zip(uses, expected):
+            found = use(there)
+            assert on_gpu(found) and torch.allclose(found.cpu(), here, atol=1e-4)
+        assert torch.allclose(
+            probing.fit_logistic(there, labels, l2=1e-3, max_iterations=2).weight.cpu(), hard, atol=1e-4
+        )
+        assert probing.metrics(there[0, :, 0], labels, groups, n_resamples=50) == intervals
+        found = probing.causal_test(lambda hook: (there if hook is None else hook(there)).sum((0, 2)), torch.ones(8))
+        assert not on_gpu(found.effect) and found.share_as_large < 0.1
+
+
 # ----------------------------------------------------------------------------------------------- splits and controls
 
 
@@ -321,7 +348,7 @@ def test_nested_choice_picks_the_layer_that_holds_it():
     found = probing.nested(acts, labels, groups, penalties=(1.0, 100.0), n_folds=3)
     assert found.layers == [2, 2, 2] and set(found.penalties) <= {1.0, 100.0}
     assert probing.auroc(found.scores, labels) > 0.9
-    assert all(np.isnan(probing.nested(acts, labels, groups, "means", n_folds=3).penalties))
+    assert probing.nested(acts, labels, groups, "means", n_folds=3).penalties == []
 
 
 def test_nested_choice_is_not_fooled_by_many_empty_layers():
@@ -503,6 +530,11 @@ def test_lists_arrays_and_whole_numbers_are_welcome():
         (lambda: probing.fit_logistic(A, Y, l2=0), "l2 must be above 0"),
         (lambda: probing.fit_logistic(A, Y, scale="max"), "scale must be one of"),
         (lambda: probing.fit_lda(A, Y, shrinkage=0), "shrinkage must be above 0"),
+        (lambda: probing.nested(torch.stack([A]), Y, G, penalties=[]), "penalties is empty"),
+        (
+            lambda: probing.fit_mlp(A, Y, learning_rate=1e30, steps=20),
+            "learning_rate 1e.30 or .* diverged",
+        ),
         (lambda: probing.fit_mlp(A, Y, width=0), "width must be at least 1"),
         (lambda: probing.fit_mlp(torch.stack([A, A]), Y), r"expected \(n, d_model\)"),
         (lambda: probing.fit(A, Y).scores(A[:, :3]), "expects"),

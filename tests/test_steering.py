@@ -81,7 +81,7 @@ def test_bad_directions_are_refused_by_name(changes, error, words):
 
 def test_a_vector_may_be_a_list_or_an_array():
     made = Direction(torch.tensor([3.0, 4.0]), 0, 1.0, "a", "b")
-    for vector in ([3, 4], [3.0, 4.0], np.array([3.0, 4.0]), np.array([3, 4]), torch.tensor([3, 4])):
+    for vector in ([3, 4], [3.0, 4.0], np.array([3.0, 4.0]), np.array([3, 4])):
         same = Direction(vector, np.int64(0), np.float32(1.0), "a", "b")
         assert torch.equal(same.vector, made.vector) and same.vector.dtype == torch.float32
         assert same.cosine(made) == pytest.approx(1)
@@ -508,7 +508,7 @@ def test_odds_are_of_the_next_token_with_the_hooks_on(tiny_model):
         steering.odds_from(tiny_model, PROMPTS, ["a", "bananas are"], 0)
     with pytest.raises(ValueError, match="words must hold at least 1 text"):
         steering.odds_from(tiny_model, PROMPTS, [], 0)
-    with pytest.raises(ValueError, match="expected 0 to 0"):
+    with pytest.raises(ValueError, match="from 0 to 0"):
         steering.odds_from(tiny_model, PROMPTS, words, 1)
     with pytest.raises(ValueError, match="prompts is empty"):
         steering.odds_from(tiny_model, [], words, 0)
@@ -525,7 +525,7 @@ def test_reading_is_the_mean_surprisal_with_the_hooks_on(tiny_model):
                 logp = tiny_model.run_with_hooks(ids, fwd_hooks=given or []).log_softmax(-1)
             expected = -logp[0, 1:-1].gather(-1, ids[0, 2:, None]).mean()
             assert float(value) == pytest.approx(float(expected), abs=1e-4)
-    with pytest.raises(ValueError, match="expected 0 to 0"):
+    with pytest.raises(ValueError, match="from 0 to 0"):
         steering.reading_from(tiny_model, texts, 1)
     with pytest.raises(ValueError, match="too short to be read"):
         steering.reading_from(tiny_model, [texts[0], "1"], 0)

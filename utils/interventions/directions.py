@@ -124,7 +124,7 @@ def load(path: str | Path) -> Direction:
     weights, card = _files(path)
     for file in (weights, card):
         if not file.is_file():
-            raise FileNotFoundError(f"there is no {file}; a direction is two files, .safetensors and .json")
+            raise FileNotFoundError(f"path: there is no {file}; a direction is two files, .safetensors and .json")
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
         data = weights.read_bytes()
@@ -154,8 +154,10 @@ def load_gguf(path: str | Path, typical: Mapping[Index, Positive], *, name: str 
     the file has no direction for, and one that isn't a row of numbers.
     """
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
     if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}")
+        raise FileNotFoundError(f"path: there is no {path}")
     try:
         found, hint = _gguf_directions(path)
     except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:
@@ -167,7 +169,7 @@ def load_gguf(path: str | Path, typical: Mapping[Index, Positive], *, name: str 
         raise ValueError(f"typical names blocks {absent}; the file has directions for {sorted(found)}")
     source = {"file": path.name, "model_hint": hint}
     return {
-        layer: Direction(found[layer], layer, length, name or path.stem, "control vector", source)
+        layer: Direction(torch.from_numpy(found[layer]), layer, length, name or path.stem, "control vector", source)
         for layer, length in typical.items()
     }
 
@@ -221,5 +223,7 @@ def _plain(value: Any) -> Any:
 
 def _files(path: str | Path) -> tuple[Path, Path]:
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
     stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
     return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")

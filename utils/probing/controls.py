@@ -81,7 +81,7 @@ def selectivity(
     for target in (labels, control):
         probe = fit_with(method, acts[train_], target[train_], options)
         found.append(float(accuracy(probe.scores(acts[test_]), target[test_])))
-    return Selectivity(*found, len(test))
+    return Selectivity(found[0], found[1], len(test))
 
 
 @checked

@@ -69,4 +69,6 @@ def fit_mlp(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    return MLPProbe(*(t.detach() for t in (hidden, hidden_bias, out, offset)), centre, spread)
+    if not all(bool(torch.isfinite(part).all()) for part in (hidden, hidden_bias, out, offset)):
+        raise ValueError(f"learning_rate {learning_rate:g} or weight_decay {weight_decay:g} is too large: it diverged")
+    return MLPProbe(hidden.detach(), hidden_bias.detach(), out.detach(), offset.detach(), centre, spread)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
+from torch.nn import functional as F
 
 from utils.inputs import Positive, checked
 from utils.probing.inputs import Acts, computable
+from utils.reading.massive import MASSIVE, is_massive, typical_norm
 
 
 @checked
@@ -25,14 +27,17 @@ def pool_mean(
 
 
 @checked
-def clip_norms(acts: Acts, factor: Positive = 4.0) -> Acts:
-    """Shorten massive activations: rows longer than `factor` times the layer's median norm get exactly that length.
+def clip_norms(acts: Acts, factor: Positive = MASSIVE) -> Acts:
+    """Shorten massive activations: rows longer than `factor` times the layer's typical length get exactly that length.
 
     A few tokens carry a residual a hundred times longer than the rest (Sun et al. 2024, arXiv 2402.17762); one of them
     in a training set decides where an unscaled probe points. Clip before fitting, or leave such rows out
     (`utils.reading.massive_tokens` finds them), and say which.
     """
     acts = computable(acts)
-    norms = acts.norm(dim=-1, keepdim=True)
-    limit = factor * norms.median(dim=-2, keepdim=True).values
-    return acts * torch.where(norms > limit, limit / norms.clamp_min(1e-12), torch.ones_like(norms))
+    if acts.ndim > 2:
+        return torch.stack([clip_norms(layer, factor) for layer in acts])
+    length = typical_norm(acts, factor)
+    too_long = is_massive(acts, length, factor) if length else acts.norm(dim=-1) > 0
+    shorter = F.normalize(acts, dim=-1) * factor * length
+    return torch.where(too_long.unsqueeze(-1), shorter, acts)

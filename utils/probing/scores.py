@@ -137,12 +137,16 @@ def metrics(
 
     scores: (n,) held-out scores. groups: n names; without them every row is its own group.
     """
+
+    def of(metric: Metric) -> Interval:
+        found = interval(metric, scores, labels, groups, n_resamples=n_resamples, seed=seed)
+        assert isinstance(found, Interval)  # one row of scores
+        return found
+
     return {
-        "accuracy": interval(accuracy, scores, labels, groups, n_resamples=n_resamples, seed=seed),
-        "auroc": interval(auroc, scores, labels, groups, n_resamples=n_resamples, seed=seed),
-        "recall": interval(
-            lambda s, y: recall_at_fpr(s, y, fpr).recall, scores, labels, groups, n_resamples=n_resamples, seed=seed
-        ),
+        "accuracy": of(accuracy),
+        "auroc": of(auroc),
+        "recall": of(lambda s, y: recall_at_fpr(s, y, fpr).recall),
     }
 
 
@@ -199,10 +203,11 @@ def compare(
     both, labels = _together(both, labels)
     both_classes(labels)
     if metric is auroc:
-        return auroc_difference(*both.cpu().numpy(), labels.cpu().numpy(), groups)
+        one, other = both.cpu().numpy()
+        return auroc_difference(one, other, labels.cpu().numpy(), groups)
     if metric is accuracy:
-        right = ((both > 0) == labels).cpu().numpy().astype(float)
-        return bootstrap_paired(*right, groups=groups)
+        one, other = ((both > 0) == labels).cpu().numpy().astype(float)
+        return bootstrap_paired(one, other, groups=groups)
 
     def difference(pair: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(metric(pair[0], y)) - torch.as_tensor(metric(pair[1], y))

@@ -132,7 +132,8 @@ def _conjugate_gradient(
     offset = features.new_full((n_layers,), start)
     margin = (start * sign).expand(n_layers, n)
     wrong = torch.sigmoid(-margin)  # the probability given to the wrong label
-    step = step_bias = old_slope = old_slope_bias = old_size = None
+    step, step_bias = torch.zeros_like(weight), torch.zeros_like(offset)
+    old_slope, old_slope_bias, old_size = step, step_bias, step_bias
     for k in range(max_iterations + 1):
         slope = l2 * weight - _times(features_t, wrong)
         slope_bias = -(wrong @ sign) if bias else torch.zeros_like(offset)
@@ -141,7 +142,7 @@ def _conjugate_gradient(
             break
         z, z_bias = precondition(slope), slope_bias * (4 / n)
         size = dot(z, slope) + z_bias * slope_bias
-        if step is None:
+        if k == 0:
             step, step_bias = -z, -z_bias
         else:  # Polak & Ribière, restarted when it would not descend
             overlap = dot(z, old_slope) + z_bias * old_slope_bias

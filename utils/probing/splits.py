@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,14 +88,16 @@ def nested(
 
     The best layer of a curve, reported with that curve's own score, is a number chosen for being high. Here each outer
     fold chooses by AUROC over inner folds. penalties is used by "logistic" (as `l2`); "means" has none to choose.
-    Returns held-out scores (n,), and each fold's chosen layer and penalty.
+    Returns held-out scores (n,), each fold's chosen layer, and its penalty where there was one to choose.
     """
     acts, labels = ready(acts, labels)
     members(groups, len(labels))
-    settings = [{"l2": p} for p in penalties] if method == "logistic" else [{}]
-    if not settings:
+    if not len(penalties):
         raise ValueError("penalties is empty; give at least one number")
-    out, layers, chosen = torch.zeros(len(labels), dtype=acts.dtype, device=acts.device), [], []
+    settings = [{"l2": p} for p in penalties] if method == "logistic" else [{}]
+    out = torch.zeros(len(labels), dtype=acts.dtype, device=acts.device)
+    layers: list[int] = []
+    chosen: list[float] = []
     for train, test in group_folds(groups, n_folds, seed):
         train, test = train.to(acts.device), test.to(acts.device)
         inner_groups = [groups[i] for i in train.tolist()]
@@ -122,5 +123,5 @@ def nested(
         spread = probe.scores(acts[layer, train]).std().clamp_min(1e-12)
         out[test] = probe.scores(acts[layer, test]) / spread
         layers.append(layer)
-        chosen.append(settings[which].get("l2", math.nan))
+        chosen += settings[which].values()
     return Nested(out, layers, chosen)

@@ -18,7 +18,7 @@ from utils.interventions.directions import Direction
 from utils.probing.controls import random_directions
 from utils.reading.activations import Activations, collect
 from utils.reading.massive import massive_tokens, typical_norm
-from utils.reading.tokens import TokenTexts, start_token, token_rows
+from utils.reading.tokens import TokenTexts, start_token, text_ids, token_rows
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -30,17 +30,21 @@ Tokens = Literal["all", "last"] | int
 def typical_norms(model: TransformerBridge, layers: Sequence[Index], texts: Texts | None = None) -> dict[int, float]:
     """The median length of ordinary activations after each of these blocks.
 
-    texts: what to read; the course's twelve passages if not given. Document starts and massive activations are left
-    out. Raises TypeError or ValueError for bad texts or a block the model doesn't have.
+    texts: what to read; the course's twelve passages if not given, as far as the model can read them. Document starts
+    and massive ones are left out. Raises TypeError or ValueError for bad texts or a block the model doesn't have.
     """
     if texts is None:
         from utils.datasets.passages import passages
 
-        texts = [passage.text for passage in passages()]
+        start = [] if (first := start_token(model)) is None else [first]
+        ids = [[*start, *text_ids(model, passage.text)] for passage in passages()]
+        rows = token_rows(model, [row[: model.cfg.n_ctx] for row in ids])
+    else:
+        rows = token_rows(model, texts)
     hooks = _hooks(model, layers)
-    found = collect(model, token_rows(model, texts), hooks, positions="all", progress=False)
-    rows = ~_starts(model, found)
-    return {layer: typical_norm(found[hook][rows]) for layer, hook in zip(layers, hooks)}
+    found = collect(model, rows, hooks, positions="all", progress=False)
+    ordinary = ~_starts(model, found)
+    return {layer: typical_norm(found[hook][ordinary]) for layer, hook in zip(layers, hooks)}
 
 
 @checked
@@ -74,6 +78,11 @@ def contrasts(
     for layer, hook in zip(layers, hooks):
         acts = found[hook]
         keep = ~_starts(model, found) & ~massive_tokens(acts)
+        lost = set(range(len(rows))) - set(found.text_index[keep].tolist())
+        if lost:
+            i, at = min(lost), "" if isinstance(tokens, str) else f" at tokens={tokens}"
+            side = f"positive[{i}]" if i < len(positive) else f"negative[{i - len(positive)}]"
+            raise ValueError(f"{side} has no ordinary token{at} to average: document start or massive ones only")
         means = _text_means(acts[keep], found.text_index[keep], len(rows))
         vector = means[: len(positive)].mean(0) - means[len(positive) :].mean(0)
         result[layer] = Direction(vector, layer, typical[layer], name, "contrast", source)
@@ -164,9 +173,6 @@ def _text_means(
 ) -> Float[torch.Tensor, "texts d_model"]:
     """The mean activation of each text."""
     counts = torch.bincount(index, minlength=n_texts)
-    if not bool(counts.all()):
-        empty = int((counts == 0).nonzero()[0])
-        raise ValueError(f"text {empty} has no ordinary token to average (document start or massive ones only)")
     sums = torch.zeros(n_texts, acts.shape[1]).index_add_(0, index, acts.float())
     return sums / counts[:, None]
 

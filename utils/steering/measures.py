@@ -131,8 +131,8 @@ def reading_from(model: TransformerBridge, texts: TokenTexts, layer: Index) -> C
     for index in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
         ids = padded([rows[i] for i in index])
         wanted = torch.zeros_like(ids, dtype=torch.bool)
-        for row, i in enumerate(index):
-            wanted[row, first[i] : len(rows[i]) - 1] = True
+        for k, i in enumerate(index):
+            wanted[k, first[i] : len(rows[i]) - 1] = True
         batches.append((index, wanted, ids.roll(-1, 1)[wanted], continue_from(model, ids, layer)))
 
     @torch.no_grad()
