@@ -1,4 +1,14 @@
-"""Reading: texts to token ids, ids to activations, and how likely the model finds what follows."""
+"""Reading: texts to token ids, ids to activations, and how likely the model finds what follows.
+
+tokens         one check of texts and ids, one decision about the start token
+batches        texts of many lengths in one pass
+activations    recording over as many texts as you like, kept on disk (`cache`)
+recording      one run of a few texts, and the activations you name from it
+massive        which tokens are massive: one rule
+likelihood     log-probabilities of tokens and continuations, surprisal, the logits of what comes next
+continuation   many edits after one block: what comes before it is read once
+asking         three ways of asking one model the same thing: its likelihood, its activations, its words
+"""
 
 from utils.reading.activations import Activations, Chunk, collect, stream
 from utils.reading.likelihood import (

@@ -20,14 +20,13 @@ from torch import Tensor
 from utils.devices import on_device_of
 from utils.inputs import Count, Index, checked
 from utils.reading.batches import same_length_batches
-from utils.reading.recording import plain
+from utils.reading.recording import Hook, plain
 from utils.reading.tokens import token_row
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 Component = Literal["resid", "attn", "mlp", "head"]
-Hook = tuple[str, Callable]
 HOOKS = {"resid": "hook_resid_pre", "attn": "hook_attn_out", "mlp": "hook_mlp_out", "head": "attn.hook_z"}
 
 
