@@ -235,7 +235,7 @@ def test_drawing_rows_at_once_draws_the_same():
         assert at_once == one_by_one
     with pytest.raises(ValueError, match="sum to 1"):
         generation.draw_rows(probs * 0.5, [torch.Generator()] * 6)
-    with pytest.raises(ValueError, match="with 2 generators"):
+    with pytest.raises(ValueError, match="as many as generators"):
         generation.draw_rows(probs, [torch.Generator()] * 2)
 
 
@@ -246,7 +246,7 @@ def push(strength=2.0, seed=0, width=32):
     direction = strength * torch.randn(width, generator=torch.Generator().manual_seed(seed))
 
     def hook(acts, hook):
-        return acts + direction
+        return acts + direction.to(acts)
 
     return hook
 

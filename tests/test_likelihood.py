@@ -121,9 +121,10 @@ def test_log_probs_of_every_shape():
         (torch.zeros(2, 5), torch.tensor([1]), ValueError, r"tokens has shape \(1,\), expected \(2,\)"),
         (torch.zeros(2, 5), torch.tensor([1, 5]), ValueError, "tokens must be ids from 0 to 4, got 1 to 5"),
         (torch.zeros(2, 5), torch.tensor([1, -100]), ValueError, "tokens must be ids"),
-        (torch.zeros(2, 5), torch.tensor([1.0, 2.0]), TypeError, "tokens must be token ids"),
+        (torch.zeros(2, 5), torch.tensor([1.0, 2.0]), TypeError, "tokens must be whole numbers"),
         (torch.full((2, 5), math.nan), torch.tensor([1, 2]), ValueError, "logits hold NaN"),
         ("abc", torch.tensor([1, 2]), TypeError, "logits"),
+        (torch.full((2, 5), math.inf), torch.tensor([1, 2]), ValueError, "logits hold NaN"),
     ],
 )
 def test_log_probs_refuse_what_they_cannot_score(logits, tokens, error, says):
@@ -136,6 +137,9 @@ def test_token_losses_see_hooks_and_refuse_what_is_no_batch(tiny_model):
     silenced = token_losses(tiny_model, ids, [("blocks.0.hook_resid_pre", lambda acts, hook: acts * 0)])
     assert not torch.allclose(silenced, token_losses(tiny_model, ids))
     assert not any(point.fwd_hooks for point in tiny_model.hook_dict.values())
+    for hooks in (None, "text", [1], [("blocks.0.hook_resid_pre", 3)], [("blocks.7.hook_resid_pre", print)]):
+        with pytest.raises((TypeError, ValueError), match="^hooks"):
+            token_losses(tiny_model, ids, hooks)
     for wrong in (torch.tensor([5, 6]), [[5]], torch.zeros(1, 3), torch.zeros(1, 3, device="meta").long(), "the cat"):
         with pytest.raises((TypeError, ValueError), match="^tokens"):
             token_losses(tiny_model, wrong)

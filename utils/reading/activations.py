@@ -209,8 +209,9 @@ def _check_hooks(model: TransformerBridge, hooks: Sequence[str]) -> list[str]:
     for name in hooks:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+            last = model.cfg.n_layers - 1
             hint = f"; close matches: {', '.join(close)}" if close else ""
-            raise ValueError(f"unknown hook {name!r}{hint} (blocks are counted from 0 to {model.cfg.n_layers - 1})")
+            raise ValueError(f"hooks: unknown hook {name!r}{hint} (blocks are counted from 0 to {last})")
         if name.endswith(_NOT_PER_POSITION):
             raise ValueError(
                 f"{name!r} doesn't have one row for each position, so rows can't be picked from it; "

@@ -12,10 +12,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from jaxtyping import Int
 
+from utils.inputs import Count, Index, checked
+
 __all__ = ["length_sorted_batches", "padded", "padded_left", "same_length_batches"]
 
 
-def length_sorted_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
+@checked
+def length_sorted_batches(lengths: Sequence[Index], tokens_per_batch: Count) -> list[list[int]]:
     """Indices grouped so that similar lengths run together, at most tokens_per_batch tokens, padding too.
 
     A text longer than that runs alone.
@@ -33,14 +36,13 @@ def length_sorted_batches(lengths: Sequence[int], tokens_per_batch: int) -> list
     return batches
 
 
-def same_length_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+@checked
+def same_length_batches(lengths: Sequence[Index], batch_size: Count) -> Iterator[list[int]]:
     """Indices of texts of exactly one length, at most `batch_size` at a time, so that nothing is padded.
 
     >>> list(same_length_batches([5, 2, 5, 5], batch_size=2))
     [[0, 2], [3], [1]]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     by_length: dict[int, list[int]] = {}
     for i, length in enumerate(lengths):
         by_length.setdefault(length, []).append(i)

@@ -24,14 +24,13 @@ from jaxtyping import Bool, Float, Int
 from torch.nn import functional as F
 
 from utils.devices import device_of
-from utils.inputs import checked, what
+from utils.inputs import checked
 from utils.reading.batches import length_sorted_batches, padded
+from utils.reading.hooks import Hooks, check_hooks
 from utils.reading.tokens import TokenBatch, TokenTexts, start_token, token_batch, token_rows, token_strings
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-    Hooks = Sequence[tuple[str, Any]]
 
 __all__ = [
     "ContinuationLikelihood",
@@ -49,20 +48,15 @@ TOKENS_PER_BATCH = 256  # logits of (256, d_vocab) in float32 take 50 MB for the
 # ------------------------------------------------------------------------------------------------------ the primitive
 
 
-def token_log_probs(
-    logits: Float[torch.Tensor, "*n d_vocab"], tokens: Int[torch.Tensor, "*n"]
-) -> Float[torch.Tensor, "*n"]:
+@checked
+def token_log_probs(logits: torch.Tensor, tokens: Int[torch.Tensor, "*n"]) -> Float[torch.Tensor, "*n"]:
     """Log-probability (nats) of each token under the logits of the same place, on the device of the logits.
 
-    logits[i] are those from which tokens[i] was to be predicted: for a batch of ids that is
-    ``token_log_probs(logits[:, :-1], tokens[:, 1:])``. Gradients flow. Raises TypeError for anything but numbers and
-    token ids, ValueError for shapes that don't agree, ids outside the vocabulary, and NaN.
+    logits: (..., d_vocab), where -inf is one like any other; logits[i] are those from which tokens[i] was to be
+    predicted. For a batch of ids that is ``token_log_probs(logits[:, :-1], tokens[:, 1:])``. Gradients flow. Raises
+    TypeError for anything but numbers and whole numbers, ValueError for shapes that don't agree, ids outside the
+    vocabulary, and NaN.
     """
-    # Not `checked`: -inf is a logit like any other, and a look at every one of them would cost as much again.
-    if not (isinstance(logits, torch.Tensor) and logits.is_floating_point() and isinstance(tokens, torch.Tensor)):
-        logits, tokens = _as_tensors(logits, tokens)
-    if tokens.is_floating_point() or tokens.dtype == torch.bool:
-        raise TypeError(f"tokens must be token ids (whole numbers), got {what(tokens)}")
     if logits.ndim == 0 or logits.shape[:-1] != tokens.shape:
         raise ValueError(f"tokens has shape {tuple(tokens.shape)}, expected {tuple(logits.shape[:-1])}, as in logits")
     if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < logits.shape[-1]:
@@ -80,11 +74,6 @@ def _log_probs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         return -F.cross_entropy(logits.float(), tokens, reduction="none")
     # A text at a time: the whole batch's log-probabilities would double the memory of its logits.
     return torch.stack([_log_probs(of_text, ids) for of_text, ids in zip(logits, tokens)])
-
-
-@checked
-def _as_tensors(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return logits.float(), tokens
 
 
 # ----------------------------------------------------------------------------------------------------- token by token
@@ -154,7 +143,7 @@ def token_losses(model: TransformerBridge, tokens: TokenBatch, hooks: Hooks = ()
     `model.run_with_hooks(fwd_hooks=...)` takes them. Raises TypeError or ValueError for anything but ids.
     """
     ids = token_batch(model, tokens, shortest=2)
-    logits = model.run_with_hooks(ids, fwd_hooks=list(hooks), return_type="logits")
+    logits = model.run_with_hooks(ids, fwd_hooks=check_hooks(model, hooks), return_type="logits")
     return -token_log_probs(logits[:, :-1], ids[:, 1:]).cpu()
 
 
@@ -247,5 +236,5 @@ def logits_at(
     def pick(x: torch.Tensor, hook: Any = None) -> torch.Tensor:
         return x[wanted.to(x.device)][None]
 
-    hooked: list[Any] = [*hooks, ("unembed.hook_in", pick)]
+    hooked: list[Any] = [*check_hooks(model, hooks), ("unembed.hook_in", pick)]
     return model.run_with_hooks(ids.to(device_of(model)), fwd_hooks=hooked, return_type="logits")[0]

@@ -2,7 +2,8 @@
 
 Every reader in the lab (recording, likelihood, generation, patching, probing) takes its ids from here, so that one
 text is read as the same ids everywhere. `token_rows` takes what people call texts (strings, or lists of ids);
-`token_batch` and `token_row` take ids that are tensors already. What can't be read is named with its row.
+`token_batch` and `token_row` take ids that are tensors already. What can't be read is named with its row. Rows of many
+texts are on the CPU, where batches are made of them; ids that go into the model next are on its device.
 
 The start token. A language model is trained on documents that begin with one certain token, and reads a text without
 it as the middle of something. `start_token` decides from the tokenizer *as published* whether there is one:
@@ -98,7 +99,7 @@ def text_tokens(model: TransformerBridge, text: str, *, start: bool = True) -> I
     start: leave it out with False. A model whose tokenizer has no start token reads none. Unlike the bridge's own
     `to_tokens` it never cuts a text that is too long: it raises ValueError, as for an empty text.
     """
-    return token_rows(model, [text], start=start, name="text")[0][None].to(device_of(model))
+    return _read_strings(model, [text], start, "text")[0][None].to(device_of(model))
 
 
 @checked
@@ -288,6 +289,7 @@ def _read_strings(model: TransformerBridge, texts: list, start: bool, name: str)
     for i, row in enumerate(found):
         if not row:
             raise ValueError(f"{_row_name(name, i, texts)} = {texts[i]!r} has no tokens")
+        _check_length(model, _row_name(name, i, texts), len(row) + (first is not None))
         if row[0] == first:
             twice.append(i)
     if twice:

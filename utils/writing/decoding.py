@@ -14,7 +14,7 @@ import copy
 import re
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -24,12 +24,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from utils.devices import device_of
+from utils.reading.hooks import HookFunction, Hooks
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-HookFunction = Callable[..., Any]
-Hooks = Sequence[tuple[str, HookFunction]]
 
 # Architectures whose attention is plain: causal, no windows, no capped scores. Others go through the bridge.
 PLAIN = ("llama", "qwen2", "gpt2", "gpt_neox")
@@ -118,18 +116,6 @@ def _intervene(name: str, function: HookFunction, acts: torch.Tensor, hook: Any)
             "takes them from utils.writing.generation.places(acts).rows"
         )
     return result
-
-
-def check_hooks(model: TransformerBridge, hooks: Hooks) -> list[tuple[str, HookFunction]]:
-    """The hooks as a list of (name, function). Raises ValueError for a name that the model doesn't have."""
-    known = model.hook_dict if hooks else {}
-    for i, (name, _) in enumerate(hooks):
-        if name not in known:
-            raise ValueError(
-                f"hooks[{i}]: unknown hook {name!r}; blocks are counted from 0 to {model.cfg.n_layers - 1}, "
-                "as in 'blocks.0.hook_resid_post'"
-            )
-    return [(name, function) for name, function in hooks]
 
 
 # ------------------------------------------------------------------------------------------------ the plain copy

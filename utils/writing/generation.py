@@ -32,10 +32,11 @@ from jaxtyping import Float, Int
 from utils.devices import device_of
 from utils.inputs import Count, NonNegative, Range, Seed, checked, number, what, whole
 from utils.reading.batches import padded_left
+from utils.reading.hooks import Hooks, check_hooks
 from utils.reading.likelihood import next_token_logits
 from utils.reading.tokens import chat_tokens, text_ids, token_rows
 from utils.writing import decoding
-from utils.writing.decoding import Hooks, Places, places
+from utils.writing.decoding import Places, places
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -68,10 +69,11 @@ _ROWS_PICKED = 8  # at once: bigger blocks of (rows, d_vocab) are memory fetched
 _CANDIDATES = 512  # top_p looks at so many likeliest tokens first, and at all only if they hold too little
 
 
+@checked
 def probabilities(
-    logits: Float[torch.Tensor, "*batch d_vocab"],
-    temperature: float = 1.0,
-    top_k: int | None = None,
+    logits: torch.Tensor,
+    temperature: NonNegative = 1.0,
+    top_k: Count | None = None,
     top_p: float | None = None,
 ) -> Float[torch.Tensor, "*batch d_vocab"]:
     """Logits to probabilities: divide by the temperature, softmax, then keep the top k and the top p.
@@ -82,10 +84,13 @@ def probabilities(
     to sum to 1. logits: (..., d_vocab); -inf rules a token out. Returns the same shape, on the device of the logits.
     Raises TypeError or ValueError for settings out of range, and for logits that hold NaN or infinity.
     """
-    # Not `checked`: -inf is a logit like any other, and this runs at every step of every text.
-    _check_settings(temperature, top_k, top_p)
-    if not isinstance(logits, torch.Tensor) or not logits.is_floating_point():
-        logits = _as_floats(logits)
+    _check_top_p(top_p)
+    return _probabilities(logits if logits.is_floating_point() else logits.float(), temperature, top_k, top_p)
+
+
+def _probabilities(
+    logits: Float[torch.Tensor, "*batch d_vocab"], temperature: float, top_k: int | None, top_p: float | None
+) -> Float[torch.Tensor, "*batch d_vocab"]:
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits must have shape (..., d_vocab), got {tuple(logits.shape)}")
     largest = logits.amax(-1, keepdim=True)
@@ -101,11 +106,6 @@ def probabilities(
         return probs
     kept = _keep_likeliest(probs, top_k, top_p)
     return kept / kept.sum(-1, keepdim=True)
-
-
-@checked
-def _as_floats(logits: torch.Tensor) -> torch.Tensor:
-    return logits.float()
 
 
 def _keep_likeliest(
@@ -142,6 +142,7 @@ def _cut(ordered: torch.Tensor, total: torch.Tensor, top_k: int | None, top_p: f
     return ordered
 
 
+@checked
 def draw(probs: Float[torch.Tensor, "d_vocab"], generator: torch.Generator) -> int:
     """Pick one token id at random, each with its probability.
 
@@ -149,27 +150,30 @@ def draw(probs: Float[torch.Tensor, "d_vocab"], generator: torch.Generator) -> i
     torch.multinomial does not promise that. generator: on the CPU, wherever probs are. Raises TypeError or ValueError
     unless probs are numbers from 0 that sum to 1.
     """
-    probs = _numbers(probs)
-    if probs.ndim != 1:
-        raise ValueError(f"probs must have shape (d_vocab,), got {tuple(probs.shape)}")
-    return draw_rows(probs[None], [generator])[0]
+    return _draw_rows(probs[None], [generator])[0]
 
 
+@checked
 def draw_rows(probs: Float[torch.Tensor, "batch d_vocab"], generators: Sequence[torch.Generator]) -> list[int]:
     """`draw` for every row of a batch at once, each with its own generator: the same tokens, sooner.
 
     Raises TypeError or ValueError unless every row sums to 1 and has its generator.
     """
-    probs = _numbers(probs)
-    if probs.ndim != 2 or len(generators) != len(probs):
-        raise ValueError(f"probs {tuple(probs.shape)} must be (batch, d_vocab) with {len(generators)} generators")
-    for generator in generators:
-        if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
-            raise TypeError(f"generator must be a torch.Generator of the CPU, got {what(generator)}")
+    if len(generators) != len(probs):
+        raise ValueError(f"probs has {len(probs)} rows, expected {len(generators)}, as many as generators")
+    return _draw_rows(probs, generators)
+
+
+def _draw_rows(probs: Float[torch.Tensor, "batch d_vocab"], generators: Sequence[torch.Generator]) -> list[int]:
+    if any(generator.device.type != "cpu" for generator in generators):
+        raise ValueError("generator must be one of the CPU: the same numbers on every machine")
+    probs = probs.cpu()
+    if probs.numel() == 0:
+        raise ValueError(f"probs must hold at least one number a row, got shape {tuple(probs.shape)}")
     steps = probs.double().cumsum(-1)
     total = steps[:, -1:]
     if not bool(((total - 1).abs() < 1e-3).all()):
-        raise ValueError(f"every row of probs must sum to 1, got sums from {total.min():.4f} to {total.max():.4f}")
+        raise ValueError(f"probs: every row must sum to 1, got sums from {total.min():.4f} to {total.max():.4f}")
     if float(probs.amin()) < 0:
         raise ValueError(f"probs must be 0 or more, got {float(probs.amin()):.3g}")
     points = torch.cat([torch.rand(1, 1, generator=generator, dtype=torch.float64) for generator in generators])
@@ -177,11 +181,6 @@ def draw_rows(probs: Float[torch.Tensor, "batch d_vocab"], generators: Sequence[
     # Rounding can put the point on the very end of the walk, beyond the last token that can be drawn.
     end = probs.shape[-1]
     return [token if token < end else int(row.nonzero().max()) for token, row in zip(found, probs)]
-
-
-@checked
-def _numbers(probs: Float[torch.Tensor, "..."]) -> torch.Tensor:
-    return probs.cpu()
 
 
 @checked
@@ -335,7 +334,7 @@ class _Job:
         stop: Stop = (),
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
-        _check_settings(temperature, top_k, top_p)
+        _check_top_p(top_p)
         self.model, self.new_tokens, self.seed = model, new_tokens, seed
         self.picking = (temperature, top_k, top_p)
         self.rows = [row.tolist() for row in token_rows(model, prompts, start=prepend_bos, name="prompts")]
@@ -345,7 +344,7 @@ class _Job:
                 f"prompts and new_tokens: {longest} prompt tokens and {new_tokens} new ones exceed the context of "
                 f"{model.cfg.n_ctx}"
             )
-        self.hooks = decoding.check_hooks(model, hooks)
+        self.hooks = check_hooks(model, hooks)
         self.ends = _stop_ids(model, stop)
         self.bare = decoding.in_bfloat16(model, self.hooks) if precision == "bfloat16" else None
 
@@ -428,7 +427,7 @@ class _Job:
         picked: list[int] = []
         for start in range(0, len(logits), _ROWS_PICKED):
             part = slice(start, start + _ROWS_PICKED)
-            picked += draw_rows(probabilities(logits[part], *self.picking), generators[part])
+            picked += _draw_rows(_probabilities(logits[part], *self.picking), generators[part])
         return picked
 
 
@@ -463,9 +462,6 @@ def _stop_ids(model: TransformerBridge, stop: Any) -> set[int]:
     return ids
 
 
-def _check_settings(temperature: Any, top_k: Any, top_p: Any) -> None:
-    number("temperature", temperature, Range(low=0))
-    if top_k is not None:
-        whole("top_k", top_k, 1)
+def _check_top_p(top_p: float | None) -> None:
     if top_p is not None:
         number("top_p", top_p, Range(above=0, high=1))
