@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from utils import plots
 
@@ -21,9 +22,9 @@ def test_a_whole_figure_becomes_accessible_html():
     assert "data:image/png;base64," in markup
 
 
-@pytest.mark.parametrize("alt", ["", "short", None, 3])
-def test_alt_text_is_required(alt):
-    with pytest.raises(ValueError, match="alt must say in words"):
+@pytest.mark.parametrize(("alt", "error"), [("", ValueError), ("short", ValueError), (None, TypeError), (3, TypeError)])
+def test_alt_text_is_required(alt, error):
+    with pytest.raises(error, match="alt must"):
         plots.html(drawn(), alt)
 
 
@@ -55,21 +56,61 @@ def test_heatmap_needs_a_matrix_and_a_unit():
     assert "<img" in plots.html(fig, ALT)
 
 
-def test_line_refuses_lengths_that_differ():
+AX = plots.figure()[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: plots.line(AX, [0, 1], [0, 1, 2]), ValueError, "one length"),
+        (lambda: plots.line(AX, [0, 1], [0, 1], low=[0, 1]), ValueError, "low needs high"),
+        (lambda: plots.line("ax", [0, 1], [0, 1]), TypeError, "ax must be an Axes"),
+        (lambda: plots.line(AX, [0, 1], ["a", "b"]), TypeError, "y must be numbers"),
+        (lambda: plots.line(AX, 3, [0, 1]), TypeError, "x must be numbers"),
+        (lambda: plots.line(AX, "ab", [0, 1]), TypeError, "x must be numbers"),
+        (lambda: plots.line(AX, [0, 1], [0, float("inf")]), ValueError, "y must not hold infinity"),
+        (lambda: plots.line(AX, [0, 1], [0, 1], colour="blu"), ValueError, "colour must be one of blue, orange"),
+        (lambda: plots.heatmap(AX, np.ones(3), label="nats"), ValueError, "matrix must be 2-d"),
+        (lambda: plots.heatmap(AX, np.full((2, 2), np.nan), label="nats"), ValueError, "NaN only"),
+        (lambda: plots.heatmap(AX, "ab", label="nats"), TypeError, "matrix must be numbers"),
+        (lambda: plots.heatmap(AX, np.ones((2, 2)), ["a"], label="nats"), ValueError, "x_labels must hold 2 texts"),
+        (lambda: plots.heatmap(AX, np.ones((2, 2)), "ab", label="nats"), TypeError, "x_labels must be a list of texts"),
+        (lambda: plots.heatmap(AX, np.ones((2, 2)), label="n", limits=(1, 0)), ValueError, "limits must rise"),
+        (lambda: plots.figure(0), ValueError, "rows must be at least 1"),
+        (lambda: plots.figure(width=1e9), ValueError, "width must be at most 60"),
+        (lambda: plots.html("fig", ALT), TypeError, "fig must be a Figure"),
+        (lambda: plots.tokens_html("ab", [1.0, 2.0], "bits", ALT), TypeError, "texts must be a list of texts"),
+        (lambda: plots.tokens_html(["a"], [1.0, 2.0], "bits", ALT), ValueError, "one number a token"),
+        (lambda: plots.tokens_html(["a"], [float("nan")], "bits", ALT), ValueError, "values must be finite"),
+        (lambda: plots.tokens_html(["a"], [1.0], "", ALT), ValueError, "unit must hold some text"),
+        (lambda: plots.tokens_html(["a"], [1.0], "bits", ALT, digits=-1), ValueError, "digits must be at least 0"),
+    ],
+)
+def test_bad_input_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, lambda v: torch.tensor(v, dtype=torch.bfloat16)])
+def test_numbers_are_drawn_in_whatever_they_come(kind):
+    fig, ax = plots.figure()
+    plots.line(ax, kind([0.0, 1.0]), kind([1.0, 2.0]), kind([0.5, 1.5]), kind([1.5, 2.5]))
+    assert ax.lines[0].get_ydata().tolist() == [1.0, 2.0]
+    plots.heatmap(plots.figure()[1], kind([[1.0, 2.0]]), label="nats")
+    assert "2.0" in plots.tokens_html(["a", "b"], kind([1.0, 2.0]), "bits", ALT)
+
+
+def test_a_gap_in_a_line_is_a_gap():
     _, ax = plots.figure()
-    with pytest.raises(ValueError, match="one length"):
-        plots.line(ax, [0, 1], [0, 1, 2])
-    with pytest.raises(ValueError, match="low needs high"):
-        plots.line(ax, [0, 1], [0, 1], low=[0, 1])
+    plots.line(ax, ["a", "b", "c"], [1.0, np.nan, 2.0])
+    assert np.isnan(ax.lines[0].get_ydata()[1])
 
 
 def test_tokens_carry_their_numbers_as_text():
-    markup = plots.tokens_html(["The", " <cat>", "\n"], [0.5, 12.25, 3.0], "bits", ALT)
-    assert "·&lt;cat&gt;" in markup and "12.2" in markup and "⏎" in markup and "bits" in markup
-    with pytest.raises(ValueError, match="one number a token"):
-        plots.tokens_html(["a"], [1.0, 2.0], "bits", ALT)
-    with pytest.raises(ValueError, match="finite"):
-        plots.tokens_html(["a"], [float("nan")], "bits", ALT)
+    markup = plots.tokens_html(["The", " <cat>", "\n", "\t", "", "🦜"], [0.5, 12.25, 3.0, 1, 1, 1], "bits", ALT)
+    assert "·&lt;cat&gt;" in markup and "12.2" in markup and "⏎" in markup and "⇥" in markup and "bits" in markup
+    assert ">…<br>" in markup and "🦜" in markup, "a token that holds a part of a character goes on in the next"
+    assert f'<figure aria-label="{ALT}"' in markup and "role=" not in markup  # a figure is one by itself
 
 
 def test_token_text_keeps_contrast_on_every_colour():

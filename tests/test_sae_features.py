@@ -155,7 +155,7 @@ def test_the_dashboard_carries_numbers_as_well_as_colour_and_escapes_text():
     found.strings[5] = "<b>"
     page = sae.dashboard_html(found, 0, lambda latent: ([("<i>", 1.0)], [("x", -1.0)]))
     assert "5.0" in page and "<b>" not in page and "<i>" not in page and "&lt;b&gt;" in page
-    assert page.count('role="group"') == 4
+    assert page.count("<figure aria-label=") == 4
     assert "never on" in sae.dashboard_html(found, 2)
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import html as _html
 import io
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, is_color_like
 from matplotlib.figure import Figure
+
+from utils.inputs import Number, Range, Row, Text, Texts, checked, what
 
 # Okabe & Ito 2008: eight colours that people with any common colour vision can tell apart.
 COLOURS = {
@@ -52,9 +53,15 @@ _STYLE = {
 }
 _PIXELS_PER_INCH = 96  # how wide an inch is on the page; the image itself is drawn finer, for sharp screens
 _MIN_ALT = 25
+_Panels = Annotated[int, Range(low=1, high=40)]
+_Inches = Annotated[float, Range(above=0, high=60)]
+_Digits = Annotated[int, Range(low=0, high=12)]
 
 
-def figure(rows: int = 1, cols: int = 1, width: float = 7.5, height: float = 3.6, **kwargs: Any) -> tuple[Figure, Any]:
+@checked
+def figure(
+    rows: _Panels = 1, cols: _Panels = 1, width: _Inches = 7.5, height: _Inches = 3.6, **kwargs: Any
+) -> tuple[Figure, Any]:
     """A new styled figure and its axes (one Axes, or an array of them). width and height in inches for the whole.
 
     Further arguments go to `Figure.subplots` (sharex, sharey, width_ratios …). The figure never shows by itself:
@@ -66,12 +73,13 @@ def figure(rows: int = 1, cols: int = 1, width: float = 7.5, height: float = 3.6
     return fig, axes
 
 
+@checked
 def line(
     ax: Axes,
-    x: Sequence[float],
-    y: Sequence[float],
-    low: Sequence[float] | None = None,
-    high: Sequence[float] | None = None,
+    x: Any,
+    y: Any,
+    low: Any = None,
+    high: Any = None,
     label: str | None = None,
     colour: str | None = None,
     marker: str | None = None,
@@ -79,46 +87,56 @@ def line(
 ) -> None:
     """A line with an optional band from `low` to `high` (an interval). colour: a name in COLOURS or any colour.
 
-    Without colour and marker, lines take the palette and the markers in turn. Raises ValueError if lengths differ.
+    x: numbers or names. y, low, high: numbers; NaN leaves a gap. Without colour and marker, lines take the palette and
+    the markers in turn. Raises ValueError if lengths differ, for infinity or for a colour nobody knows.
     """
-    lengths = {"x": len(x), "y": len(y)} | {n: len(v) for n, v in (("low", low), ("high", high)) if v is not None}
+    named = isinstance(x, list | tuple) and all(isinstance(name, str) for name in x)
+    x = list(x) if named else _plain("x", x)
+    given = {"y": y, "low": low, "high": high}
+    drawn = {name: _plain(name, values) for name, values in given.items() if values is not None}
+    lengths = {"x": len(x)} | {name: len(values) for name, values in drawn.items()}
     if len(set(lengths.values())) > 1 or (low is None) != (high is None):
         raise ValueError(f"x, y, low and high must have one length, and low needs high; got {lengths}")
     turn = len(ax.lines)
-    colour = COLOURS.get(colour or "", colour) or PALETTE[turn % len(PALETTE)]
+    colour = PALETTE[turn % len(PALETTE)] if colour is None else COLOURS.get(colour, colour)
+    if not is_color_like(colour):
+        raise ValueError(f"colour must be one of {', '.join(COLOURS)} or a colour of matplotlib's, got {colour!r}")
     marker = MARKERS[turn % len(MARKERS)] if marker is None else marker
-    ax.plot(x, _plain(y), color=colour, marker=marker, label=label, **kwargs)
+    ax.plot(x, drawn["y"], color=colour, marker=marker, label=label, **kwargs)
     if low is not None and high is not None:
-        ax.fill_between(x, _plain(low), _plain(high), color=colour, alpha=0.18, linewidth=0)
+        ax.fill_between(x, drawn["low"], drawn["high"], color=colour, alpha=0.18, linewidth=0)
 
 
+@checked
 def heatmap(
     ax: Axes,
     matrix: Any,
-    x_labels: Sequence[str] | None = None,
-    y_labels: Sequence[str] | None = None,
+    x_labels: Texts | None = None,
+    y_labels: Texts | None = None,
     label: str = "",
-    centre: float | None = None,
+    centre: Number | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
     """A matrix (rows, cols) as coloured cells with a colour bar. label: the bar's text, with the unit.
 
-    centre: the value drawn white, with two hues to its sides (0 for effects with a sign); None: one hue, dark to light.
-    Raises ValueError for a matrix that is not 2-d, or without a label for the bar.
+    matrix: numbers; NaN stays white. centre: the value drawn white, with two hues to its sides (0 for effects with a
+    sign); None: one hue, dark to light. x_labels, y_labels: one a column, one a row.
+    Raises ValueError for a matrix that is not 2-d, other numbers of labels, or no label for the bar.
     """
-    matrix = _plain(matrix)
-    if matrix.ndim != 2:
-        raise ValueError(f"matrix must be 2-d (rows, cols), got shape {matrix.shape}")
+    cells = _plain("matrix", matrix)
+    if cells.ndim != 2 or not cells.size:
+        raise ValueError(f"matrix must be 2-d (rows, cols), got shape {cells.shape}")
+    if not np.isfinite(cells).any():
+        raise ValueError("matrix must hold a number somewhere, got NaN only")
     if not label:
         raise ValueError("label must say what the colours mean, with the unit")
-    low, high = limits or (float(np.nanmin(matrix)), float(np.nanmax(matrix)))
-    if centre is None:
-        norm: Normalize = Normalize(low, high)
-    else:
-        reach = max(abs(low - centre), abs(high - centre), 1e-12)
-        norm = TwoSlopeNorm(centre, centre - reach, centre + reach)
+    for name, texts, n in (("y_labels", y_labels, len(cells)), ("x_labels", x_labels, cells.shape[1])):
+        if texts is not None and len(texts) != n:
+            raise ValueError(f"{name} must hold {n} texts for a matrix of shape {cells.shape}, got {len(texts)}")
+    low, high = _limits(cells, centre, limits)
+    norm = Normalize(low, high) if centre is None else TwoSlopeNorm(centre, low, high)
     cmap = SEQUENTIAL if centre is None else DIVERGING
-    image = ax.imshow(matrix, aspect="auto", cmap=cmap, norm=norm, interpolation="nearest")
+    image = ax.imshow(cells, aspect="auto", cmap=cmap, norm=norm, interpolation="nearest")
     ax.grid(False)
     if x_labels is not None:
         rotation = 45 if max(len(t) for t in x_labels) * len(x_labels) > 60 else 0
@@ -128,6 +146,7 @@ def heatmap(
     ax.figure.colorbar(image, ax=ax, label=label)
 
 
+@checked
 def show(fig: Figure, alt: str, caption: str = "") -> None:
     """Show a figure with its alt text (what it shows, in words and computed numbers) and an optional caption.
 
@@ -138,6 +157,7 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
     display(HTML(html(fig, alt, caption)))
 
 
+@checked
 def html(fig: Figure, alt: str, caption: str = "") -> str:
     """The figure as an HTML `<figure>`: what `show` displays, for use inside a widget. Raises as `show` does."""
     _check_alt(alt)
@@ -154,53 +174,45 @@ def html(fig: Figure, alt: str, caption: str = "") -> str:
     )
 
 
-def tokens(
-    texts: Sequence[str],
-    values: Sequence[float],
-    unit: str,
-    alt: str,
-    digits: int = 1,
-    centre: float | None = None,
-    limits: tuple[float, float] | None = None,
-) -> None:
+def tokens(texts: Texts, values: Row, unit: Text, alt: str, **options: Any) -> None:
     """Show tokens in order, each coloured by its value with the number written under it.
 
-    texts: one string a token. values: one finite number a token. unit: what the numbers are ("bits"). The other
-    arguments are those of `heatmap` and `show`. Raises ValueError for lengths that differ or a missing alt text.
+    texts: one string a token, as `reading.token_strings` gives them. values: one finite number a token. unit: what the
+    numbers are ("bits"). options: digits, centre and limits of `tokens_html`. Raises as that does.
     """
     from IPython.display import HTML, display
 
-    display(HTML(tokens_html(texts, values, unit, alt, digits, centre, limits)))
+    display(HTML(tokens_html(texts, values, unit, alt, **options)))
 
 
+@checked
 def tokens_html(
-    texts: Sequence[str],
-    values: Sequence[float],
-    unit: str,
+    texts: Texts,
+    values: Row,
+    unit: Text,
     alt: str,
-    digits: int = 1,
-    centre: float | None = None,
+    digits: _Digits = 1,
+    centre: Number | None = None,
     limits: tuple[float, float] | None = None,
 ) -> str:
-    """The HTML that `tokens` displays, for use inside a widget."""
+    """The HTML that `tokens` displays, for use inside a widget.
+
+    A blank is shown as "·", a line's end as "⏎", a tab as "⇥", and a token that holds only a part of a character (an
+    emoji is often three tokens) as "…". digits: after the point. centre, limits: as in `heatmap`.
+    Raises ValueError for lengths that differ, numbers that aren't finite or a missing alt text.
+    """
     _check_alt(alt)
-    numbers = _plain(values)
-    if numbers.shape != (len(texts),) or not len(texts):
-        raise ValueError(f"values must hold one number a token ({len(texts)}), got shape {numbers.shape}")
-    if not np.isfinite(numbers).all():
-        raise ValueError("values must be finite")
-    low, high = limits or (float(numbers.min()), float(numbers.max()))
-    if centre is not None:
-        reach = max(abs(low - centre), abs(high - centre), 1e-12)
-        low, high = centre - reach, centre + reach
+    if len(values) != len(texts):
+        raise ValueError(f"values must hold one number a token ({len(texts)}), got shape {values.shape}")
+    low, high = _limits(values, centre, limits)
     cmap = matplotlib.colormaps["Blues" if centre is None else DIVERGING]
     cells = "".join(
         _token_cell(text, value, cmap, 0.0 if high == low else (value - low) / (high - low), digits)
-        for text, value in zip(texts, numbers)
+        for text, value in zip(texts, values)
     )
     escaped = _html.escape(alt)
     return (
-        f'<figure role="group" aria-label="{escaped}" style="margin:0.5em 0;line-height:1.2">{cells}'
+        f'<figure aria-label="{escaped}" style="margin:0.5em 0;line-height:1.2">{cells}'
         f'<figcaption style="font-size:0.85em">Under each token: {_html.escape(unit)}. {escaped}</figcaption></figure>'
     )
 
@@ -208,7 +220,7 @@ def tokens_html(
 def _token_cell(text: str, value: float, cmap: Colormap, share: float, digits: int) -> str:
     red, green, blue, _ = cmap(0.05 + 0.9 * min(max(share, 0.0), 1.0))
     ink = "#000" if _luminance(red, green, blue) > 0.179 else "#fff"
-    shown = _html.escape(text.replace("\n", "⏎").replace(" ", "·") or "∅")
+    shown = _html.escape(text.translate({10: "⏎", 13: "␍", 9: "⇥", 32: "·"}) or "…")
     colour = f"rgb({red * 255:.0f},{green * 255:.0f},{blue * 255:.0f})"
     return (
         f'<span style="display:inline-block;text-align:center;margin:1px;padding:1px 4px;border-radius:3px;'
@@ -223,10 +235,32 @@ def _luminance(*channels: float) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _plain(values: Any) -> np.ndarray:
+def _plain(name: str, values: Any) -> np.ndarray:
+    """Numbers from a list, an array or a tensor, float64; NaN is allowed (a gap), infinity isn't."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().float().numpy()
-    return np.asarray(values, dtype=np.float64)
+        values = values.detach().cpu().double().numpy()
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise TypeError(f"{name} must be numbers (a list, an array or a tensor), got {what(values)}")
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be numbers, got {what(values)} with something else in it") from None
+    if np.isinf(array).any():
+        raise ValueError(f"{name} must not hold infinity: it can't be drawn")
+    return array.astype(np.float64)
+
+
+def _limits(numbers: np.ndarray, centre: float | None, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """The ends of the colours: the numbers' own or those asked for, equally far from the centre where there is one."""
+    if limits is not None and limits[0] >= limits[1]:
+        raise ValueError(f"limits must rise from low to high, got {limits}")
+    low, high = limits or (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+    if centre is None:
+        return low, high
+    reach = max(abs(low - centre), abs(high - centre), 1e-12)
+    return centre - reach, centre + reach
 
 
 def _finish(fig: Figure) -> None:
@@ -240,7 +274,7 @@ def _finish(fig: Figure) -> None:
 
 
 def _check_alt(alt: str) -> None:
-    if not isinstance(alt, str) or len(alt.strip()) < _MIN_ALT:
+    if len(alt.strip()) < _MIN_ALT:
         raise ValueError(f"alt must say in words what the figure shows (at least {_MIN_ALT} characters), got {alt!r}")
 
 

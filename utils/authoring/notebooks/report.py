@@ -88,7 +88,7 @@ def lesson_report(path: Path) -> LessonReport:
     seconds, memory = _cold_run(path)
     lesson = path.stem[:2]
     tally, code = bank.tally(lesson), notebooks.code_cells(stored)
-    images = re.findall(r"<img\b[^>]*>|<figure role=\"group\"[^>]*>", notebooks.html_of(stored))
+    images = re.findall(r"<img\b[^>]*>|<figure aria-label=[^>]*>", notebooks.html_of(stored))
     source = "\n".join(cell.source for cell in code)
     exercises = [number for cell in code if (number := notebooks.exercise_number(cell))]
     return LessonReport(
