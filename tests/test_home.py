@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from utils import home
+from utils import home, preflight, specimen, weights
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="rights and users are POSIX's")
 
@@ -166,3 +166,25 @@ def test_home_needs_nothing_but_python():
     code = "from utils import home, specimen, weights; print(home.lab_home().is_absolute())"
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "True", done.stderr
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: home.write_whole(3, "x"),
+        lambda: home.new_file(None),
+        lambda: home.fsync(3),
+        lambda: home.remembered(3, "x", str),
+        lambda: home.place(3),
+        lambda: weights.of_folder(3),
+        lambda: weights.of_module("llama"),
+        lambda: specimen.folder_problem(3),
+        lambda: specimen.verify(None),
+        lambda: specimen.discard(3),
+        lambda: preflight.read_requirements(3),
+    ],
+)
+def test_what_is_no_path_is_named(call):
+    """These run before numpy can be there, so their doors are made by hand."""
+    with pytest.raises(TypeError, match="^(path|folder|named|module) must be a (string or a path|torch module), got"):
+        call()

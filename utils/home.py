@@ -54,6 +54,7 @@ def has_home() -> bool:
 
 def place(named: str) -> Path:
     """An absolute path from a setting: ``~`` is the user's home, a relative path starts at the lab's own folder."""
+    as_path("named", named)
     try:
         return Path(os.path.abspath(LAB / Path(named).expanduser()))
     except RuntimeError:  # "~" of a user without a home
@@ -101,6 +102,7 @@ def sha256_of(path: str | Path) -> str:
 
 def fsync(path: Path) -> None:
     """Make sure a file (or, where the system allows it, a folder) has reached the disk."""
+    path = as_path("path", path)
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
@@ -116,6 +118,7 @@ def new_file(folder: Path, prefix: str = "", suffix: str = "") -> tuple[int, Pat
     Unlike `tempfile.mkstemp`, which lets only its maker read, it has the rights that this user gives to new files: in
     a shared folder the others may read what is kept there.
     """
+    folder = as_path("folder", folder)
     while True:
         path = folder / f"{prefix}{secrets.token_hex(6)}{suffix}"
         with contextlib.suppress(FileExistsError):
@@ -124,6 +127,7 @@ def new_file(folder: Path, prefix: str = "", suffix: str = "") -> tuple[int, Pat
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file (text as UTF-8) so that a reader finds the old one or the new one, and never half of it."""
+    path = as_path("path", path)
     descriptor, temporary = new_file(path.parent, f".{path.name}.", ".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -145,6 +149,7 @@ def only_one(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """
     import filelock
 
+    path = as_path("path", path)
     lock = filelock.FileLock(str(path.parent / f".{path.name}.lock"))
     try:
         lock.acquire(timeout=1)
@@ -169,6 +174,7 @@ def remembered(path: Path, what: str, compute: Callable[[Path], Any]) -> Any:
     times (the one of the last change can't be set back by hand) and a sample of its content. Where the lab's home
     can't be written, or the system keeps no time of change (Windows), it is computed each time.
     """
+    path = as_path("path", path)
     size = path.stat().st_size
     if size < SMALL_BYTES or os.name == "nt":
         return compute(path)

@@ -151,11 +151,13 @@ def progress() -> None:
 
 
 @checked
-def export_progress(path: str | Path = "progress.csv") -> Path:
+def export_progress(path: Text | Path = "progress.csv") -> Path:
     """Write progress as CSV (learner, exercise, title, status, attempts, last) for an instructor; return its path.
 
-    Raises OSError if the folder can't be written.
+    Raises ValueError if the path is a folder, and OSError if it can't be written.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"path must be a file to write, got the folder {str(path)!r}")
     statuses, path, learner = _mine_or_none(), Path(path), _learner()
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

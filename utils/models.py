@@ -122,7 +122,7 @@ def random_like(
 
 
 @checked
-def fingerprint(model: TransformerBridge | str | Path) -> str:
+def fingerprint(model: TransformerBridge | Text | Path) -> str:
     """Which weights a model has: 64 hex digits (SHA-256 over its tensors), the same whatever name or path it came by.
 
     model: a model, or the folder of one. For a model that `load_model` made these are the weights it was loaded with:

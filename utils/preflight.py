@@ -52,6 +52,7 @@ def read_requirements(path: Path) -> dict[str, str]:
 
     Raises ValueError, naming the line, if one is not a plain pin.
     """
+    path = home.as_path("path", path)
     pins = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         line = line.split("#")[0].strip()

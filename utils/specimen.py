@@ -143,6 +143,7 @@ def folder_problem(folder: Path) -> str | None:
 
     With a specimen's card in it, every file's content is held against the card.
     """
+    folder = home.as_path("folder", folder)
     if not folder.is_dir():
         return f"there is no folder {folder}"
     if not (folder / "config.json").is_file():
@@ -171,6 +172,7 @@ def _foreign(folder: Path) -> str | None:
 
 def fingerprint_of(folder: Path) -> str:
     """Fingerprint of the weights in a folder (`utils.weights`). Raises ValueError or OSError if there are none."""
+    folder = home.as_path("folder", folder)
     card = _read_card(folder)
     if card is not None and _card_problem(folder) is None:  # as unpacked here: which weights they are is known
         return SPECIMEN.fingerprint

@@ -41,6 +41,7 @@ _TYPES = {
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that transformers would load from a folder, in order. Empty if there are none."""
+    folder = home.as_path("folder", folder)
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
     if (folder / INDEX).is_file():
@@ -68,6 +69,8 @@ def of_folder(folder: Path) -> str:
 
 def of_module(module: Module) -> str:
     """Fingerprint of the parameters a torch module holds now, under the names they have in files of its kind."""
+    if not hasattr(module, "named_parameters"):
+        raise TypeError(f"module must be a torch module, got {type(module).__name__}")
     digests = {}
     for name, value in module.named_parameters():  # tied ones come once
         name = name.replace(_WRAPPED, "")

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Int
 
 from utils import home
 from utils.inputs import checked
@@ -285,7 +286,11 @@ def weights_fingerprint(model: TransformerBridge) -> str:
 
 @checked
 def cache_key(
-    model: TransformerBridge, ids: list[torch.Tensor], rows: list[torch.Tensor], hooks: list[str], dtype: torch.dtype
+    model: TransformerBridge,
+    ids: list[Int[torch.Tensor, "_"]],
+    rows: list[Int[torch.Tensor, "_"]],
+    hooks: list[str],
+    dtype: torch.dtype,
 ) -> str:
     """Everything the result depends on. Tokens rather than texts, so a changed tokenizer or BOS counts."""
     config = getattr(getattr(model, "original_model", None), "config", None)
