@@ -8,6 +8,7 @@ import torch
 from conftest import save_tiny_model
 
 from utils.models import load_model
+from utils.reading.batches import padded_left
 from utils.writing import decoding, generation
 
 PROMPTS = ["the cat sat", "a", "bananas are yellow , roses"]
@@ -580,7 +581,7 @@ def test_greedy_text_is_what_transformers_writes(specimen):
     plain = AutoModelForCausalLM.from_pretrained(specimen_folder(), dtype=torch.float32, local_files_only=True).eval()
     rows = [specimen.to_tokens(prompt)[0] for prompt in TWENTY]
     assert len({len(row) for row in rows}) >= 8
-    ids, mask = generation._left_padded(rows)
+    ids, mask = padded_left(rows)
     with torch.no_grad():
         out = plain.generate(ids, attention_mask=mask, max_new_tokens=12, do_sample=False, pad_token_id=2)
     end = specimen.tokenizer.eos_token_id
