@@ -316,7 +316,7 @@ def test_memory_does_not_grow_with_the_number_of_texts(llama, monkeypatch):
     rows = []
     write = store.FileSink.write
     monkeypatch.setattr(store.FileSink, "write", lambda s, n, i, v: (rows.append(len(v)), write(s, n, i, v))[1])
-    monkeypatch.setattr(store, "MemorySink", lambda *a: pytest.fail("a large result was built in memory"))
+    monkeypatch.setattr(store.MemorySink, "__init__", lambda *a: pytest.fail("a large result was built in memory"))
     collect(llama, TEXTS * 20, HOOKS[:1], "all", tokens_per_batch=18)
     assert sum(rows) == 20 * sum(len(t) for t in token_lists(llama)) and max(rows) <= 18
 

@@ -144,6 +144,7 @@ class FileSink:
             self.temporary.unlink()
 
 
+@checked
 def make_sink(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, path: Path | None) -> MemorySink | FileSink:
     size = torch.empty(0, dtype=dtype).element_size()
     total = sum(size * math.prod(shape) for shape in shapes.values())
@@ -330,6 +331,7 @@ def cache_path(key: str) -> Path | None:
         return None
 
 
+@checked
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[bool]:
     """Hold this result's lock, so that two kernels don't compute it twice. False if that can't be done."""
