@@ -66,6 +66,8 @@ AX = plots.figure()[1]
         (lambda: plots.line(AX, [0, 1], [0, 1], low=[0, 1]), ValueError, "low needs high"),
         (lambda: plots.line("ax", [0, 1], [0, 1]), TypeError, "ax must be an Axes"),
         (lambda: plots.line(AX, [0, 1], ["a", "b"]), TypeError, "y must be numbers"),
+        (lambda: plots.line(AX, [0, 1], None), TypeError, "y must be numbers"),
+        (lambda: plots.line(AX, [0, 1], torch.ones(2, device="meta")), TypeError, "y must be numbers"),
         (lambda: plots.line(AX, 3, [0, 1]), TypeError, "x must be numbers"),
         (lambda: plots.line(AX, "ab", [0, 1]), TypeError, "x must be numbers"),
         (lambda: plots.line(AX, [0, 1], [0, float("inf")]), ValueError, "y must not hold infinity"),

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, is_color_like
 from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ _STYLE = {
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.8,
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "lines.linewidth": 2,
     "lines.markersize": 4.5,
     "figure.facecolor": "white",
@@ -93,7 +94,7 @@ def line(
     named = isinstance(x, list | tuple) and all(isinstance(name, str) for name in x)
     x = list(x) if named else _plain("x", x)
     given = {"y": y, "low": low, "high": high}
-    drawn = {name: _plain(name, values) for name, values in given.items() if values is not None}
+    drawn = {name: _plain(name, values) for name, values in given.items() if name == "y" or values is not None}
     lengths = {"x": len(x)} | {name: len(values) for name, values in drawn.items()}
     if len(set(lengths.values())) > 1 or (low is None) != (high is None):
         raise ValueError(f"x, y, low and high must have one length, and low needs high; got {lengths}")
@@ -237,6 +238,8 @@ def _luminance(*channels: float) -> float:
 
 def _plain(name: str, values: Any) -> np.ndarray:
     """Numbers from a list, an array or a tensor, float64; NaN is allowed (a gap), infinity isn't."""
+    if getattr(values, "is_meta", False):
+        raise TypeError(f"{name} must be numbers, got a tensor without content (device meta)")
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
     if isinstance(values, str) or not hasattr(values, "__len__"):

@@ -80,13 +80,13 @@ def unit_index(n: int, groups: Sequence[Hashable] | None, name: str = "values") 
 
     Units are numbered in the order of their first row. Raises ValueError for lengths that differ or a single unit.
     """
-    if groups is None:
-        index, units = np.arange(n), n
-    else:
+    index: np.ndarray = np.arange(n)
+    units = n
+    if groups is not None:
         if len(groups) != n:
             raise ValueError(f"groups must name a group for each of the {n} rows, got {len(groups)}")
         number: dict[Hashable, int] = {}
-        index = np.array([number.setdefault(group, len(number)) for group in groups], dtype=int)
+        index = np.asarray([number.setdefault(group, len(number)) for group in groups])
         units = len(number)
     if units < 2:
         what = "rows" if groups is None else "groups"

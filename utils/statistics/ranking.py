@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,7 @@ class _Ranked:
     lone: bool  # one of the classes lives in a single unit: its scatter between units can't be seen
 
     @classmethod
-    def of(cls, scores: np.ndarray, labels: np.ndarray, groups: list | None) -> _Ranked:
+    def of(cls, scores: np.ndarray, labels: np.ndarray, groups: Sequence[Hashable] | None) -> _Ranked:
         """Raises ValueError for one class only, or for groups of another length or of one kind."""
         true, false = scores[labels], scores[~labels]
         if not (len(true) and len(false)):
@@ -155,7 +156,7 @@ def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (below + upto) / (2 * len(others))
 
 
-def _crossing(surprise, outside: float, inside: float) -> float:
+def _crossing(surprise: Callable[[float], float], outside: float, inside: float) -> float:
     """Where surprise turns from positive (outside) to negative (inside), by halving."""
     for _ in range(48):
         middle = (outside + inside) / 2

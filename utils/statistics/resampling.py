@@ -163,7 +163,8 @@ def resampled(
         corrected = ndtr(bias + moved / np.maximum(1 - acceleration * moved, 1e-3))
         plain = np.quantile(draws, ndtr(side * reach), axis=0)
         ends[side] = wider(plain, [np.quantile(column, share) for column, share in zip(draws.T, corrected)])
-    return [Interval(*map(float, three), units, confidence) for three in zip(estimate, ends[-1], ends[1])]
+    columns = zip(estimate.tolist(), ends[-1].tolist(), ends[1].tolist())
+    return [Interval(one, low, high, units, confidence) for one, low, high in columns]
 
 
 # ---------------------------------------------------------------------------------------------------------- helpers
