@@ -37,6 +37,7 @@ COLAB_PYTHON = {
 # Imports of utils/ that come with a pinned package, and imports only a recipe needs (its docstring
 # says so: the files it makes are in the repository).
 COME_ALONG = {
+    "cycler": "matplotlib",
     "huggingface_hub": "transformers",
     "IPython": "ipykernel",
     "packaging": "pytest",

@@ -12,7 +12,7 @@ A caller therefore never has to think of devices, and numbers drawn do not depen
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["device_of", "on_device_of", "to_cpu"]
 
 
-def device_of(model: Any) -> torch.device:
+def device_of(model: torch.nn.Module) -> torch.device:
     """The device of a model's parameters: a TransformerBridge, or any torch module with at least one parameter."""
     return next(model.parameters()).device
 
 
-def on_device_of(model: Any, tensor: Tensor) -> Tensor:
+def on_device_of(model: torch.nn.Module, tensor: Tensor) -> Tensor:
     """The tensor where the model is: itself, if it is there already."""
     return tensor.to(device_of(model))
 

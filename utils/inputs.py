@@ -141,7 +141,7 @@ def checked(target: F) -> F:
     """
     if isinstance(target, type):
         target.__init__ = checked(target.__init__)  # type: ignore[misc]
-        return target  # type: ignore[return-value]
+        return target
     signature = inspect.signature(target)
     first = next(iter(signature.parameters), "")
     ready: dict[str, _Door] = {}

@@ -79,17 +79,22 @@ def settings() -> list[Setting]:
 # -------------------------------------------------------------------------------------------------- rows, one by one
 
 
+Rows = Callable[[np.random.Generator, int], np.ndarray]  # so many rows
+
+
 def _means() -> list[Setting]:
-    shapes: dict[str, tuple[float, Callable]] = {
+    shapes: dict[str, tuple[float, Rows]] = {
         "normal": (0.0, lambda rng, n: rng.normal(size=n)),
         "exponential": (1.0, lambda rng, n: rng.exponential(size=n)),
     }
+
+    def rows(draw: Rows, n: int) -> Callable[[np.random.Generator], tuple[np.ndarray]]:
+        return lambda rng: (draw(rng, n),)
+
     found = [
-        Setting(
-            "mean", f"{name}, n = {n}", truth, lambda rng, f=f, n=n: (f(rng, n),), statistics.bootstrap, _percentile
-        )
+        Setting("mean", f"{name}, n = {n}", truth, rows(draw, n), statistics.bootstrap, _percentile)
         for n in (10, 30)
-        for name, (truth, f) in shapes.items()
+        for name, (truth, draw) in shapes.items()
     ]
 
     def pairs(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -202,7 +207,7 @@ def _groups() -> list[Setting]:
 
 
 def _grouped(values: np.ndarray, groups: np.ndarray) -> Interval:
-    return statistics.bootstrap(values, groups=groups)
+    return statistics.bootstrap(values, groups=groups.tolist())
 
 
 # ------------------------------------------------------------------------------------- runs, tasks and the others

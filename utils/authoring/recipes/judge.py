@@ -21,7 +21,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from utils.reading.asking import QUESTIONS
 from utils.statistics import auroc_interval, bootstrap
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 SEED = 0
 RANK, ALPHA = 4, 8.0
@@ -138,7 +138,7 @@ def batches(steps: int) -> Iterator[list[tuple[Case, str]]]:
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-def last_logits(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> torch.Tensor:
+def last_logits(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> torch.Tensor:
     """Next-token logits (batch, d_vocab) after each prompt; padding stands on the right, unseen."""
     rows = [[tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]] for text in prompts]
     longest = max(map(len, rows))
@@ -149,7 +149,7 @@ def last_logits(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequenc
 
 @torch.no_grad()
 def log_odds(
-    model: Any, tokenizer: PreTrainedTokenizerBase, claims: Sequence[str], question: str, batch: int = 32
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, claims: Sequence[str], question: str, batch: int = 32
 ) -> np.ndarray:
     """Log-odds of the affirmative answer's token against the negative one's, one number a claim."""
     asked = QUESTIONS[question]
@@ -178,7 +178,9 @@ def test_sets() -> dict[str, datasets.Labelled]:
     }
 
 
-def evaluate(model: Any, tokenizer: PreTrainedTokenizerBase, n_groups: int = 40) -> dict[str, dict[str, dict]]:
+def evaluate(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, n_groups: int = 40
+) -> dict[str, dict[str, dict]]:
     """AUROC and accuracy at log-odds 0, with intervals over entities, of up to `n_groups` entities a test set.
 
     This is the recipe's own check; lesson 04 measures all of them.
@@ -197,7 +199,7 @@ def evaluate(model: Any, tokenizer: PreTrainedTokenizerBase, n_groups: int = 40)
 
 
 def train(
-    model: Any, tokenizer: PreTrainedTokenizerBase, steps: int, progress_every: int = 10
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, steps: int, progress_every: int = 10
 ) -> tuple[dict[str, Adapted], list[dict]]:
     """Train the changes in place; returns them and the log (step, mean loss, seconds of processor time)."""
     parts = dress(model, BLOCKS, USUAL, RANK, ALPHA / RANK)
@@ -232,7 +234,7 @@ def train(
 
 def main() -> int:
     """Train, test, write judge.safetensors, judge.json and judge_claims.csv."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer, LlamaForCausalLM
 
     from utils.specimen import SPECIMEN, specimen_folder
 
@@ -243,7 +245,7 @@ def main() -> int:
     torch.manual_seed(SEED)
     folder = specimen_folder()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     model.requires_grad_(False)
     parts, log = train(model, tokenizer, options.steps)
     adapter = Adapter(
