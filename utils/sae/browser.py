@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from utils import widgets
 from utils.inputs import Count, Index, Text, checked
 from utils.plots import tokens_html
@@ -36,7 +38,8 @@ def dashboard_html(reading: Reading, latent: Index, effects: Effects | None = No
         parts.append(f"<h5>{title}</h5>")
         for context in contexts:
             alt = f"Latent {latent} is {context.value:.1f} on the token {context.tokens[context.at]!r}."
-            parts.append(tokens_html(context.tokens, context.values, "value of the latent", alt, 1, None, limits))
+            values_here = np.array(context.values)
+            parts.append(tokens_html(context.tokens, values_here, "value of the latent", alt, 1, None, limits))
     if effects is not None:
         for word, side in zip(("up", "down"), effects(latent)):
             listed = ", ".join(f"{html.escape(repr(token))} {score:+.2f}" for token, score in side)

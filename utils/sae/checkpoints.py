@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
+from utils.inputs import Count, Positive, checked
 from utils.sae.models import SparseAutoencoder
-
-if TYPE_CHECKING:
-    from utils.sae.training import Settings
 
 __all__ = ["Checkpoint", "read", "seen", "write"]
 
@@ -37,7 +37,7 @@ class Checkpoint:
     scale: float
     data: str
     log: list[dict[str, Any]]
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Tensor]
 
     def restore(self, sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, data: str) -> None:
         """Put weights and moments where they were. data: the digest of the batches given this time, so far.
@@ -53,7 +53,7 @@ class Checkpoint:
         sae.load_state_dict(weights)
         sae.tokens_since_fired.copy_(self.tensors["tokens_since_fired"])
         parameters = list(sae.parameters())
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        state: dict[int, dict[str, Tensor]] = {}
         for name, value in self.tensors.items():
             if name.startswith("adam."):
                 _, i, key = name.split(".")
@@ -64,7 +64,8 @@ class Checkpoint:
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def seen(digest: str, batch: torch.Tensor) -> str:
+@checked
+def seen(digest: str, batch: Float[Tensor, "batch d_model"]) -> str:
     """The digest of a row of batches, from the digest of those before ("" at first) and the next one."""
     raw = batch.detach().cpu().contiguous()
     made = hashlib.sha256(f"{digest} {raw.dtype} {tuple(raw.shape)}".encode())
@@ -72,17 +73,18 @@ def seen(digest: str, batch: torch.Tensor) -> str:
     return made.hexdigest()
 
 
+@checked
 def write(
     path: Path,
     sae: SparseAutoencoder,
     optimiser: torch.optim.Optimizer,
-    settings: Settings,
-    scale: float,
-    step: int,
+    settings: dict[str, Any],
+    scale: Positive,
+    step: Count,
     data: str,
     log: list[dict[str, Any]],
 ) -> None:
-    """Everything in one safetensors file, written beside and then renamed."""
+    """Everything in one safetensors file, written beside and then renamed. settings, log: as plain values."""
     tensors = {f"sae.{name}": value.detach().cpu().contiguous() for name, value in sae.state_dict().items()}
     tensors["tokens_since_fired"] = sae.tokens_since_fired.cpu()
     for i, state in optimiser.state_dict()["state"].items():
@@ -92,7 +94,7 @@ def write(
         {
             "step": step,
             "scale": scale,
-            "settings": asdict(settings),
+            "settings": settings,
             "dictionary": sae.description(),
             "data": data,
             "log": log,
@@ -104,7 +106,8 @@ def write(
     temporary.replace(path)
 
 
-def read(path: Path, sae: SparseAutoencoder, settings: Settings, scale: float | None) -> Checkpoint | None:
+@checked
+def read(path: Path, sae: SparseAutoencoder, settings: dict[str, Any], scale: Positive | None) -> Checkpoint | None:
     """The checkpoint in this file, or None if there is no file.
 
     Raises ValueError if it can't be read, if its content isn't what was written, or if it is of another dictionary,
@@ -124,9 +127,8 @@ def read(path: Path, sae: SparseAutoencoder, settings: Settings, scale: float | 
         raise ValueError(f"the checkpoint {path} can't be read ({error!r}): delete it to start again") from None
     if content != _content(tensors, kept["note"]):
         raise ValueError(f"the checkpoint {path} is damaged, its content has changed: delete it to start again")
-    wanted = asdict(settings)
-    if begun != wanted:
-        raise ValueError(f"settings: the checkpoint {path} is of another run: {_differences(begun, wanted)}")
+    if begun != settings:
+        raise ValueError(f"settings: the checkpoint {path} is of another run: {_differences(begun, settings)}")
     ours = json.loads(json.dumps(sae.description()))  # tuples become lists, as they did in the file
     if dictionary != ours:
         raise ValueError(f"sae: the checkpoint {path} is of another SAE: {_differences(dictionary, ours)}")
@@ -135,7 +137,7 @@ def read(path: Path, sae: SparseAutoencoder, settings: Settings, scale: float | 
     return found
 
 
-def _content(tensors: dict[str, torch.Tensor], note: str) -> str:
+def _content(tensors: dict[str, Tensor], note: str) -> str:
     made = hashlib.sha256(note.encode())
     for name in sorted(tensors):
         value = tensors[name]

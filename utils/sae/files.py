@@ -36,7 +36,7 @@ LAYOUT = "6.0.0"  # the version of SAELens that introduced it
 @checked
 def save(
     sae: SparseAutoencoder,
-    folder: str | Path,
+    folder: Text | Path,
     *,
     hook: Text,
     model_name: Text,
@@ -100,7 +100,7 @@ def save(
 
 
 @checked
-def load(folder: str | Path, *, model: TransformerBridge | None = None) -> SparseAutoencoder:
+def load(folder: Text | Path, *, model: TransformerBridge | None = None) -> SparseAutoencoder:
     """Read an SAE that `save` or SAELens wrote, of any version: float32, on the CPU, ready to read with.
 
     What SAELens sets by options is folded into the weights, so that latents and reconstructions are the same: b_dec not

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from utils.inputs import checked
+from utils.inputs import Text, checked
 from utils.sae.layout import Layout, built, check_shapes, shapes_in
 from utils.sae.models import JumpReLUSAE
 
@@ -29,7 +29,7 @@ _NOTED = ("model_name", "hf_hook_point_in", "hf_hook_point_out", "width", "l0")
 
 
 @checked
-def load_gemma_scope(path: str | Path) -> JumpReLUSAE:
+def load_gemma_scope(path: Text | Path) -> JumpReLUSAE:
     """Read one SAE of Gemma Scope 1 or 2: float32, on the CPU, ready to read with.
 
     path: `params.npz`, `params.safetensors`, or the folder that holds one of them. That b_dec isn't taken off the input

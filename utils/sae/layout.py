@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from utils.inputs import checked
 from utils.sae.models import GatedSAE, JumpReLUSAE, ReLUSAE, SparseAutoencoder, TopKSAE
 
 __all__ = ["KINDS", "Layout", "built", "check_shapes", "shapes_in"]
@@ -45,6 +46,7 @@ class Layout:
         return {**common, **dict.fromkeys(wide, (self.d_sae,))}
 
 
+@checked
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     """The names and shapes of the tensors in a safetensors file, from its header. ValueError if it can't be read."""
     try:
@@ -70,6 +72,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     return f"can't be read ({error}): it was cut, or is another kind of file"
 
 
+@checked
 def check_shapes(layout: Layout, shapes: dict[str, tuple[int, ...]], source: Path) -> None:
     """Raise ValueError, naming the tensor, unless a file holds what its layout says, and nothing unknown."""
     wanted = layout.shapes()
@@ -85,6 +88,7 @@ def check_shapes(layout: Layout, shapes: dict[str, tuple[int, ...]], source: Pat
             raise ValueError(f"{source} holds {name}, which isn't part of a {layout.kind} SAE: nothing was read")
 
 
+@checked
 def built(layout: Layout, tensors: dict[str, torch.Tensor], source: Path) -> SparseAutoencoder:
     """The SAE that a layout and its tensors describe, ready to read with: float32, on the CPU.
 
@@ -92,6 +96,7 @@ def built(layout: Layout, tensors: dict[str, torch.Tensor], source: Path) -> Spa
     Raises ValueError, naming the tensor, for NaN, infinity and a scale that nobody asked for.
     """
     tensors = {name: value.float() for name, value in tensors.items()}
+    check_shapes(layout, {name: tuple(value.shape) for name, value in tensors.items()}, source)
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"{source}: {name} holds NaN or infinite values")

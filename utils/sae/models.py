@@ -224,7 +224,7 @@ def _where(asked: Any, answer: torch.Tensor) -> torch.Tensor:
     return answer.to(asked.device) if isinstance(asked, torch.Tensor) else answer.cpu()
 
 
-def squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
+def _squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
     """Sum over d_model, mean over the batch."""
     return (x - reconstruction).square().sum(-1).mean()
 
@@ -248,7 +248,7 @@ class ReLUSAE(SparseAutoencoder):
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
         x = self._batch(x)
         latents = self.encode(x)
-        reconstruction = squared_error(x, self.decode(latents))
+        reconstruction = _squared_error(x, self.decode(latents))
         sparsity = self.l1 * latents.sum(-1).mean()
         return Losses(reconstruction + sparsity, reconstruction, sparsity, x.new_zeros(()), (latents > 0).sum(0))
 
@@ -279,7 +279,7 @@ class TopKSAE(SparseAutoencoder):
         x = self._batch(x)
         selected = self.select(x)
         decoded = sparse.decode_selected(selected, self.W_dec) + self.b_dec
-        reconstruction = squared_error(x, decoded)
+        reconstruction = _squared_error(x, decoded)
         auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
         return Losses(
             reconstruction + auxiliary, reconstruction, x.new_zeros(()), auxiliary, selected.fired(self.d_sae)
@@ -340,7 +340,7 @@ class MatryoshkaSAE(BatchTopKSAE):
         errors = []
         for size in self.groups:
             decoded = sparse.decode_selected(selected.below(size), self.W_dec) + self.b_dec
-            errors.append(squared_error(x, decoded))
+            errors.append(_squared_error(x, decoded))
         reconstruction = torch.stack(errors).mean()
         auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
         return Losses(
@@ -388,7 +388,7 @@ class JumpReLUSAE(SparseAutoencoder):
         pre = self.pre_activations(x).relu()
         threshold = self.threshold
         latents = _Jump.apply(pre, threshold, self.bandwidth)
-        reconstruction = squared_error(x, self.decode(latents))
+        reconstruction = _squared_error(x, self.decode(latents))
         sparsity = self.l0 * _Step.apply(pre, threshold, self.bandwidth).sum(-1).mean()
         return Losses(reconstruction + sparsity, reconstruction, sparsity, x.new_zeros(()), (latents > 0).sum(0))
 
@@ -421,11 +421,11 @@ class GatedSAE(SparseAutoencoder):
         x = self._batch(x)
         gate = self.pre_activations(x)
         latents = self.activation(gate)
-        reconstruction = squared_error(x, self.decode(latents))
+        reconstruction = _squared_error(x, self.decode(latents))
         sparsity = self.l1 * gate.relu().sum(-1).mean()
         # The gate's step has no gradient: it learns from having to reconstruct x itself, through a frozen decoder.
         through_gate = gate.relu() @ self.W_dec.detach() + self.b_dec.detach()
-        auxiliary = squared_error(x, through_gate)
+        auxiliary = _squared_error(x, through_gate)
         return Losses(reconstruction + sparsity + auxiliary, reconstruction, sparsity, auxiliary, (latents > 0).sum(0))
 
     @torch.no_grad()

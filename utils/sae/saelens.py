@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from utils.inputs import checked
 from utils.sae.layout import KINDS, Layout
 from utils.validators import whole
 
@@ -48,6 +49,7 @@ _HOW_TRAINED = set(
 _NEUTRAL: tuple[Any, ...] = (None, False, 0, "", "none", [], {})
 
 
+@checked
 def understand(config: dict[str, Any], source: Path) -> Layout:
     """What a configuration asks for. source: its file, for messages.
 

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Float16
 from torch import Tensor
 
-from utils.inputs import Count, Index, Positive, Seed, Texts, checked
+from utils.inputs import Count, Index, Positive, Seed, Text, Texts, checked
 from utils.progress import tqdm
 from utils.reading import activations
 from utils.reading.cache import weights_fingerprint
@@ -101,7 +101,7 @@ def write_store(
     model: TransformerBridge,
     texts: Texts,
     hook: str,
-    folder: str | Path,
+    folder: Text | Path,
     *,
     massive_factor: Positive = MASSIVE,
     progress: bool = True,
@@ -153,7 +153,7 @@ def write_store(
 
 
 @checked
-def open_store(folder: str | Path) -> ActivationStore:
+def open_store(folder: Text | Path) -> ActivationStore:
     """Open a finished or half-finished store without reading it into memory.
 
     Raises FileNotFoundError if there is none, ValueError if its file is shorter than its card says.

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from utils.inputs import Count, Index, Positive, Seed, Share, checked
+from utils.inputs import Count, Index, Positive, Seed, Share, Text, checked
 from utils.progress import tqdm
 from utils.sae import checkpoints
 from utils.sae.models import Losses, SparseAutoencoder
@@ -133,7 +133,7 @@ def train(
     scale: Positive | None = None,
     log_every: Count = 10,
     on_record: Callable[[list[Record]], None] | None = None,
-    checkpoint: str | Path | None = None,
+    checkpoint: Text | Path | None = None,
     checkpoint_every: Count = 200,
     progress: bool = True,
 ) -> list[Record]:
@@ -154,7 +154,7 @@ def train(
     """
     optimiser = torch.optim.Adam(sae.parameters(), lr=settings.learning_rate, fused=True)
     path = Path(checkpoint) if checkpoint is not None else None
-    saved = checkpoints.read(path, sae, settings, scale) if path is not None else None
+    saved = checkpoints.read(path, sae, asdict(settings), scale) if path is not None else None
     log = [Record(**record) for record in saved.log] if saved else []
     scale = saved.scale if saved else scale
     data = ""  # a digest of the batches so far, where it will be asked for
@@ -190,7 +190,7 @@ def train(
                     on_record(log)
             if path is not None and (step + 1) % checkpoint_every == 0 and step + 1 < settings.steps:
                 plain = [asdict(record) for record in log]
-                checkpoints.write(path, sae, optimiser, settings, scale, step + 1, data, plain)
+                checkpoints.write(path, sae, optimiser, asdict(settings), scale, step + 1, data, plain)
     except BaseException:
         if scaled:
             sae.normalise_decoder()  # it may have stopped in the middle of a step
