@@ -45,6 +45,8 @@ def write_sealed(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     from safetensors.torch import save_file
 
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     said = {name: value for name, value in (metadata or {}).items() if name != SEAL}
     part = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -63,7 +63,7 @@ class PretendGpu(TorchDispatchMode):
         here = _wants_gpu(kwargs.get("device"))
         if here:
             kwargs["device"] = CPU
-        elif here is False and not tensors and _Calls.on_gpu:
+        elif here is False and _Calls.on_gpu and (not tensors or name.startswith("new_")):
             here = True  # made inside a call on marked tensors, "where they are", which C++ takes to be the CPU
         goes = bool(marked) if here is None else here
         if goes and kwargs.get("generator") is not None:

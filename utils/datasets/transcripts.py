@@ -167,6 +167,8 @@ def load_scores() -> dict[str, Any]:
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """JSON lines, plain or .xz: one object a line. Raises FileNotFoundError, or ValueError naming the damaged line."""
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path.name} in {path.parent}")
     try:
@@ -188,9 +190,12 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
+@checked
 def write_rows(rows: Iterable[dict[str, Any]], path: str | Path) -> Path:
     """Write rows as JSON lines; compressed if the name ends in .xz."""
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
     raw = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
     path.write_bytes(lzma.compress(raw, preset=9) if path.suffix == ".xz" else raw)
     return path

@@ -45,6 +45,9 @@ def took_shortcut(transcripts: Sequence[Transcript]) -> Bool[np.ndarray, "n"]:
 @checked
 def halves(transcripts: Sequence[Transcript], seed: Seed = 0) -> tuple[list[Transcript], list[Transcript]]:
     """Two halves with every task entity in one of them only: one to tune on, one to report on."""
+    entities = {t.entity for t in transcripts}
+    if len(entities) < 2:
+        raise ValueError(f"transcripts must be about at least 2 entities, got {len(entities)}")
     first, second = split_groups([t.entity for t in transcripts], test_fraction=0.5, seed=seed)
     return [transcripts[i] for i in first], [transcripts[i] for i in second]
 

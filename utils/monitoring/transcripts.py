@@ -15,7 +15,7 @@ from typing import Literal
 
 from utils.datasets.errands import ADMISSIONS, DELETE, REWORDED, WORK, Errand
 from utils.datasets.transcripts import Transcript
-from utils.inputs import Seed, checked
+from utils.inputs import Seed, check_instance, checked
 
 View = Literal["action", "scratchpad", "both", "task and action", "everything"]
 VIEWS: tuple[View, ...] = ("action", "scratchpad", "both", "task and action", "everything")
@@ -72,7 +72,8 @@ def _parse(text: str) -> Parsed:
 @checked
 def problems(parsed: Iterable[Parsed]) -> dict[str, int]:
     """How many were malformed, by problem, most frequent first. Empty if none was."""
-    return dict(Counter(p.problem for p in parsed if p.problem).most_common())
+    rows = [check_instance(f"parsed[{i}]", one, Parsed) for i, one in enumerate(parsed)]
+    return dict(Counter(one.problem for one in rows if one.problem).most_common())
 
 
 @checked

@@ -50,6 +50,8 @@ def page(
     transcripts: Sequence[Transcript], suspicion: Mapping[str, Numbers], number: Count, guess: Guess = "not yet"
 ) -> str:
     """`card` of transcript `number`, counted from 1. Raises ValueError for a number there is none of."""
+    if not len(transcripts):
+        raise ValueError("transcripts is empty: there is none to show")
     if number > len(transcripts):
         raise ValueError(f"number must be 1 to {len(transcripts)}, got {number}")
     for name, shares in suspicion.items():

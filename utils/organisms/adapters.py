@@ -283,6 +283,8 @@ def _is_adapter(path: Path) -> bool:
 
 def _file(path: str | Path) -> Path:
     given = Path(path).expanduser()
+    if not given.name:
+        raise ValueError(f"path must name a file, a folder or an organism, got {str(path)!r}")
     if given.is_file() or given.is_dir():
         return given
     shipped = FOLDER / f"{path}.safetensors"

@@ -45,6 +45,8 @@ def read_peft(folder: str | Path) -> Adapter:
     setting that this function doesn't know.
     """
     folder = Path(folder).expanduser()
+    if not folder.name:
+        raise ValueError(f"folder must name a folder, got {str(folder)!r}")
     config = _config(folder)
     _refuse_what_is_not_plain(folder, config)
     if not (folder / WEIGHTS).is_file():

@@ -9,6 +9,7 @@ the same. The live runs of lesson 10 have no time to spare, and `residuals` give
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -269,6 +270,8 @@ def train(
         nn.utils.clip_grad_norm_(solver.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise ValueError(f"learning_rate must be lower than {learning_rate}: the loss is {losses[-1]}")
         if on_step is not None:
             on_step(step + 1, losses[-1])
     return losses
@@ -306,6 +309,8 @@ def load_solver(path: str | Path = "solver") -> Solver:
     sizes.
     """
     file = Path(path).expanduser()
+    if not file.name:
+        raise ValueError(f"path must name a file or a solver, got {str(path)!r}")
     if not file.is_file():
         if path not in SHIPPED:
             raise FileNotFoundError(f"there is no file {path}, and the course's solvers are {', '.join(SHIPPED)}")

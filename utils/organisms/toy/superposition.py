@@ -116,6 +116,8 @@ def train_toys(
         optimiser.zero_grad()
         loss.sum().backward()
         optimiser.step()
+    if not bool(torch.isfinite(loss).all()):
+        raise ValueError(f"learning_rate must be lower than {learning_rate}: the losses are no longer finite")
     return Toys(W.detach(), b.detach(), loss.detach())
 
 
@@ -307,6 +309,8 @@ def superposed(
     """
     frequency = torch.arange(1, n_features + 1).float().rsqrt()
     probability = frequency * mean_on / frequency.sum()
+    if float(probability.max()) > 1:
+        raise ValueError(f"mean_on must be lower than {mean_on}: the commonest feature would be on more than always")
     return World(random_directions(n_features, d_model, seed), probability, low=low, high=high)
 
 
