@@ -143,7 +143,8 @@ def token_losses(model: TransformerBridge, tokens: TokenBatch, hooks: Hooks = ()
     `model.run_with_hooks(fwd_hooks=...)` takes them. Raises TypeError or ValueError for anything but ids.
     """
     ids = token_batch(model, tokens, shortest=2)
-    logits = model.run_with_hooks(ids, fwd_hooks=check_hooks(model, hooks), return_type="logits")
+    hooked: list[Any] = [*check_hooks(model, hooks)]
+    logits = model.run_with_hooks(ids, fwd_hooks=hooked, return_type="logits")
     return -token_log_probs(logits[:, :-1], ids[:, 1:]).cpu()
 
 

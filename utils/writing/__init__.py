@@ -1,5 +1,28 @@
 """Writing: from the distribution over the next token to text, with or without hooks."""
 
-from utils.writing.generation import chat_prompts, draw, generate, generate_ids, probabilities, repeated_share, stream
+from utils.writing.decoding import Places, places
+from utils.writing.generation import (
+    chat_prompts,
+    draw,
+    draw_rows,
+    generate,
+    generate_ids,
+    next_token_logits,
+    probabilities,
+    repeated_share,
+    stream,
+)
 
-__all__ = ["chat_prompts", "draw", "generate", "generate_ids", "probabilities", "repeated_share", "stream"]
+__all__ = [
+    "Places",
+    "chat_prompts",
+    "draw",
+    "draw_rows",
+    "generate",
+    "generate_ids",
+    "next_token_logits",
+    "places",
+    "probabilities",
+    "repeated_share",
+    "stream",
+]
