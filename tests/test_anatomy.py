@@ -81,6 +81,14 @@ def test_the_lens_table_is_a_table_and_escapes_what_it_shows(tiny_model):
             anatomy.lens_html(tiny_model, **bad)
 
 
+def test_the_lens_table_shows_the_first_word_of_a_model_without_a_start_token(startless_model):
+    """The first column was dropped as if it were a start token."""
+    page = anatomy.lens_html(startless_model, "the cat sat")
+    shown = startless_model.tokenizer("the cat sat", add_special_tokens=False)["input_ids"]
+    assert page.count('scope="col"') == 1 + len(shown)  # one for the depths
+    assert page.count("<td") == len(shown) * page.count('scope="row"')
+
+
 def test_lens_scores_on_a_case_worked_by_hand():
     final = torch.tensor([[2.0, 1.0, 0.0]])
     lens = torch.stack([torch.tensor([[0.0, 1.0, 2.0]]), final + 5.0])

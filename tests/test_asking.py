@@ -83,3 +83,18 @@ def test_few_shots(claims):
     assert text == "the cat sat on the mat. is it , a\na bridge is in San. is it , t\n"
     with pytest.raises(ValueError, match="must have one length"):
         few_shots(claims, [True], QUESTIONS["a"])
+
+
+def test_a_model_without_a_start_token_reads_the_claim_alone(startless_model, monkeypatch):
+    """TransformerLens' stand-in for a start token, the end token, used to be read before every claim."""
+    monkeypatch.setattr(asking, "_one", lambda model, answer: model.tokenizer(answer.strip())["input_ids"][-1])
+    claims = [Claim("the cat sat on the", " mat"), Claim("a bridge is", " in San")]  # they begin differently
+    answers = ask(startless_model, claims, QUESTIONS)
+    for i, claim in enumerate(claims):
+        stem, ids = (
+            startless_model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (claim.stem, claim.text)
+        )
+        with torch.no_grad():
+            logp = startless_model(torch.tensor([ids]))[0].log_softmax(-1)
+        expected = sum(logp[k - 1, ids[k]] for k in range(len(stem), len(ids) - 1))
+        torch.testing.assert_close(answers.log_likelihood[i], expected, atol=2e-5, rtol=1e-4)
