@@ -144,7 +144,8 @@ def resampled(
     estimate = np.atleast_1d(np.asarray(evaluate(np.arange(n)), dtype=float))
 
     def each(picks: Iterable[np.ndarray]) -> Float[np.ndarray, "defined m"]:
-        found = [_defined(evaluate, np.concatenate([rows[i] for i in picked])) for picked in picks]
+        of_rows = picks if groups is None else (np.concatenate([rows[i] for i in picked]) for picked in picks)
+        found = [_defined(evaluate, picked) for picked in of_rows]
         return np.array([one for one in found if one is not None]).reshape(-1, len(estimate))
 
     draws = each(rng.integers(units, size=units) for _ in range(n_resamples))
