@@ -78,7 +78,7 @@ def _trial(name: str, call: Call, argument: str, word: str, value: Any) -> Trial
             result = call.again(**{argument: value})
     except _Late:
         return Trial(name, argument, word, "hang", f"over {SECONDS} s")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, FileNotFoundError) as error:
         words = str(error)
         named = argument in words
         ours = named or "/utils/" in _origin(error)

@@ -11,18 +11,8 @@ leans; `persona`: what is on record about the nine of lesson 08. Smaller than th
 `sums`, a world of written sums; `solver`, the network that lives in it; `pressure`, its reinforcement learning.
 """
 
-from utils.organisms.adapters import (
-    FOLDER,
-    Adapter,
-    AdapterError,
-    LowRank,
-    Worn,
-    attach,
-    load_adapter,
-    read_adapter,
-    record_of,
-    save_adapter,
-)
+from utils.organisms.adapters import FOLDER, Worn, attach, load_adapter, read_adapter, record_of, save_adapter
+from utils.organisms.lowrank import Adapter, AdapterError, LowRank
 from utils.organisms.propensity import Pairs, Propensity, chat_examples, paired, propensity, propensity_from, verdict
 from utils.organisms.training import Example, Moment, drawn, grow_adapter, train_adapter
 

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
 
 from utils.inputs import Number, checked, one_of
+from utils.organisms.lowrank import Adapter, AdapterError, low_rank
+from utils.organisms.peft import read_peft
 from utils.sealed import Damaged, read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -32,65 +32,6 @@ if TYPE_CHECKING:
 FORMAT = "llm-biology-lab adapter 2"
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "organisms"
 WORN = "_lab_adapter"  # attribute of a model that wears an adapter
-
-# Where in a Llama block: our name -> the module's name in transformers.
-TARGETS = {
-    "attn.q": "self_attn.q_proj",
-    "attn.k": "self_attn.k_proj",
-    "attn.v": "self_attn.v_proj",
-    "attn.o": "self_attn.o_proj",
-    "mlp.gate": "mlp.gate_proj",
-    "mlp.in": "mlp.up_proj",
-    "mlp.out": "mlp.down_proj",
-}
-
-
-class AdapterError(ValueError):
-    """An adapter's file is damaged, or does not fit the model. The message says which and what to do."""
-
-
-@checked
-@dataclass(frozen=True)
-class LowRank:
-    """One change of one matrix: scale · B A. a: (rank, d_in). b: (d_out, rank)."""
-
-    a: Float[torch.Tensor, "rank d_in"]
-    b: Float[torch.Tensor, "d_out rank"]
-
-    @property
-    def rank(self) -> int:
-        """How many directions the change reads and writes."""
-        return self.a.shape[0]
-
-    def product(self) -> Float[torch.Tensor, "d_out d_in"]:
-        """B A in float32, without the scale."""
-        return self.b.float() @ self.a.float()
-
-
-@checked
-@dataclass(frozen=True)
-class Adapter:
-    """A change of a model, as read from a file.
-
-    base: name of the model it belongs to. base_id: fingerprint of that model's weights (`utils.models.fingerprint`),
-    "" if unknown; then only the name can be held against a model. scale: what B A is multiplied by. parts: where ->
-    LowRank, where being a place such as "blocks.12.attn.q". note: what it does, in a sentence.
-    """
-
-    base: str
-    parts: Mapping[str, LowRank]
-    scale: Number = 1.0
-    base_id: str = ""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.parts:
-            raise AdapterError("parts is empty: an adapter changes at least one matrix")
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers it holds."""
-        return sum(part.a.numel() + part.b.numel() for part in self.parts.values())
 
 
 @dataclass
@@ -175,8 +116,6 @@ def read_adapter(path: str | Path) -> Adapter:
     """
     path = _file(path)
     if path.is_dir():
-        from utils.organisms.peft import read_peft
-
         return read_peft(path)
     try:
         tensors, meta = read_sealed(path)
@@ -222,14 +161,6 @@ def record_of(name: str) -> dict[str, Any]:
     """What is on record about one of the course's organisms: how it was trained, on which entities, how it did."""
     known = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
     return json.loads(known[one_of("name", name, known)].read_text(encoding="utf-8"))
-
-
-def low_rank(where: str, a: torch.Tensor, b: torch.Tensor) -> LowRank:
-    """A change read from a file; what is wrong with it is said with its place."""
-    try:
-        return LowRank(a, b)
-    except (TypeError, ValueError) as error:
-        raise AdapterError(f"{where}: {error}") from error
 
 
 def check_base(model: TransformerBridge, adapter: Adapter) -> None:

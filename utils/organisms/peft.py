@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.inputs import checked
-from utils.organisms.adapters import TARGETS, Adapter, AdapterError, low_rank
+from utils.organisms.lowrank import TARGETS, Adapter, AdapterError, low_rank
 from utils.sealed import Damaged, read_unsealed
 
 __all__ = ["CONFIG", "WEIGHTS", "read_peft"]

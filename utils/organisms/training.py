@@ -28,7 +28,8 @@ from torch import nn
 from utils import models
 from utils.devices import device_of, to_cpu
 from utils.inputs import Count, Index, Number, Positive, Seed, Texts, checked, same_length
-from utils.organisms.adapters import TARGETS, WORN, Adapter, AdapterError, LowRank, check_base
+from utils.organisms.adapters import WORN, check_base
+from utils.organisms.lowrank import TARGETS, Adapter, AdapterError, LowRank
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
