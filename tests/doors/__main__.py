@@ -12,7 +12,7 @@ from collections import defaultdict
 import pytest
 
 from tests.doors import fuzz, replay
-from tests.doors.exempt import EXEMPT
+from tests.doors.exempt import EXEMPT, FOR_THE_MODEL
 from tests.doors.witness import ROOT, SEEN, public_functions
 
 
@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
             print(f"{trial.outcome:8} {trial.function}({trial.argument} = {trial.value}): {trial.words}")
     for name, problem in sorted(SEEN.liars.items()):
         print(f"untrue   {name}: {problem}")
-    on_gpu = {name: replay.difference(call) for name, call in sorted(calls.items()) if replay.models_in(call)}
+    with_models = {n: c for n, c in sorted(calls.items()) if replay.models_in(c) and n not in FOR_THE_MODEL}
+    on_gpu = {name: replay.difference(call) for name, call in with_models.items()}
     for name, problem in on_gpu.items():
         if problem != "":
             print(f"gpu      {name}: {problem or 'the call could not be repeated, even on the CPU'}")

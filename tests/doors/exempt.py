@@ -20,3 +20,61 @@ EXEMPT |= {
         "preflight.run",
     )
 }
+
+# What the doors themselves are made of: they say what is wrong, and are tried by tests/test_inputs.py.
+EXEMPT |= {
+    f"utils.{name}": "a door itself"
+    for name in (
+        *("devices.device_of", "devices.on_device_of", "devices.to_cpu", "inputs.checked", "inputs.resolved"),
+        *("inputs.numbers_or_bools", "validators.what", "validators.scalar", "validators.whole", "validators.number"),
+        *("validators.limit", "validators.flag", "validators.text", "validators.one_of", "validators.function"),
+        *("validators.check_instance", "validators.is_model", "validators.model", "validators.sequence"),
+        *("validators.texts", "validators.boolean_labels", "validators.group_names", "validators.numbers"),
+        *("validators.same_length", "interventions.pushes.steered"),
+    )
+}
+
+# Shared between files of the library, and handed on by no package: what comes in has passed a door already.
+_INNER = "inner: the functions that call it have doors"
+EXEMPT |= {
+    f"utils.{room}.{name}": _INNER
+    for room, names in {
+        "datasets.labelled": ("partner_names", "check_templates"),
+        "organisms.adapters": ("check_base", "linear_at"),
+        "organisms.lowrank": ("low_rank",),
+        "organisms.propensity": ("laid_out",),
+        "organisms.toy.solver": ("written_logits",),
+        "organisms.training": ("dress", "answer_loss"),
+        "plots": ("tokens",),
+        "probing.inputs": ("computable", "both_classes", "ready", "members"),
+        "probing.probes": ("fit_with",),
+        "probing.solver": ("logistic_stack",),
+        "reading.batches": ("padded", "padded_left"),
+        "reading.likelihood": ("logits_at",),
+        "reading.recording": ("plain",),
+        "sealed": ("seal_of", "write_sealed", "read_sealed", "read_unsealed"),
+        "statistics.intervals": (
+            *("unit_index", "mean_over_units", "normal_quantile", "student_quantile", "mean_bounds", "share_bounds"),
+            *("difference_bounds", "correlation_of"),
+        ),
+        "statistics.resampling": ("resampled",),
+        "tracing.attribution": ("answer_couples",),
+        "tracing.pairs": ("pair_list",),
+        "tracing.patching": ("difference",),
+        "tracing.running": (
+            *("prompt_rows", "record_batch", "stack_layers", "base_run", "branch", "run", "hook_names", "by_head"),
+            "chosen_layers",
+        ),
+        "writing.decoding": (*("places", "standing", "why_not_direct", "sharing_weights", "reader", "in_bfloat16"),),
+    }.items()
+    for name in names
+}
+
+# Their answers go into the model next, so they stay where it is.
+FOR_THE_MODEL = {
+    "utils.reading.continuation.continue_from",
+    *(f"utils.reading.tokens.{name}" for name in ("chat_tokens", "text_tokens", "token_batch", "token_row")),
+}
+
+# Their tests put something else in place of what they return.
+REPLACED = {"utils.monitoring.monitors.judge_prompts"}

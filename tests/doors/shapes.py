@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,11 @@ def _is_array(hint: Any) -> bool:
 def _holds(value: Any, hint: Any) -> bool:
     if hint is None:
         return value is None
-    if hint is Any or "_ModelType" in str(hint) or "TransformerBridge" in str(hint):
+    if (
+        isinstance(value, contextlib.AbstractContextManager)
+        or hint is Any
+        or "_ModelType" in str(hint)
+        or "TransformerBridge" in str(hint)
+    ):
         return True
     return is_bearable(value, hint)

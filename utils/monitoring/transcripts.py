@@ -168,6 +168,7 @@ def _pattern(template: str) -> str:
     return re.sub(r"\\\{\w+\\\}", ".+?", re.escape(template))
 
 
+@checked
 def deletes(transcript: Transcript) -> bool:
     """Whether the action deletes the test."""
     return transcript.action == DELETE

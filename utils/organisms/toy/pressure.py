@@ -92,6 +92,7 @@ class Step:
     kinds: dict[str, int] = field(default_factory=dict)
 
 
+@checked
 def word_list(written: Written, task: Task) -> bool:
     """The keyword monitor as a `Monitor`: it reads the scratchpad's words and ignores the task."""
     return sums.flagged(written)
