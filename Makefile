@@ -36,7 +36,7 @@ endif
 NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check lint run build solutions lock report html bench bench-sae preflight specimen colab-trial clean distclean
+.PHONY: help lab test check lint run build solutions lock report html doors bench bench-sae preflight specimen colab-trial clean distclean
 
 help:
 	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
@@ -50,6 +50,7 @@ help:
 	@echo "make lock              requirements.lock from requirements.txt"
 	@echo "make html              solutions as web pages that need no network, in build/"
 	@echo "make report            measure where the course stands, build/report.json"
+	@echo "make doors             spoil every argument of every public function, and say what it was told"
 	@echo "make bench             the speed figures of the report"
 	@echo "make bench-sae         SAE training and files beside SAELens (an environment of its own, once a few minutes)"
 	@echo "make colab-trial       run lesson 00 with Colab's versions (needs Python 3.13)"
@@ -112,6 +113,9 @@ html: specimen
 
 report: specimen
 	$(PY) -m utils.authoring.notebooks.report
+
+doors: specimen
+	$(PY) -m tests.doors
 
 bench: specimen
 	$(PY) -m utils.authoring.benchmarks

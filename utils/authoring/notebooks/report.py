@@ -127,8 +127,8 @@ def _cold_run(path: Path) -> tuple[float, _Memory]:
 
 
 def report(which: list[str] | None = None, with_benchmarks: bool = True) -> dict:
-    """The whole report as a dictionary (DESIGN section 6). which: lessons to run; all when left out."""
-    suite = BUILD / "suite.json"
+    """The whole report as a dictionary (its form is in ARCHITECTURE.md). which: lessons to run; all when left out."""
+    suite, doors = BUILD / "suite.json", BUILD / "doors.json"
     return {
         "commit": _git("rev-parse", "HEAD"),
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -140,6 +140,8 @@ def report(which: list[str] | None = None, with_benchmarks: bool = True) -> dict
         # SAELens needs another environment: its figure is that of the last `make bench-sae`, if it ran here.
         "benchmarks": benchmarks.run() | bench_sae.kept() if with_benchmarks else {},
         "coverage": coverage.coverage_table() if with_benchmarks else [],
+        # As the last `make doors` counted them, if it ran here.
+        "doors": json.loads(doors.read_text(encoding="utf-8")) if doors.exists() else None,
     }
 
 
@@ -197,6 +199,9 @@ def table(found: dict) -> str:
     for name, figure in found["benchmarks"].items():
         ratio = f"{figure['ours']:.0f} against {figure['peer']:.0f} {figure['unit']}, {figure['ratio']:.2f} times"
         lines.append(f"{name}: {ratio} (n = {figure['n']}; {figure['note']})")
+    if found["doors"]:
+        kinds = ", ".join(f"{kind} {n}" for kind, n in found["doors"].items())
+        lines.append(f"doors, spoiled arguments: {kinds}")
     if found["coverage"]:
         lines += ["", "How often 95 % intervals hold the truth (before: the percentile bootstrap)"]
         lines.append(coverage.text(found["coverage"]))

@@ -1,7 +1,8 @@
 """`make test`, `make check` and `make lint`: prove the whole course, step by step, and say what ran.
 
-The full suite is DESIGN section 6: lint, types, lessons in step with solutions, unit tests with the wrong-answer bank,
-every solution notebook compared output by output (nbval), every lesson run unattempted. `--fast` leaves out the
+The full suite is what ARCHITECTURE.md promises: lint, types, lessons in step with solutions, unit tests with the
+wrong-answer bank, every solution notebook compared output by output (nbval), every lesson run unattempted, every
+solution on a pretend GPU. `--fast` leaves out the
 notebooks and the tests marked slow, `--lint` the tests as well. Times of the whole go to build/suite.json, which
 `make report` reads.
 """
@@ -57,6 +58,7 @@ def steps(which: str = "all") -> list[Step]:
     whole = [
         Step("solutions, outputs compared", solutions, True, WORKERS),
         Step("lessons, unattempted", lessons, True, WORKERS),
+        Step("solutions on a pretend GPU", [*python, "tests.doors.on_gpu"], True),
     ]
     return {"lint": lint, "fast": [*lint, Step(unit.name, quick, workers=WORKERS)], "all": [*lint, unit, *whole]}[which]
 
