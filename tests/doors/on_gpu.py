@@ -29,7 +29,7 @@ def stopped(path: Path) -> list[str]:
     from utils.authoring import notebooks
 
     os.chdir(path.parent)
-    shell = InteractiveShell()
+    shell = InteractiveShell.instance()
     found = []
     with pretend_gpu():
         for number, cell in enumerate(notebooks.read(path).cells):
