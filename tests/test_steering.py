@@ -456,7 +456,7 @@ def test_steered_refuses_what_is_no_list_of_hooks_and_blocks_that_are_not_there(
     with pytest.raises(TypeError, match="hooks must be a list"), steering.steered(tiny_model, direction()):
         pass
     too_deep = steering.add(direction(layer=9), 1.0)
-    words = "'blocks.9.hook_resid_post', which this model doesn't have; its blocks are 0 to 1"
+    words = "unknown hook 'blocks.9.hook_resid_post'; blocks are counted from 0 to 1"
     with pytest.raises(ValueError, match=words), steering.steered(tiny_model, too_deep):
         pass
     assert hooks_on(tiny_model) == 0

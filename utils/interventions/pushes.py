@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float
 
 from utils.inputs import Index, Number, Positive, checked
 from utils.interventions.directions import Direction
+from utils.reading.hooks import check_hooks
 from utils.reading.massive import is_massive, massive_tokens
 
 if TYPE_CHECKING:
@@ -136,21 +137,6 @@ def steered(model: TransformerBridge, hooks: Hooks) -> Iterator[TransformerBridg
     check_hooks(model, hooks)
     with model.hooks(fwd_hooks=hooks):
         yield model
-
-
-@checked
-def check_hooks(model: TransformerBridge, hooks: Any) -> None:
-    """Raise TypeError unless hooks is a list of (place, function), ValueError for a place the model doesn't have."""
-    if not isinstance(hooks, list) or not all(
-        isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and callable(one[1]) for one in hooks
-    ):
-        raise TypeError("hooks must be a list of (hook name, function), as add, clamp and project_out return")
-    known = model.hook_dict
-    for place, _ in hooks:
-        if place not in known:
-            raise ValueError(
-                f"hooks holds {place!r}, which this model doesn't have; its blocks are 0 to {model.cfg.n_layers - 1}"
-            )
 
 
 def _places(direction: Direction, layers: Mapping[int, float] | None) -> list[tuple[str, float]]:

@@ -18,10 +18,11 @@ from jaxtyping import Float, Int
 
 from utils.inputs import Index, Range, Texts, checked
 from utils.interventions import Hooks, steered
-from utils.interventions.pushes import Edit, check_hooks
+from utils.interventions.pushes import Edit
 from utils.probing import Choice, choices, completion_gap, gap_scorer
 from utils.reading.batches import length_sorted_batches, padded
 from utils.reading.continuation import continue_from
+from utils.reading.hooks import check_hooks
 from utils.reading.likelihood import continuation_log_likelihood, token_log_probs
 from utils.reading.tokens import TokenTexts, start_token, text_ids, token_rows
 from utils.statistics import Interval, proportion
