@@ -51,7 +51,8 @@ def main(names: list[str]) -> int:
     """Run the named solutions, all of them when none is named; return how many didn't pass."""
     from utils.authoring import notebooks
 
-    paths = notebooks.paths(notebooks.SOLUTIONS, names or None)
+    # A notebook that loads no model has nothing on a GPU.
+    paths = [p for p in notebooks.paths(notebooks.SOLUTIONS, names or None) if "load_model(" in p.read_text("utf-8")]
     if len(paths) > 1:  # each in a process of its own, two at a time
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             return sum(pool.map(_apart, paths))
