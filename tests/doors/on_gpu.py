@@ -53,6 +53,9 @@ def main(names: list[str]) -> int:
 
     # A notebook that loads no model has nothing on a GPU.
     paths = [p for p in notebooks.paths(notebooks.SOLUTIONS, names or None) if "load_model(" in p.read_text("utf-8")]
+    if not paths:
+        print("no solution of that name loads a model")
+        return 0
     if len(paths) > 1:  # each in a process of its own, two at a time
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             return sum(pool.map(_apart, paths))
