@@ -52,7 +52,7 @@ def load_model(
     """Load a model with hooks at every step of its computation, ready to be studied.
 
     name: `DEFAULT` (the specimen), a local folder, or a Hub name for "Scale up" sections.
-    device: "auto" (the CPU: not every lesson runs on a GPU yet), or any torch device. Apple's "mps" has
+    device: "auto" (a CUDA GPU if there is one, else the CPU), or any torch device. Apple's "mps" has
         to be asked for by name: TransformerLens warns that it can give silently wrong results there.
     revision: for Hub names only, and required there unless `PINNED` names it: the commit to load,
         so that the numbers you get next year are the numbers of the same weights.
@@ -177,8 +177,8 @@ def _hub_folder(name: str, revision: str) -> Path:
 def _pick_device(device: Any) -> str:
     import torch
 
-    if str(device) == "auto":  # never a GPU, until every lesson is proved to run on one
-        return "cpu"
+    if str(device) == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
