@@ -20,7 +20,9 @@ _TIMES = ("cpu_s", "seconds")  # no two runs agree on them
 
 
 def models_in(call: Call) -> list[Any]:
-    """The language models among a call's arguments."""
+    """The language models among a call's arguments; none if the caller's own hooks, of one place, run in them."""
+    if call.arguments.get("hooks"):
+        return []
     return [value for value in call.arguments.values() if is_model(value) and not isinstance(value, type)]
 
 

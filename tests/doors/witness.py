@@ -97,7 +97,7 @@ class Witness:
         name = f"{function.__module__}.{function.__qualname__}"
         if name not in self.liars and (problem := lie(function, arguments, result)):
             self.liars[name] = problem
-        if name not in self.calls:
+        if name not in self.calls or (self.calls[name].arguments.get("hooks") and not arguments.get("hooks")):
             self.calls[name] = Call(function, {key: _copied(value) for key, value in arguments.items()})
 
 
