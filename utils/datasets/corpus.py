@@ -42,7 +42,7 @@ CARD = Card(
         "and 1,536 answers that the specimen itself wrote about bridges, landmarks, cities and everyday things "
         "(utils/authoring/recipes/sample_topics.py). Six works in a hundred of each source are held out."
     ),
-    n="see the counts printed by make_corpus; excerpts, not independent of each other within a work",
+    n="see the counts printed by its recipe; excerpts, not independent of each other within a work",
     licence=(
         "mixed, by source: Wikipedia CC BY-SA 4.0; Bible, tales, novels, verse and workshop public domain; House of "
         "Commons Open Parliament Licence; Spanish Congress official record; manual and code PSF licence; docstrings "

@@ -1,4 +1,4 @@
-"""Let the specimen write about places, bridges and everyday things: one part of the corpus of `make_corpus`.
+"""Let the specimen write about places, bridges and everyday things: one part of the corpus that `recipes.corpus` makes.
 
     python -m utils.authoring.recipes.sample_topics build/corpus/sampled.jsonl     (about half an hour on one thread)
 
