@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tests.doors.pretend_gpu import on_gpu, pretend_gpu
-from tests.doors.witness import Call
+from tests.doors.witness import Call, has_hooks
 from utils.validators import is_model
 
 _TIMES = ("cpu_s", "seconds")  # no two runs agree on them
@@ -21,7 +21,7 @@ _TIMES = ("cpu_s", "seconds")  # no two runs agree on them
 
 def models_in(call: Call) -> list[Any]:
     """The language models among a call's arguments; none if the caller's own hooks, of one place, run in them."""
-    if call.arguments.get("hooks"):
+    if has_hooks(call.arguments):
         return []
     return [value for value in call.arguments.values() if is_model(value) and not isinstance(value, type)]
 

@@ -82,6 +82,11 @@ def _defined(path: Path) -> Iterator[str]:
             yield node.name
 
 
+def has_hooks(arguments: dict[str, Any]) -> bool:
+    """Whether a caller's own hooks take part, given by name or among the settings that are passed on."""
+    return any(given.get("hooks") for given in (arguments, *arguments.values()) if isinstance(given, dict))
+
+
 class Witness:
     """Sees every good call of a `checked` function, and keeps the first of each."""
 
@@ -97,7 +102,7 @@ class Witness:
         name = f"{function.__module__}.{function.__qualname__}"
         if name not in self.liars and (problem := lie(function, arguments, result)):
             self.liars[name] = problem
-        if name not in self.calls or (self.calls[name].arguments.get("hooks") and not arguments.get("hooks")):
+        if name not in self.calls or (has_hooks(self.calls[name].arguments) and not has_hooks(arguments)):
             self.calls[name] = Call(function, {key: _copied(value) for key, value in arguments.items()})
 
 
