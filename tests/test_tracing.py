@@ -328,7 +328,8 @@ def test_tensors_arrays_and_lists_give_the_same(llama):
     for tokens in (CLEAN.numpy(), CLEAN.tolist(), CLEAN.int()):
         assert torch.equal(tracing.record(llama, tokens), expected)
     for prompts in (torch.stack([CLEAN, CORRUPT]), [CLEAN.tolist(), CORRUPT.numpy()]):
-        assert torch.equal(tracing.record(llama, prompts)[0], expected)
+        # Two prompts at once take other matrix kernels than one, on some CPUs: the last digits may differ.
+        torch.testing.assert_close(tracing.record(llama, prompts)[0], expected)
     where = tracing.position_classes(PAIR)
     got = tracing.patch(llama, PAIR, where, source=expected)
     assert torch.equal(tracing.patch(llama, PAIR, where.numpy(), layers=torch.arange(2), source=expected.numpy()), got)
