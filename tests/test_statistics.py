@@ -31,6 +31,15 @@ def test_the_percentile_bootstrap_would_not_pass():
 # ---------------------------------------------------------------------------------------------------- known answers
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_values_that_differ_by_rounding_alone_have_a_closed_interval_without_a_warning():
+    """Their skewness is 0 divided by 0."""
+    values = np.full(7, 1e-120)
+    values[3] = 1.1e-120
+    found = statistics.bootstrap(values)
+    assert found.low <= found.estimate <= found.high and found.high < 1e-100
+
+
 def test_a_symmetric_mean_has_students_interval():
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     found = statistics.bootstrap(values)

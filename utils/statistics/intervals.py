@@ -151,7 +151,8 @@ def mean_bounds(of: UnitMean, confidence: float) -> tuple[float, float]:
         return of.mean, of.mean
     q = student_quantile(confidence, n - 1)
     pulls = of.influence - of.influence.mean()
-    skew = float((pulls**3).mean() / (pulls**2).mean() ** 1.5)
+    spread = float((pulls**2).mean())
+    skew = float((pulls**3).mean() / spread**1.5) if spread**1.5 > 0 else 0.0  # pulls that differ by rounding alone
     low, high = (of.mean - error * _hall_inverse(end, skew / np.sqrt(n)) for end in (q, -q))
     return float(min(low, of.mean - error * q)), float(max(high, of.mean + error * q))
 
