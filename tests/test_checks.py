@@ -35,7 +35,8 @@ def test_a_stub_is_not_attempted():
 def test_a_right_answer_passes_and_a_wrong_one_is_named():
     assert verdict(lambda x: x + x).status == PASSED
     wrong = verdict(lambda x: 3 * x)
-    assert (wrong.status, wrong.message) == (NOT_YET, "Multiply by two.")
+    assert wrong.status == NOT_YET
+    assert wrong.message == "Every number is 1.5 times the right one. Multiply by two."
 
 
 def test_an_error_is_told_with_its_type_and_line():
@@ -97,6 +98,35 @@ def test_expectations_name_what_came_and_what_was_wanted():
         comparing.expect_close(torch.tensor([float("inf")]), torch.tensor([1.0]), "wrong")
     comparing.expect_close([1.0, 2.0], torch.tensor([1, 2]), "lists and tensors compare by value")
     comparing.expect_close(torch.tensor([1.0 + 5e-6]), torch.tensor([1.0]), "small differences are fine")
+
+
+RIGHT = torch.tensor([[1.25, -0.5], [3.0, 0.125]])
+
+
+@pytest.mark.parametrize(
+    ("came", "words"),
+    [
+        (-RIGHT, "Every sign is turned round"),
+        (RIGHT.abs(), "absolute values"),
+        (RIGHT.round(decimals=1), "rounded: keep all digits"),
+        (RIGHT.clamp(min=0), "below 0 was cut off"),
+        (RIGHT.clamp(0, 1), "outside 0 to 1"),
+        (1 - RIGHT, "1 minus the right one"),
+        (RIGHT.flip(0), "the other way along axis 0"),
+        (RIGHT.T, "stand in other places"),
+        (RIGHT / 2, "Every number is 0.5 times"),
+        (RIGHT + 3, "off by the same 3"),
+        (torch.tensor([[1.25, -0.5], [9.0, 0.125]]), r"3 of 4 are right; number \(1, 0\) is 9, expected 3"),
+    ],
+)
+def test_wrong_numbers_are_told_how_they_are_wrong(came, words):
+    with pytest.raises(Mistake, match=words + ".*The fallback"):
+        comparing.expect_close(came, RIGHT, "The fallback.")
+
+
+def test_numbers_of_which_nothing_is_known_get_the_message_alone():
+    assert comparing.difference(torch.tensor([7.0, 5.0]), torch.tensor([1.0, -2.0])) == ""
+    assert comparing.difference(7.0, 1.0) == "" and comparing.difference([1.0], 1.0) == ""
 
 
 def test_is_close_never_raises():

@@ -47,13 +47,61 @@ def expect_finite(result: Any, hint: str = "") -> None:
 def expect_close(result: Any, expected: Any, message: str, atol: float = 1e-5) -> None:
     """Raise `Mistake(message)` unless the result equals the expected numbers, within `atol` and one part in 10,000.
 
-    A wrong shape and NaN are named first, because they explain more than "wrong numbers" would.
+    A wrong shape and NaN are named first, because they explain more than "wrong numbers" would. Numbers that differ in
+    a way that `difference` knows are told so before the message.
     """
     expect_shape(result, _shape(expected) or ())
     if np.isfinite(_array(expected)).all():
         expect_finite(result)
     if not is_close(result, expected, atol):
-        raise Mistake(message)
+        raise Mistake(_join(difference(result, expected, atol), message))
+
+
+def difference(result: Any, right: Any, atol: float = 1e-5) -> str:
+    """How wrong numbers differ from the right ones, in one sentence: turned round, rounded, cut off, all doubled, …
+
+    The last resort of a check, after the mistakes that it names itself: it knows numbers, and not how they were made.
+    Empty where the shapes differ or nothing is known.
+    """
+    if _shape(result) is None or _shape(result) != _shape(right):
+        return ""
+    came, wanted = _array(result), _array(right)
+    known = [
+        (-wanted, "Every sign is turned round."),
+        (np.abs(wanted), "These are absolute values: the signs are lost."),
+        *((wanted.round(digits), "The numbers are right but rounded: keep all digits.") for digits in range(4)),
+        (wanted.clip(min=0), "What is below 0 was cut off."),
+        (wanted.clip(max=1), "What is above 1 was cut off."),
+        (wanted.clip(0, 1), "What lies outside 0 to 1 was cut off."),
+        (1 - wanted, "Each number is 1 minus the right one."),
+    ]
+    for numbers, sentence in known:
+        if is_close(came, numbers, atol):
+            return sentence
+    return _pattern(came, wanted, atol) if came.size > 1 else ""
+
+
+def _pattern(came: np.ndarray, wanted: np.ndarray, atol: float) -> str:
+    """What a table of numbers shows that one number could not."""
+    for axis in range(wanted.ndim):
+        if is_close(came, np.flip(wanted, axis), atol):
+            return "The numbers are right but run the other way" + (f" along axis {axis}." if wanted.ndim > 1 else ".")
+    if is_close(np.sort(came, axis=None), np.sort(wanted, axis=None), atol):
+        return "The numbers are right but stand in other places."
+    largest = np.unravel_index(np.abs(wanted).argmax(), wanted.shape)
+    factor, shift = came[largest] / wanted[largest] if wanted[largest] else 0.0, came[largest] - wanted[largest]
+    if factor and is_close(came, factor * wanted, atol):
+        return f"Every number is {factor:.3g} times the right one."
+    if is_close(came, wanted + shift, atol):
+        return f"Every number is off by the same {shift:.3g}."
+    close = np.isclose(came, wanted, atol=atol, rtol=1e-4)
+    if not close.any():
+        return ""
+    first = tuple(int(i) for i in np.argwhere(~close)[0])
+    at = first[0] if wanted.ndim == 1 else first
+    return (
+        f"{int(close.sum())} of {close.size} are right; number {at} is {came[first]:.3g}, expected {wanted[first]:.3g}."
+    )
 
 
 def reject(result: Any, known: Iterable[tuple[Any, str]], atol: float = 1e-5) -> None:
