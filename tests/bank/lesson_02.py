@@ -63,6 +63,12 @@ def _wrong_index(resid, hook, clean, positions):
     return resid
 
 
+def _first_rows_of_clean(resid, hook, clean, positions):
+    resid = resid.clone()
+    resid[:, positions] = clean[: int(positions.sum())]
+    return resid
+
+
 def _by_clone(resid, hook, clean, positions):
     resid = resid.clone()
     resid[:, positions] = clean[positions]
@@ -135,6 +141,40 @@ def _by_torch(recovered, control, n_resamples=2000, seed=0):
     return [float(d.mean()), float(low), float(high)]
 
 
+def _percentiles(low, high, statistic=np.mean):
+    def interval(recovered, control, n_resamples=2000, seed=0):
+        rng, d = np.random.default_rng(seed), recovered - control
+        draws = statistic(d[rng.integers(len(d), size=(n_resamples, len(d)))], axis=1)
+        return d.mean(), np.percentile(draws, low), np.percentile(draws, high)
+
+    return interval
+
+
+def _drawn_by(rows):
+    """A bootstrap whose resamples are `rows(rng, n)`: the row numbers of one resample."""
+
+    def interval(recovered, control, n_resamples=2000, seed=0):
+        rng, d = np.random.default_rng(seed), recovered - control
+        return _interval([d[rows(rng, len(d))].mean() for _ in range(n_resamples)], d.mean())
+
+    return interval
+
+
+def _unseeded(recovered, control, n_resamples=2000, seed=0):
+    return _by_loop_of_means(recovered, control, n_resamples, None)
+
+
+def _normal(recovered, control, n_resamples=2000, seed=0):
+    d = recovered - control
+    error = d.std(ddof=1) / np.sqrt(len(d))
+    return d.mean(), d.mean() - 1.96 * error, d.mean() + 1.96 * error
+
+
+def _over_resamples(recovered, control, n_resamples=2000, seed=0):
+    rng, d = np.random.default_rng(seed), recovered - control
+    return _interval(d[rng.integers(len(d), size=(n_resamples, len(d)))].mean(axis=0), d.mean())
+
+
 # --------------------------------------------------------------------------------------------- 2.7 integrated gradients
 
 
@@ -188,6 +228,17 @@ def _the_other_way(gradient_at, inputs, baseline, steps=50):
     return -_by_trapezoid(gradient_at, inputs, baseline, steps)
 
 
+def _at(alphas, start=0.0):
+    """The mean gradient over the points `alphas(steps)` of the line, on top of a sum that starts at `start`."""
+
+    def shares(gradient_at, inputs, baseline, steps=32):
+        places = alphas(steps)
+        total = sum(gradient_at(p) for p in _points(inputs, baseline, places)) + start
+        return ((inputs - baseline) * total / len(places)).sum(-1)
+
+    return shares
+
+
 def _all_at_once(gradient_at, inputs, baseline, steps=50):
     alphas = torch.linspace(0, 1, steps)[:, None, None]
     return ((inputs - baseline) * gradient_at(baseline + alphas * (inputs - baseline)).mean(0)).sum(-1)
@@ -216,6 +267,19 @@ WRONG = {
         ("indexes the batch", lambda x, a, b: x[-1, :, a] - x[-1, :, b], "Your result has shape (5,)"),
         ("zeros", lambda x, a, b: torch.zeros(len(x)), "The shape is right, the numbers are not"),
         ("a float", lambda x, a, b: float(x[0, -1, a] - x[0, -1, b]), "Your result is a float"),
+        ("the sum", lambda x, a, b: x[:, -1, a] + x[:, -1, b], "You added the two logits"),
+        ("last but one", lambda x, a, b: x[:, -2, a] - x[:, -2, b], "last position but one"),
+        (
+            "first prompt for all",
+            lambda x, a, b: (x[:1, -1, a] - x[:1, -1, b]).expand(len(x)),
+            "the first prompt's number",
+        ),
+        (
+            "position fixed at 4",
+            lambda x, a, b: x[:, min(4, x.shape[1] - 1) if x.shape[1] > 3 else 1, a] - x[:, -1, b],
+            "Right for one pair of tokens",
+        ),
+        ("rounded", lambda x, a, b: (x[:, -1, a] - x[:, -1, b]).round(), "rounded: keep all digits"),
     ],
     "2.2": [
         ("the total", lambda p, s, w, r: ((p / s * w) @ r).sum(), "You have the total"),
@@ -228,19 +292,49 @@ WRONG = {
         ("fractions", _fractions, "fractions of the total"),
         ("by dimension", lambda p, s, w, r: p / s * w * r, "Your result has shape (4, 6)"),
         ("noise", lambda p, s, w, r: torch.randn(len(p)), "The shares are off"),
+        ("divides by the weight", lambda p, s, w, r: (p / s / w) @ r, "You divided by `weight`"),
+        ("adds the weight", lambda p, s, w, r: (p / s + w) @ r, "You added `weight`"),
+        ("scale fixed", lambda p, s, w, r: (p / 2.5 * w) @ r, "wrong for another's"),
     ],
     "2.3": [
         ("in place", _in_place, "changed its input"),
-        ("nothing patched", lambda x, h, c, p: x.clone(), "Nothing was patched"),
-        ("the complement", lambda x, h, c, p: torch.where(p[:, None], x, c), "that are *not* marked"),
-        ("everything", lambda x, h, c, p: c.expand_as(x), "You replaced every position"),
-        ("adds", lambda x, h, c, p: x + p[:, None] * c, "added the clean activation"),
+        ("nothing patched", lambda resid, hook, clean, positions: resid.clone(), "Nothing was patched"),
+        (
+            "the complement",
+            lambda resid, hook, clean, positions: torch.where(positions[:, None], resid, clean),
+            "that are *not* marked",
+        ),
+        ("everything", lambda resid, hook, clean, positions: clean.expand_as(resid), "You replaced every position"),
+        (
+            "adds",
+            lambda resid, hook, clean, positions: resid + positions[:, None] * clean,
+            "added the clean activation",
+        ),
         ("first row only", _first_row_only, "Only the first row"),
         ("no return", _returns_nothing, "returned None"),
         ("masks the batch axis", _wrong_index, "stopped with IndexError"),
-        ("loses the batch", lambda x, h, c, p: torch.where(p[:, None], c, x[0]), "lost its batch axis"),
-        ("patched positions alone", lambda x, h, c, p: c[p].expand(2, 2, 3), "patched positions alone"),
-        ("zeroes", lambda x, h, c, p: x * ~p[:, None], "Some entries are off"),
+        (
+            "loses the batch",
+            lambda resid, hook, clean, positions: torch.where(positions[:, None], clean, resid[0]),
+            "lost its batch axis",
+        ),
+        (
+            "patched positions alone",
+            lambda resid, hook, clean, positions: clean[positions].expand(2, 2, 3),
+            "patched positions alone",
+        ),
+        ("zeroes", lambda resid, hook, clean, positions: resid * ~positions[:, None], "set to 0"),
+        (
+            "hook by another name",
+            lambda x, _, clean, positions: torch.where(positions[:, None], clean, x),
+            "unexpected keyword argument 'hook'",
+        ),
+        ("first rows of clean", _first_rows_of_clean, "The first rows of `clean` went in"),
+        (
+            "positions fixed",
+            lambda resid, hook, clean, positions: torch.where(torch.arange(len(clean))[:, None] % 3 == 1, clean, resid),
+            "wrong for another",
+        ),
     ],
     "2.4": [
         ("share of clean", lambda p, c, k: p / c, "share of the clean value"),
@@ -252,6 +346,13 @@ WRONG = {
         ("absolute distance", lambda p, c, k: (p - k) / abs(c - k), "fails when clean lies below corrupt"),
         ("mean", lambda p, c, k: ((p - k) / (c - k)).mean(), "the shape stays"),
         ("constant", lambda p, c, k: torch.full_like(p, 0.5), "`corrupt` itself gives 0"),
+        ("adds corrupt below", lambda p, c, k: (p - k) / (c + k), "You divided by `clean + corrupt`"),
+        ("adds corrupt above", lambda p, c, k: (p + k) / (c - k), "You added `corrupt`"),
+        (
+            "two axes only",
+            lambda p, c, k: torch.stack([(row - k) / (c - k) for row in p]) if p.ndim == 2 else p,
+            "wrong for another",
+        ),
     ],
     "2.5": [
         ("unpaired", _unpaired, "far too wide"),
@@ -263,6 +364,32 @@ WRONG = {
         ("control minus recovered", _the_wrong_way_round, "recovered minus control"),
         ("one number", lambda r, c, n=2000, seed=0: (r - c).mean(), "Return three numbers"),
         ("mean of one half", lambda r, c, n=2000, seed=0: ((r - c)[:9].mean(), -9.0, 9.0), "from all the pairs"),
+        ("90 percent", _percentiles(5, 95), "5th and 95th percentiles"),
+        ("lopsided percentiles", _percentiles(4.5, 97.5), "wanted are 2.5 and 97.5"),
+        ("medians", _percentiles(2.5, 97.5, np.median), "resampled *medians*"),
+        (
+            "half of the pairs, without replacement",
+            _drawn_by(lambda rng, n: rng.permutation(n)[: n // 2]),
+            "Draw ten of ten",
+        ),
+        ("never the last pair", _drawn_by(lambda rng, n: rng.integers(n - 1, size=n)), "The last pair is never drawn"),
+        ("never the first pair", _drawn_by(lambda rng, n: rng.integers(1, n, size=n)), "The first pair is never drawn"),
+        ("always sixteen", _drawn_by(lambda rng, n: rng.integers(n, size=16)), "width is off: 1.2"),
+        ("no seed", _unseeded, "The same seed gave two intervals"),
+        ("another seed", lambda r, c, n=2000, seed=0: _by_loop_of_means(r, c, n, 77), "`seed` isn't used"),
+        (
+            "resamples fixed",
+            lambda r, c, n=2000, seed=0: _by_loop_of_means(r, c, 2000, seed),
+            "`n_resamples` isn't used",
+        ),
+        ("mean and standard error", _normal, "symmetric about the mean"),
+        ("averages over resamples", _over_resamples, "far too narrow"),
+        ("control added", lambda r, c, n=2000, seed=0: _by_loop_of_means(r, -c, n, seed), "You added the control"),
+        (
+            "median first",
+            lambda r, c, n=2000, seed=0: (np.median(r - c), *_by_loop_of_means(r, c, n, seed)[1:]),
+            "the median over pairs",
+        ),
     ],
     "2.6": [
         ("not summed", lambda c, k, g: (c - k) * g, "add up over d_model"),
@@ -273,6 +400,10 @@ WRONG = {
         ("absolute", lambda c, k, g: ((c - k) * g).sum(-1).abs(), "absolute values"),
         ("lengths", lambda c, k, g: (c - k).norm(dim=-1) * g.norm(dim=-1), "multiplies lengths"),
         ("noise", lambda c, k, g: torch.randn(c.shape[:-1]), "the dot product of the step"),
+        ("axis 2", lambda c, k, g: ((c - k) * g).sum(2), "but not for more axes"),
+        ("three axes only", lambda c, k, g: torch.einsum("lpd,lpd->lp", c - k, g), "axis from the end, -1. Your code"),
+        ("gradient times corrupt", lambda c, k, g: (k * g).sum(-1), "gradient × corrupt"),
+        ("added runs", lambda c, k, g: ((c + k) * g).sum(-1), "You added the two runs"),
     ],
     "2.7": [
         ("gradient at the input", _only_the_input, "gradient at the input only"),
@@ -285,7 +416,16 @@ WRONG = {
         ("not summed", _not_summed, "add up over d_model"),
         ("other way", _the_other_way, "All signs are turned round"),
         ("all points at once", _all_at_once, "stopped with ValueError"),
-        ("noise", lambda g, x, b, steps=50: torch.randn(len(x)), "don't add up to f(inputs)"),
+        ("noise", lambda g, x, b, steps=50: torch.randn(len(x)), "called 0 times for 200 steps"),
+        (
+            "points bunched at the input",
+            _at(lambda steps: [(k / steps) ** 0.1 for k in range(steps)]),
+            "don't add up to f",
+        ),
+        ("absolute", lambda *a: _by_trapezoid(*a).abs(), "You took absolute values"),
+        ("steps ignored", lambda g, x, b, steps=32: _by_right_ends(g, x, b, 40), "called 40 times for 200 steps"),
+        ("beyond the end", _at(lambda steps: [(k + 1.5) / steps for k in range(steps)]), "beyond the ends of the line"),
+        ("the sum starts at 1", _at(_alphas, start=1.0), "Start the sum at 0"),
     ],
 }
 
@@ -308,10 +448,10 @@ RIGHT = {
     "2.5": [
         ("loop over resamples", _by_loop_of_means),
         ("torch, returned as a list", _by_torch),
-        ("another seed", lambda r, c, n=2000, seed=0: _by_loop_of_means(r, c, 4000, 77)),
+        ("an array", lambda r, c, n=2000, seed=0: np.array(_by_loop_of_means(r, c, n, seed))),
     ],
     "2.6": [
-        ("einsum", lambda c, k, g: torch.einsum("lpd,lpd->lp", c - k, g)),
+        ("einsum", lambda c, k, g: torch.einsum("...d,...d->...", c - k, g)),
         ("two dot products", lambda c, k, g: (c * g).sum(-1) - (k * g).sum(-1)),
         ("matrix product", lambda c, k, g: ((c - k)[..., None, :] @ g[..., None]).squeeze(-1).squeeze(-1)),
     ],

@@ -6,12 +6,15 @@ prompts, positions that differ, a norm scale other than 1, a baseline other than
 
 from __future__ import annotations
 
+from functools import cache
+from unittest.mock import Mock
+
 import numpy as np
 import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_close, expect_finite, expect_shape, expect_type, is_close
+from utils.checks.comparing import expect_close, expect_shape, expect_type, is_close, one_number
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -44,11 +47,20 @@ def _check_logit_difference(fn):
     probs = logits.softmax(-1)
     if is_close(got, probs[:, -1, 6] - probs[:, -1, 1]):
         raise Mistake("This is a difference of probabilities. They saturate near 0 and 1; use the logits as they are.")
-    if is_close(got, logits[:, -1, 6]):
+    if is_close(got, logits[:, -1, 6]) or is_close(got, logits[:, -1, 1]):
         raise Mistake("This is one logit. Alone it moves with everything; subtract the other answer's logit.")
+    if is_close(got, logits[:, -1, 6] + logits[:, -1, 1]):
+        raise Mistake("You added the two logits. A preference is a difference: `answer` minus `other`.")
+    if is_close(got, logits[:, -2, 6] - logits[:, -2, 1]):
+        raise Mistake("This reads the last position but one. The next token is predicted at the last one, -1.")
+    if is_close(got, right[:1].expand(3)):
+        raise Mistake("Every prompt got the first prompt's number. Keep the batch axis: `logits[:, -1]`.")
     expect_close(
         got, right, "The shape is right, the numbers are not: logit of `answer` minus logit of `other`, last position."
     )
+    other = _random(2, 3, 9, seed=20)
+    message = "Right for one pair of tokens and one length, wrong for others: use `answer`, `other` and position -1."
+    expect_close(call(fn, other, 0, 8), _logit_difference(other, 0, 8), message)
 
 
 # ------------------------------------------------------------------------------------ 2.2 direct logit attribution
@@ -82,6 +94,10 @@ def _check_frozen_shares(fn):
         )
     if is_close(got, (parts * scale * weight) @ readout):
         raise Mistake("You multiplied by `scale`; the norm divides by it.")
+    if is_close(got, (parts / scale / weight) @ readout):
+        raise Mistake("You divided by `weight`; the norm multiplies each dimension by it.")
+    if is_close(got, (parts / scale + weight) @ readout):
+        raise Mistake("You added `weight`; the norm multiplies each dimension by it.")
     if is_close(got, -right):
         raise Mistake("All signs are turned round. A part that points along `readout` raises the logit difference.")
     if is_close(got, right.abs()):
@@ -89,6 +105,10 @@ def _check_frozen_shares(fn):
     if is_close(got, right / right.sum()):
         raise Mistake("These are fractions of the total. Keep nats: fractions explode when the total is near 0.")
     expect_close(got, right, "The shares are off: divide by `scale`, multiply by `weight`, then dot with `readout`.")
+    more, other_weight, other_readout = _random(2, 3, seed=21), 1 + _random(3, seed=22).abs(), _random(3, seed=23)
+    message = "Right for one model's numbers and wrong for another's: use the `scale`, `weight` and `readout` given."
+    again = call(fn, more, 0.4, other_weight, other_readout)
+    expect_close(again, _frozen_shares(more, 0.4, other_weight, other_readout), message)
 
 
 # ----------------------------------------------------------------------------------------------------- 2.3 patch hook
@@ -103,7 +123,8 @@ def _check_patch_hook(fn):
     resid, clean = _random(2, 5, 3, seed=4), _random(5, 3, seed=5)
     positions = torch.tensor([False, True, False, False, True])
     right = _patch_hook(resid, None, clean, positions)
-    got = call(fn, resid, None, clean, positions)
+    # As the lesson does it: the rest bound by name beforehand, and `hook` handed over by name.
+    got = call(fn, resid, hook=None, clean=clean, positions=positions)
     expect_type(got, torch.Tensor)
     if isinstance(got, torch.Tensor) and got.shape == clean.shape:
         raise Mistake("Your result has lost its batch axis: expected (2, 5, 3). Start from a copy of `resid`.")
@@ -122,9 +143,19 @@ def _check_patch_hook(fn):
     half[0, positions] = clean[positions]
     if is_close(got, half):
         raise Mistake("Only the first row of the batch was patched. Index positions on axis 1: `[:, positions]`.")
+    shifted = resid.clone()
+    shifted[:, positions] = clean[: int(positions.sum())]
+    if is_close(got, shifted):
+        raise Mistake("The first rows of `clean` went in. Take the rows at the same positions: `clean[positions]`.")
+    if is_close(got, resid * ~positions[:, None]):
+        raise Mistake("The marked positions were set to 0. Fill them with the clean run's: `clean[positions]`.")
     expect_close(
         got, right, "Some entries are off: marked positions hold `clean`, all others hold `resid`, in every row."
     )
+    wide, other, three = _random(3, 4, 2, seed=24), _random(4, 2, seed=25), torch.tensor([True, True, True, False])
+    message = "Right for one set of positions and wrong for another: use `positions` as the mask it is."
+    again = call(fn, wide, hook=None, clean=other, positions=three)
+    expect_close(again, _patch_hook(wide, None, other, three), message)
 
 
 # ------------------------------------------------------------------------------------------------------- 2.4 recovery
@@ -157,10 +188,17 @@ def _check_recovery(fn):
         raise Mistake(
             "You took absolute values. Below 0 means the patch pushed towards the corrupt answer: keep the sign."
         )
+    if is_close(got, (patched - corrupt) / (clean + corrupt)):
+        raise Mistake("You divided by `clean + corrupt`. The whole way is their distance: `clean - corrupt`.")
+    if is_close(got, (patched + corrupt) / (clean - corrupt)):
+        raise Mistake("You added `corrupt`. The way a patch has come is `patched - corrupt`.")
     expect_close(got, right, "Not quite: check that `corrupt` itself gives 0 and `clean` itself gives 1.")
     flipped = call(fn, patched, corrupt, clean)  # here clean is the smaller number
     message = "It fails when clean lies below corrupt. Divide by the signed distance `clean - corrupt`."
     expect_close(flipped, _recovery(patched, corrupt, clean), message)
+    other = _random(2, 3, 4, seed=26)
+    message = "Right for one shape of `patched`, wrong for another: work entry by entry, and any shape will do."
+    expect_close(call(fn, other, 2.0, 0.5), _recovery(other, 2.0, 0.5), message)
 
 
 # ----------------------------------------------------------------------------------------------- 2.5 beyond the control
@@ -174,39 +212,125 @@ def _beyond_control(recovered, control, n_resamples=2000, seed=0):
     return difference.mean(), low, high
 
 
-def _check_beyond_control(fn):
+def _paired_data():
+    """24 pairs. What a pair does under any patch is large, and the same in both; the means stand off 0."""
     rng = np.random.default_rng(1)
-    shared = rng.normal(0, 1.0, 24)  # what a pair does under any patch: large, and the same in both
-    recovered, control = shared + 0.8 + 0.2 * rng.normal(size=24), shared + 0.3 + 0.2 * rng.normal(size=24)
-    mean, low, high = _beyond_control(recovered, control)
-    got = call(fn, recovered, control, 2000, 0)
-    if not isinstance(got, (tuple, list)) or len(got) != 3:
-        raise Mistake(f"Return three numbers, (mean, low, high); yours is {type(got).__name__}.")
-    expect_shape(list(got), (3,), "Three plain numbers: mean, low, high.")
-    expect_finite(list(got))
-    centre, bottom, top = (float(x) for x in got)
+    shared = rng.normal(0, 1.0, 24)
+    return shared + 0.8 + 0.2 * rng.normal(size=24), shared + 0.3 + 0.2 * rng.normal(size=24)
+
+
+@cache
+def _ends(statistic=np.mean):
+    """Percentiles 0.5, 1, …, 99.5 of the resampled statistic of `_paired_data`, nearly free of luck."""
+    recovered, control = _paired_data()
+    drawn = np.random.default_rng(2).integers(24, size=(100_000, 24))
+    return np.percentile(statistic((recovered - control)[drawn], axis=1), np.arange(0.5, 100, 0.5))
+
+
+def _three(result):
+    """(mean, low, high) as floats, from a tuple, a list, an array or a tensor."""
+    if isinstance(result, (np.ndarray, torch.Tensor)):
+        result = result.tolist()
+    if not isinstance(result, (tuple, list)) or len(result) != 3:
+        raise Mistake(f"Return three numbers, (mean, low, high); yours is {type(result).__name__}.")
+    return tuple(one_number(number, what) for number, what in zip(result, ("the mean", "the low end", "the high end")))
+
+
+def _check_beyond_control(fn):
+    recovered, control = _paired_data()
+    difference, n_resamples = recovered - control, 20_000
+    mean = difference.mean()
+    centre, bottom, top = _three(call(fn, recovered, control, n_resamples, 0))
     if is_close(centre, -mean):
         raise Mistake(
             "The difference is the wrong way round: recovered minus control, so that positive means beyond it."
         )
     if is_close(centre, recovered.mean()):
         raise Mistake("This is the recovery itself. Subtract the same pair's control first.")
+    if is_close(centre, (recovered + control).mean()):
+        raise Mistake("You added the control. Beyond it means recovered *minus* control.")
+    if is_close(centre, np.median(difference)):
+        raise Mistake("The first number is the median over pairs. Return the mean difference.")
     if not is_close(centre, mean, 1e-6):
         raise Mistake("The first number should be the mean over pairs of recovered minus control, from all the pairs.")
-    width, wanted = top - bottom, high - low
     if bottom > centre or top < centre:
         raise Mistake("The interval does not hold the mean. The order is (mean, low, high): check which end is which.")
+    _name_coarse_faults(difference, centre, bottom, top)
+    skewed = _skewed_intervals(fn)
+    for which, ends in skewed.items():
+        if is_close(ends, [0.0, 0.0], 1e-6):
+            raise Mistake(f"The {which} pair is never drawn. Draw row numbers from 0 up to n, n itself left out.")
+    _check_ends(bottom, top)
+    for low, high in skewed.values():
+        if not is_close([low, high], [0.0, 0.3], 1e-6):
+            raise Mistake(
+                f"Ten pairs of which one differs by 1 give [0.0, 0.3]; yours is [{low:.2f}, {high:.2f}]. "
+                "Draw ten of ten, with replacement: a pair may come up several times."
+            )
+    if call(fn, recovered, control, 300, 5)[1] != call(fn, recovered, control, 300, 5)[1]:
+        raise Mistake("The same seed gave two intervals. Make your own generator of `seed`, inside the function.")
+    if call(fn, recovered, control, 300, 5)[1] == call(fn, recovered, control, 300, 6)[1]:
+        raise Mistake("Two seeds gave one and the same interval: `seed` isn't used.")
+    _, low, high = _three(call(fn, recovered, control, 1, 0))
+    if not is_close(low, high, 1e-9):
+        raise Mistake("With `n_resamples=1` there is one mean, and both ends are it: `n_resamples` isn't used.")
+
+
+def _name_coarse_faults(difference, centre, bottom, top):
+    """Name an interval of the 24 pairs that was made in another way."""
+    width = top - bottom
+    low, high = _ends()[[4, 194]]
+    wanted = high - low
     if width < 1e-6:
         raise Mistake("The interval has no width. Draw with replacement: a resample may hold a pair twice.")
-    single = np.percentile(recovered - control, [2.5, 97.5])
+    if is_close(top - centre, centre - bottom, 1e-6):
+        raise Mistake(
+            "Your interval is symmetric about the mean, as mean ± 1.96 standard errors is. Resample, and take "
+            "percentiles: they keep the skew of few and uneven pairs."
+        )
+    single = np.percentile(difference, [2.5, 97.5])
     if abs(width - (single[1] - single[0])) < 0.1 * (single[1] - single[0]):
         raise Mistake(
             "This is the spread of single pairs. Average each resample first, then take percentiles of the means."
         )
     if width > 2 * wanted:
         raise Mistake("The interval is far too wide: resample whole pairs, so that a pair's two numbers stay together.")
-    if not 0.75 < width / wanted < 1.33:
-        raise Mistake("The interval's width is off: take the 2.5th and 97.5th percentiles of the resampled means.")
+    if width < 0.4 * wanted:
+        raise Mistake("The interval is far too narrow: average over the pairs of each resample, not over resamples.")
+    medians = _ends(np.median)  # few values are possible, so a percentile jumps: 1.5 to 3.5 and 96.5 to 98.5
+    if medians[2] <= bottom <= medians[6] and medians[192] <= top <= medians[196]:
+        raise Mistake("These are percentiles of resampled *medians*. Take each resample's mean.")
+
+
+def _check_ends(bottom, top):
+    """Name percentiles other than 2.5 and 97.5, and resamples of another size."""
+    low, high = _ends()[[4, 194]]
+    width, wanted = top - bottom, high - low
+    luck = 0.1 * wanted / 3.92  # more than five standard errors of a percentile, at 20,000 resamples
+    if abs(bottom - low) <= luck and abs(top - high) <= luck:
+        return
+    found = [float(np.interp(end, _ends(), np.arange(0.5, 100, 0.5))) for end in (bottom, top)]
+    if abs(found[0] + found[1] - 100) > 1:
+        raise Mistake(
+            f"The ends aren't where they should be: yours hold the middle from the {found[0]:.1f}th to the "
+            f"{found[1]:.1f}th percentile of the resampled means; wanted are 2.5 and 97.5."
+        )
+    if is_close(found, [5, 95], 0.5):
+        raise Mistake("These are the 5th and 95th percentiles: 90 % lie between them. For 95 % take 2.5 and 97.5.")
+    raise Mistake(
+        f"The interval's width is off: {width / wanted:.2f} times the right one. Draw as many pairs as there are, and "
+        "take the 2.5th and 97.5th percentiles of the resampled means."
+    )
+
+
+def _skewed_intervals(fn):
+    """Intervals where one pair in ten differs, by 1: a resample holds it up to three times, hardly ever more often."""
+    found = {}
+    for which, place in (("first", 0), ("last", 9)):
+        recovered = np.full(10, 0.25)
+        recovered[place] = 1.25
+        found[which] = _three(call(fn, recovered, np.full(10, 0.25), 4000, 0))[1:]
+    return found
 
 
 # --------------------------------------------------------------------------------------------- 2.6 attribution patching
@@ -228,6 +352,10 @@ def _check_attribution(fn):
         raise Mistake("The step is the wrong way round. The patch moves the stream from corrupt to clean.")
     if is_close(got, (clean * gradient).sum(-1)):
         raise Mistake("This is gradient × clean. A patch only changes the difference: use `clean - corrupt`.")
+    if is_close(got, (corrupt * gradient).sum(-1)):
+        raise Mistake("This is gradient × corrupt. A patch only changes the difference: use `clean - corrupt`.")
+    if is_close(got, ((clean + corrupt) * gradient).sum(-1)):
+        raise Mistake("You added the two runs. The step that a patch makes is `clean - corrupt`.")
     if is_close(got, right / 6):
         raise Mistake("You averaged over d_model. The first-order change is a sum, a dot product.")
     if is_close(got, right.abs()):
@@ -236,12 +364,21 @@ def _check_attribution(fn):
     if is_close(got, step * slope):
         raise Mistake("This multiplies lengths. It ignores the angle: a step across the gradient changes nothing.")
     expect_close(got, right, "Not quite: at each layer and position, the dot product of the step and the gradient.")
+    message = "It works for (layer, pos, d_model), but not for more axes: count the axis from the end, -1."
+    for shape in ((2, 3, 4, 5), (4, 5)):
+        given = [_random(*shape, seed=seed) for seed in (27, 28, 29)]
+        try:
+            again = call(fn, *given)
+        except Mistake as mistake:
+            raise Mistake(f"{message} {mistake}") from None
+        if not is_close(again, _attribution(*given)):
+            raise Mistake(message)
 
 
 # --------------------------------------------------------------------------------------------- 2.7 integrated gradients
 
 
-def _integrated_gradients(gradient_at, inputs, baseline, steps=50):
+def _integrated_gradients(gradient_at, inputs, baseline, steps=32):
     alphas = (torch.arange(steps) + 0.5) / steps
     mean_gradient = sum(gradient_at(baseline + a * (inputs - baseline)) for a in alphas) / steps
     return ((inputs - baseline) * mean_gradient).sum(-1)
@@ -253,9 +390,12 @@ def _check_integrated_gradients(fn):
     def value(x):  # curved, and each position matters for itself: the exact shares are known
         return (weights * x**3).sum(-1)
 
+    points = []
+
     def gradient_at(x):
         if tuple(x.shape) != (4, 3):
             raise ValueError(f"gradient_at takes one point of shape (4, 3), got {tuple(x.shape)}")
+        points.append(x.detach().clone())
         return 3 * weights * x**2
 
     def near(a, b):  # any sensible rule for the points on the line will do: ends, middles, trapezoids
@@ -266,6 +406,7 @@ def _check_integrated_gradients(fn):
     steps = 200
     got = call(fn, gradient_at, inputs, baseline, steps)
     expect_type(got, torch.Tensor)
+    seen = torch.stack(points) if points else torch.zeros(0, 4, 3)
     grid = [(k + 0.5) / steps for k in range(steps)]
     line = sum(gradient_at(baseline + a * (inputs - baseline)) for a in grid) / steps
     if near(got, (inputs - baseline) * line):
@@ -287,11 +428,41 @@ def _check_integrated_gradients(fn):
         raise Mistake("The gradients were added up, not averaged: divide by the number of steps.")
     if near(got, -right):
         raise Mistake("All signs are turned round: the line runs from the baseline to the input.")
+    if near(got, right.abs()):
+        raise Mistake(
+            "You took absolute values. A share below 0 is a finding: that position speaks against the answer."
+        )
     message = (
         "The shares don't add up to f(inputs) - f(baseline). Points: baseline + a · (inputs - baseline), a from 0 to 1."
     )
+    _count_calls(len(seen), steps)
     if not near(got, right):
         raise Mistake(message)
+    way = ((seen - baseline) / step).flatten(1)  # how far along the line each point lies, entry by entry
+    if way.min() < -1e-4 or way.max() > 1 + 1e-4:
+        raise Mistake("Some points lie beyond the ends of the line. Keep the shares of the way between 0 and 1.")
+    _check_flat(fn)
+
+
+def _count_calls(calls, steps):
+    """One gradient a step; a rule that takes both ends of every piece needs one more."""
+    if not steps - 1 <= calls <= steps + 1:
+        raise Mistake(f"`gradient_at` was called {calls} times for {steps} steps: take one gradient a step.")
+
+
+def _check_flat(fn):
+    """Where the gradient is the same everywhere, every rule for the points gives the shares exactly."""
+    slope, inputs, baseline = _random(2, 3, seed=12), _random(2, 3, seed=13), _random(2, 3, seed=14)
+    right = ((inputs - baseline) * slope).sum(-1)
+    for steps in (3, 8):
+        gradient_at = Mock(side_effect=lambda x: slope.clone())
+        got = call(fn, gradient_at, inputs, baseline, steps)
+        _count_calls(gradient_at.call_count, steps)
+        if not is_close(got, right, 1e-4):
+            raise Mistake(
+                f"With a gradient that is the same everywhere, {steps} steps don't give its mean. Start the sum at 0, "
+                "and divide by the number of points that went into it."
+            )
 
 
 # ----------------------------------------------------------------------------------------------------------- registry
