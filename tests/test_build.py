@@ -5,7 +5,7 @@ import pytest
 
 from utils import checks
 from utils.authoring import notebooks
-from utils.authoring.notebooks import build
+from utils.authoring.notebooks import build, limits
 from utils.authoring.notebooks.setup_cell import SETUP_CELL
 from utils.checks import Exercise, Option, Question
 
@@ -20,11 +20,12 @@ SOLUTION = '''def double(x):
     ### END SOLUTION
 
 double = lab.check("97.1", double)'''
-HEADING = "### Exercise 97.1 · Doubling  ⏱ 2 min · difficulty 1/5\n\nWrite it."
+HEADING = "### Exercise 97.1 · Doubling · 2 min · difficulty 1/5\n\nWrite it."
 HINTS = "\n".join(
     f"<details><summary>Hint {i} · {kind}</summary>\n\nText.\n\n</details>"
     for i, kind in enumerate(("nudge", "approach", "nearly there"), 1)
 )
+FIGURE = 'plots.show(fig, alt="A line that rises over three layers.")'
 OPENING = (
     "# Lesson 97 · Test\n\nMinutes: 5. Prerequisites: none. Compute: little.\n"
     "[Open in Colab](https://colab.research.google.com/x)"
@@ -49,7 +50,7 @@ def notebook(**changes):
         "heading": ("markdown", HEADING),
         "exercise": ("code", SOLUTION),
         "hints": ("markdown", HINTS),
-        "figure": ("code", 'plots.show(fig, alt="A line that rises over three layers.")'),
+        "figure": ("code", FIGURE),
         "quiz": ("code", 'lab.quiz("97")'),
         "scale": ("markdown", "## Scale up\n\nText."),
         "card": ("code", 'lab.replication_card("p", "", "c", {}, {"result": 1}, ["w"])'),
@@ -65,6 +66,7 @@ def notebook(**changes):
         cell["id"] = name
         if kind == "code":
             cell.execution_count = count
+        notebooks.set_metadata(cell)
         cells.append(cell)
     return nbformat.v4.new_notebook(cells=cells)
 
@@ -116,7 +118,7 @@ def test_broken_exercises_are_named_with_their_cell(source, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"heading": "### Exercise 97.1 · Doubling\n\nNo minutes."}, "⏱ 6 min · difficulty"),
+        ({"heading": "### Exercise 97.1 · Doubling\n\nNo minutes."}, "6 min · difficulty"),
         ({"heading": HEADING.replace("97.1", "97.2")}, "just above"),
         ({"hints": "<details><summary>Hint 1 · nudge</summary>x</details>"}, "hint ladder"),
         ({"hints": None}, "hint ladder"),
@@ -138,6 +140,78 @@ def test_broken_rules_are_named(changes, words):
     assert words in messages(notebook(**changes))
 
 
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
+
+
+def test_a_titled_cell_is_folded_and_keeps_only_its_tags():
+    nb = notebook(figure=f"# @title The figure: a line\n{FIGURE}")
+    cell = next(c for c in nb.cells if c["id"] == "figure")
+    cell.metadata = {"collapsed": True, "tags": ["nbval-ignore-output"]}
+    notebooks.set_metadata(cell)
+    assert dict(cell.metadata) == {**FOLDED, "tags": ["nbval-ignore-output"]}
+    lesson = {c["id"]: c for c in build.lesson_from(nb).cells}
+    assert dict(lesson["figure"].metadata) == dict(lesson["setup"].metadata) == FOLDED
+    assert all(not lesson[name].metadata for name in ("opening", "exercise", "quiz"))
+    assert cell not in notebooks.in_sight(nb) and notebooks.title_of(cell) == "The figure: a line"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (f"# NBVAL_IGNORE_OUTPUT\n{FIGURE}", "'# NBVAL_IGNORE_OUTPUT' is in sight"),
+        (f"# @title Title\n{FIGURE}  # noqa: E501", "'# noqa' is in sight"),
+        (f"{FIGURE}  # fmt: skip", "'# fmt: skip' is in sight"),
+        (f"#@title Title\n{FIGURE}", "as the first line"),
+        (f"{FIGURE}\n# @title Title", "as the first line"),
+        (f"# @title  \n{FIGURE}", "needs a title"),
+    ],
+)
+def test_marks_in_sight_and_titles_out_of_place_are_named(source, words):
+    found = messages(notebook(figure=source))
+    assert words in found and "solutions/97_test.ipynb, cell 5" in found
+
+
+def test_an_exercise_is_not_folded():
+    assert "must be in sight" in messages(notebook(exercise="# @title Doubling\n" + SOLUTION))
+
+
+def test_what_is_in_sight_has_limits():
+    long = "\n".join(["x = 1"] * 26)
+    assert "cell 5: 26 lines are in sight; at most 25" in messages(notebook(figure=long))
+    assert messages(notebook(figure="# @title Numbers\n" + long)) == ""
+    wide = f"x = {'1' * 100}"
+    assert "cell 5: wider than 100 characters: x = 111" in messages(notebook(figure=wide))
+    assert messages(notebook(figure="# @title A number\n" + wide)) == ""
+    nb = notebook()
+    nb.cells[5].outputs = [nbformat.v4.new_output("stream", text="word " * 21)]
+    assert "cell 5: wider than 100 characters: word" in messages(nb)
+    nb = notebook()
+    nb.cells[4:4] = [nbformat.v4.new_code_cell("\n".join(["x = 1"] * 25), execution_count=1) for _ in range(19)]
+    assert "lines of code are in sight" in messages(nb) and "at most 450" in messages(nb)
+
+
+def test_the_solution_does_not_count_but_its_stub_does():
+    long = SOLUTION.replace("    y = x + x\n", "    y = x + x\n" * 40)
+    assert messages(notebook(exercise=long)) == ""
+
+
+def test_the_list_of_lessons_not_there_yet_only_shrinks(monkeypatch):
+    found = limits.Limits(visible=600, longest=25, wide=7)
+    for entry, words in [
+        (limits.Limits(600, 25, 7), None),
+        (limits.Limits(650, 25, 7), None),
+        (limits.Limits(599, 25, 7), "600 lines of code are in sight"),
+        (limits.Limits(600, 25, 6), "7 lines of code in sight or of printed output are wider"),
+        (limits.Limits(700, 25, 7), "better than its entry in NOT_YET of limits.py: write Limits(visible=600"),
+        (limits.Limits(600, 60, 7), "better than its entry"),
+    ]:
+        monkeypatch.setitem(limits.NOT_YET, "97", entry)
+        sentences = limits.excesses("97", found)
+        assert (words is None and not sentences) or (len(sentences) == 1 and words in sentences[0])
+    monkeypatch.setitem(limits.NOT_YET, "97", limits.Limits(500, 30, 10))
+    assert "take it off NOT_YET" in limits.excesses("97", limits.Limits(450, 25, 0))[0]
+
+
 def test_unexecuted_failed_and_noisy_cells_are_named():
     nb = notebook()
     cells = {cell["id"]: cell for cell in nb.cells}
@@ -155,6 +229,18 @@ def test_a_stored_widget_view_is_named():
     view = {notebooks.WIDGET_VIEW: {"model_id": "x"}, "text/plain": "w"}
     nb.cells[6].outputs = [nbformat.v4.new_output("display_data", data=view)]
     assert "stored widget view" in messages(nb)
+
+
+def test_build_keeps_the_metadata_of_solutions_and_check_only_tells(tmp_path):
+    solutions, lessons = tmp_path / "solutions", tmp_path / "lessons"
+    nb = notebook()
+    nb.cells[1].metadata = nbformat.from_dict({"jupyter": {"source_hidden": False}, "scrolled": True})
+    notebooks.write(nb, solutions / "97_test.ipynb")
+    with pytest.raises(build.BuildError, match="solutions/97_test.ipynb: is not as `make build` would keep it"):
+        build.build(solutions, lessons, check=True)
+    build.build(solutions, lessons)
+    assert dict(notebooks.read(solutions / "97_test.ipynb").cells[1].metadata) == FOLDED
+    build.build(solutions, lessons, check=True)
 
 
 def test_build_writes_and_check_notices_an_edit(tmp_path):
@@ -195,7 +281,9 @@ def test_only_real_comparisons_are_counted():
     assert notebooks.is_compared(cell(outputs=[stream]))
     assert not notebooks.is_compared(cell(outputs=[]))
     assert not notebooks.is_compared(cell(count=None, outputs=[stream]))
-    assert not notebooks.is_compared(cell("# NBVAL_IGNORE_OUTPUT\nx", outputs=[stream]))
+    ignored = cell(outputs=[stream])
+    ignored.metadata["tags"] = ["nbval-ignore-output"]
+    assert not notebooks.is_compared(ignored)
     assert notebooks.comparable_text(bare) == '<img src="">'
 
 

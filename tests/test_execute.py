@@ -23,6 +23,12 @@ def test_what_differs_from_run_to_run_is_dropped():
     assert cleaned.execution_count == 1 and dict(cleaned.metadata) == {"tags": ["a"]}
 
 
+def test_a_folded_cell_stays_folded_when_it_has_run():
+    cell = nbformat.v4.new_code_cell("# @title Set-up\nx", metadata={"collapsed": False, "tags": ["a"]})
+    cleaned = execute.clean(nbformat.v4.new_notebook(cells=[cell])).cells[0]
+    assert dict(cleaned.metadata) == {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["a"]}
+
+
 def test_a_run_has_its_own_progress_file_and_no_bars(tmp_path):
     source = "import os\nprint(os.environ['TQDM_DISABLE'], 'progress' in os.environ['LAB_PROGRESS'])"
     notebook, seconds = execute.run(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), tmp_path)

@@ -32,6 +32,13 @@ def test_metadata_is_stable(path):
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_the_set_up_cell_is_folded_in_jupyterlab_and_in_colab(path):
+    first = notebooks.code_cells(notebooks.read(path))[0]
+    assert notebooks.title_of(first).startswith("Set-up")
+    assert first.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
+
+
 @pytest.mark.parametrize("path", notebooks.paths(SOLUTIONS), ids=name)
 def test_enough_cells_are_really_compared(path):
     code = notebooks.code_cells(notebooks.read(path))

@@ -18,7 +18,9 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CHECK_LINE = re.compile(r'^(?P<name>\w+) = lab\.check\("(?P<number>\d+\.\d+)", (?P<given>\w+)\)$')
 # A figure's pixels differ between machines, its alt text and caption must not; nbval gets the same from sanitize.cfg.
 _PIXELS = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
-_IGNORED = re.compile(r"^# NBVAL_IGNORE_OUTPUT|^# NBVAL_SKIP", re.MULTILINE)
+# The first line of a cell that is folded: JupyterLab shows it in place of the code, Colab as the title of a form.
+TITLE = "# @title "
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -106,14 +108,29 @@ def exercise_number(cell: NotebookNode) -> str | None:
     return match["number"] if match else None
 
 
+def title_of(cell: NotebookNode) -> str | None:
+    """The words after `# @title` of a code cell that is folded, or None for a cell in sight."""
+    if cell.cell_type != "code" or not cell.source.startswith(TITLE):
+        return None
+    return cell.source.split("\n", 1)[0].removeprefix(TITLE).strip()
+
+
+def in_sight(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells whose code a learner sees when the notebook opens."""
+    return [cell for cell in code_cells(notebook) if title_of(cell) is None]
+
+
+def set_metadata(cell: NotebookNode, tags: bool = True) -> None:
+    """Give a cell the metadata its source asks for (folded or not), and keep nothing else of it but the tags."""
+    kept = dict(FOLDED) if title_of(cell) is not None else {}
+    if tags and cell.metadata.get("tags"):
+        kept["tags"] = cell.metadata.tags
+    cell.metadata = nbformat.from_dict(kept)
+
+
 def is_compared(cell: NotebookNode) -> bool:
     """True if nbval really compares something here: the cell has run, is not ignored, and left comparable output."""
-    tags = cell.metadata.get("tags", [])
-    if (
-        cell.execution_count is None
-        or _IGNORED.search(cell.source)
-        or {"nbval-ignore-output", "nbval-skip"} & set(tags)
-    ):
+    if cell.execution_count is None or {"nbval-ignore-output", "nbval-skip"} & set(cell.metadata.get("tags", [])):
         return False
     return any(comparable_text(output).strip() for output in cell.outputs)
 

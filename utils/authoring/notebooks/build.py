@@ -1,8 +1,9 @@
 """Make lessons/ from solutions/, and refuse to when a rule of the course is broken.
 
-`python -m utils.authoring.notebooks.build` writes the lessons; `--check` writes nothing and fails if they are not
-byte for byte what would be written. Every problem names its file and its cell. The idea of keeping stub and solution
-in one cell is nbgrader's, and so are the two markers; nothing else of nbgrader is here.
+`python -m utils.authoring.notebooks.build` writes the lessons, and the metadata that folds a solution's cells; `--check`
+writes nothing and fails if anything is not byte for byte what would be written. Every problem names its file and its
+cell. The idea of keeping stub and solution in one cell is nbgrader's, and so are the two markers; nothing else of
+nbgrader is here.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 from utils import checks
 from utils.authoring import notebooks
-from utils.authoring.notebooks import BEGIN, END, LESSONS, SOLUTIONS
+from utils.authoring.notebooks import BEGIN, END, LESSONS, SOLUTIONS, limits
 from utils.authoring.notebooks.setup_cell import SETUP_CELL
 
 MAX_BYTES = 1_500_000
 Found = Iterator[tuple[int | None, str]]  # the cell a problem is in (None: the whole notebook), and what it is
-_HEADING = re.compile(r"^### Exercise (?P<number>\d+\.\d+) · .+⏱ \d+ min · difficulty [1-5]/5\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^### Exercise (?P<number>\d+\.\d+) · .+ · \d+ min · difficulty [1-5]/5\s*$", re.MULTILINE)
+# What speaks to a tool, not to a learner: tags of the cell and pyproject.toml say it out of sight.
+_MARK = re.compile(r"#\s*(NBVAL_\w+|noqa\b|fmt:\s*\w+)")
 _HINTS = ("nudge", "approach", "nearly there")
 _ALT_CALLS = {"show", "html", "tokens", "tokens_html"}
 
@@ -82,7 +84,7 @@ def lesson_from(solution: NotebookNode) -> NotebookNode:
     """The lesson notebook of a solution: stubs in place of solutions, no outputs, no execution counts."""
     lesson = notebooks.copy_of(solution)
     for cell in lesson.cells:
-        cell.metadata = nbformat.from_dict({})
+        notebooks.set_metadata(cell, tags=False)  # nbval compares nothing in a lesson, so its marks say nothing there
         if cell.cell_type == "code":
             cell.source = strip_solution(cell.source)
             cell.outputs, cell.execution_count = [], None
@@ -96,7 +98,7 @@ def problems(solution: NotebookNode, name: str) -> list[Problem]:
     """Every rule of the course that a solution notebook breaks. name: its file stem ("03_probing")."""
     file = f"solutions/{name}.ipynb"
     found: list[Problem] = []
-    for rule in (_markers, _exercises, _execution, _alt_texts, _offline, _frame):
+    for rule in (_markers, _exercises, _execution, _folding, _limits, _alt_texts, _offline, _frame):
         found += [Problem(file, cell, message) for cell, message in rule(solution, name[:2])]
     return found
 
@@ -141,7 +143,7 @@ def _exercises(notebook: NotebookNode, lesson: str) -> Found:
         if heading is None or heading["number"] != number:
             yield (
                 index,
-                f"exercise {number} needs `### Exercise {number} · title  ⏱ 6 min · difficulty 2/5` just above",
+                f"exercise {number} needs `### Exercise {number} · title · 6 min · difficulty 2/5` just above",
             )
         below = notebook.cells[index + 1] if index + 1 < len(notebook.cells) else None
         hints = re.findall(r"<summary>(.*?)</summary>", below.source) if below is not None else []
@@ -187,6 +189,33 @@ def _execution(notebook: NotebookNode, _lesson: str) -> Found:
     size = len(notebooks.dumps(notebook).encode())
     if size > MAX_BYTES:
         yield None, f"the notebook is {size / 1e6:.2f} MB; at most {MAX_BYTES / 1e6:.1f} MB"
+
+
+def _folding(notebook: NotebookNode, _lesson: str) -> Found:
+    """Folded cells are marked by their first line alone, and what speaks to tools stands in tags, out of sight."""
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        if mark := _MARK.search(cell.source):
+            yield index, f"{mark[0]!r} is in sight: a tag of the cell or pyproject.toml says it (nbval-ignore-output)"
+        misplaced = any(re.match(r"#\s*@", line.strip()) for line in cell.source.split("\n")[1:])
+        if misplaced or (re.match(r"\s*#\s*@", cell.source) and notebooks.title_of(cell) is None):
+            yield index, f"write `{notebooks.TITLE}Words that say what it does` as the first line, or not at all"
+        if notebooks.title_of(cell) == "":
+            yield index, "a folded cell needs a title that says what it does"
+        if notebooks.title_of(cell) is not None and notebooks.exercise_number(cell) is not None:
+            yield index, "an exercise must be in sight, not folded"
+
+
+def _limits(notebook: NotebookNode, lesson: str) -> Found:
+    try:
+        made = lesson_from(notebook)
+    except ValueError:
+        return  # told by _markers
+    if lesson not in limits.NOT_YET:
+        yield from limits.cells_beyond(made, notebook)
+    for sentence in limits.excesses(lesson, limits.measure(made, notebook)):
+        yield None, sentence
 
 
 def _alt_texts(notebook: NotebookNode, _lesson: str) -> Found:
@@ -270,12 +299,20 @@ def _frame(notebook: NotebookNode, lesson: str) -> Found:
 def build(solutions: Path = SOLUTIONS, lessons: Path = LESSONS, check: bool = False) -> list[Path]:
     """Write (or with check=True only compare) the lesson of every solution, and return the lessons' paths.
 
+    A solution keeps its source and its outputs; its cells' metadata is made to fit (what folds them, and tags).
     Raises BuildError listing every problem: rules broken, lessons out of step, lessons without a solution.
     """
     found: list[Problem] = []
     lessons_made: dict[Path, str] = {}
     for path in notebooks.paths(solutions):
         notebook = notebooks.read(path)
+        for cell in notebook.cells:
+            notebooks.set_metadata(cell)
+        if path.read_bytes() != notebooks.dumps(notebook).encode("utf-8"):
+            if check:
+                found.append(Problem(f"solutions/{path.name}", None, "is not as `make build` would keep it"))
+            else:
+                notebooks.write(notebook, path)
         broken = problems(notebook, path.stem)
         found += broken
         if not any("SOLUTION" in problem.message for problem in broken):

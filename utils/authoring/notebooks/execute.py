@@ -54,11 +54,13 @@ def run(
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """The executed notebook without what differs from run to run: widget views, timings, widget state."""
+    """The executed notebook without what differs from run to run: widget views, timings, widget state.
+
+    Of a cell's metadata only what folds it and its tags (marks for nbval) are kept.
+    """
     count = 0
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = type(cell.metadata)({"tags": tags} if tags else {})
+        notebooks.set_metadata(cell)
         if cell.cell_type != "code":
             continue
         if cell.source.strip():
@@ -68,7 +70,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         for output in cell.outputs:
             if "data" in output:
                 output.data.pop(WIDGET_VIEW, None)
-                output.metadata = type(cell.metadata)({})
+                output.metadata = NotebookNode()
                 if not output.data:
                     continue
             if "execution_count" in output:
