@@ -68,6 +68,44 @@ def _hook_raises(notebook, label):
     return hook_function
 
 
+def _second_argument_by_another_name(notebook, label):
+    def hook_function(activation, _):
+        notebook[label] = activation.detach().clone()
+
+    return hook_function
+
+
+def _records_then_changes(notebook, label):
+    def hook_function(activation, hook):
+        notebook[label] = activation.detach().clone()
+        activation *= 2
+
+    return hook_function
+
+
+def _label_fixed(notebook, label):
+    def hook_function(activation, hook):
+        notebook["block 3"] = activation.detach().clone()
+
+    return hook_function
+
+
+def _starts_afresh(notebook, label):
+    def hook_function(activation, hook):
+        for key in notebook:
+            notebook[key] = activation.detach().clone()
+        notebook[label] = activation.detach().clone()
+
+    return hook_function
+
+
+def _hook_by_keyword_only(notebook, label):
+    def hook_function(activation, *, hook):
+        notebook[label] = activation.detach().clone()
+
+    return hook_function
+
+
 def _with_a_lambda(notebook, label):
     return lambda activation, hook: notebook.update({label: torch.clone(activation.detach())})
 
@@ -110,20 +148,20 @@ def _norm(x, eps):
     return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
 
 
-def _lens_with_einsum(residual, norm_weight, unembed, eps):
+def _lens_with_einsum(residual, norm_weight, unembed, eps=1e-5):
     scale = torch.rsqrt(torch.einsum("...d,...d->...", residual, residual) / residual.shape[-1] + eps)
     return torch.einsum("...d,dv->...v", residual * scale[..., None] * norm_weight, unembed)
 
 
-def _lens_with_rms_norm(residual, norm_weight, unembed, eps):
+def _lens_with_rms_norm(residual, norm_weight, unembed, eps=1e-5):
     return F.rms_norm(residual, (residual.shape[-1],), norm_weight, eps) @ unembed
 
 
-def _lens_folded(residual, norm_weight, unembed, eps):
+def _lens_folded(residual, norm_weight, unembed, eps=1e-5):
     return _norm(residual, eps) @ (norm_weight[:, None] * unembed)
 
 
-def _only_two_axes(residual, norm_weight, unembed, eps):
+def _only_two_axes(residual, norm_weight, unembed, eps=1e-5):
     rows = [residual[i] for i in range(residual.shape[0])]
     if residual.ndim == 3:
         return torch.zeros(*residual.shape[:-1], unembed.shape[1])
@@ -209,6 +247,24 @@ def _removes_the_head(head, mean=None):
     return hook_function
 
 
+def _hook_unnamed(head, mean=None):
+    def hook_function(z, _):
+        z = z.clone()
+        z[:, :, head] = 0.0 if mean is None else mean
+        return z
+
+    return hook_function
+
+
+def _silences_by_keyword_only(head, mean=None):
+    def hook_function(z, *, hook):
+        kept = [z[:, :, i] for i in range(z.shape[2])]
+        kept[head] = torch.zeros_like(kept[head]) + (0.0 if mean is None else mean)
+        return torch.stack(kept, 2)
+
+    return hook_function
+
+
 def _uses_a_mask(head, mean=None):
     def hook_function(z, hook):
         chosen = torch.zeros(z.shape[2]).index_fill(0, torch.tensor([head]), 1.0)[:, None]
@@ -263,6 +319,33 @@ def _nearest_by_one_hot(train, labels, test):
     return classes[(test @ means.T - means.pow(2).sum(1) / 2).argmax(1)]
 
 
+def _nearest_in_two_orders(train, labels, test):
+    classes, means = _means(train, labels)
+    seen = torch.tensor(list(dict.fromkeys(labels.tolist())))
+    return seen[torch.cdist(test, means).argmin(1)]
+
+
+def _nearest_with_absent_classes(train, labels, test):
+    means = torch.zeros(int(labels.max()) + 1, train.shape[1])
+    for c in labels.unique():
+        means[c] = train[labels == c].mean(0)
+    return torch.cdist(test, means).argmin(1)
+
+
+def _nearest_on_average(train, labels, test):
+    classes = labels.unique()
+    distance = torch.cdist(test, train)
+    return classes[torch.stack([distance[:, labels == c].mean(1) for c in classes], 1).argmin(1)]
+
+
+def _nearest_group(summary):
+    def guess(train, labels, test):
+        classes = labels.unique()
+        return classes[torch.cdist(test, torch.stack([summary(train[labels == c]) for c in classes])).argmin(1)]
+
+    return guess
+
+
 def _nearest_after_normalising(train, labels, test):
     classes, means = _means(F.normalize(train, dim=1), labels)
     return classes[torch.cdist(F.normalize(test, dim=1), means).argmin(1)]
@@ -295,6 +378,10 @@ WRONG = {
         ("last position only", _last_position_only, "every text and every position"),
         ("returns a tensor", _returns_a_tensor, "returned a Tensor, not a function"),
         ("the hook raises", _hook_raises, "stopped with AttributeError"),
+        ("hook under another name", _second_argument_by_another_name, "name its second argument `hook`"),
+        ("records, then changes", _records_then_changes, "changed the activation itself"),
+        ("label fixed", _label_fixed, "use the `label` you are given"),
+        ("overwrites all entries", _starts_afresh, "overwrote the first one's entry"),
     ],
     "1.2": [
         ("the last layer only", lambda e, a, m: e + a.sum(0) + m.sum(0), "You returned one layer"),
@@ -319,44 +406,84 @@ WRONG = {
         (
             "running sum over positions",
             lambda e, a, m: torch.cat([e[None], e + (a + m).cumsum(1)]),
-            "the numbers are not",
+            "goes over positions",
         ),
         ("changes its input", _in_place_loop, "Your function changed its input"),
+        ("running sum over d_model", lambda e, a, m: torch.cat([e[None], e + (a + m).cumsum(-1)]), "goes over d_model"),
+        ("embedding last", lambda e, a, m: torch.cat([e + (a + m).cumsum(0), e[None]]), "The embedding stands last"),
+        ("turned round", lambda e, a, m: _cumsum_of_all(e, a, m).flip(0), "The order is turned round"),
+        ("MLP subtracted", lambda e, a, m: _cumsum_of_all(e, a, -m), "The MLP outputs are subtracted"),
+        ("attention subtracted", lambda e, a, m: _cumsum_of_all(e, -a, m), "The attention outputs are subtracted"),
+        ("both subtracted", lambda e, a, m: _cumsum_of_all(e, -a, -m), "What the blocks wrote is subtracted"),
+        ("three blocks only", lambda e, a, m: _cumsum_of_all(e, a[:3], m[:3]), "Your result has shape (4, 2, 3)"),
+        ("rounded", lambda e, a, m: _cumsum_of_all(e, a, m).round(decimals=2), "rounded: keep all digits"),
     ],
     "1.3": [
-        ("no norm", lambda r, w, u, eps: r @ u, "The norm is missing"),
-        ("weight without norm", lambda r, w, u, eps: (r * w) @ u, "did not divide by the vector's root mean square"),
-        ("no weight", lambda r, w, u, eps: _norm(r, eps) @ u, "The norm's learned weight is missing"),
-        ("no eps", lambda r, w, u, eps: (_norm(r, 0.0) * w) @ u, "eps is missing"),
+        ("no norm", lambda r, w, u, eps=1e-5: r @ u, "The norm is missing"),
+        (
+            "weight without norm",
+            lambda r, w, u, eps=1e-5: (r * w) @ u,
+            "did not divide by the vector's root mean square",
+        ),
+        ("no weight", lambda r, w, u, eps=1e-5: _norm(r, eps) @ u, "The norm's learned weight is missing"),
+        ("no eps", lambda r, w, u, eps=1e-5: (_norm(r, 0.0) * w) @ u, "eps is missing"),
         (
             "eps outside the root",
-            lambda r, w, u, eps: (r / (r.pow(2).mean(-1, keepdim=True).sqrt() + eps) * w) @ u,
+            lambda r, w, u, eps=1e-5: (r / (r.pow(2).mean(-1, keepdim=True).sqrt() + eps) * w) @ u,
             "eps stands outside the root",
         ),
-        ("layer norm", lambda r, w, u, eps: (_norm(r - r.mean(-1, keepdim=True), eps) * w) @ u, "that is LayerNorm"),
+        (
+            "layer norm",
+            lambda r, w, u, eps=1e-5: (_norm(r - r.mean(-1, keepdim=True), eps) * w) @ u,
+            "that is LayerNorm",
+        ),
         (
             "one norm for all positions",
-            lambda r, w, u, eps: (r / (r.pow(2).mean() + eps).sqrt() * w) @ u,
+            lambda r, w, u, eps=1e-5: (r / (r.pow(2).mean() + eps).sqrt() * w) @ u,
             "You averaged over all positions",
         ),
         (
             "norm over positions",
-            lambda r, w, u, eps: (r / (r.pow(2).mean(0, keepdim=True) + eps).sqrt() * w) @ u,
+            lambda r, w, u, eps=1e-5: (r / (r.pow(2).mean(0, keepdim=True) + eps).sqrt() * w) @ u,
             "Average over the model's dimensions",
         ),
         (
             "sum instead of mean",
-            lambda r, w, u, eps: (r / (r.pow(2).sum(-1, keepdim=True) + eps).sqrt() * w) @ u,
+            lambda r, w, u, eps=1e-5: (r / (r.pow(2).sum(-1, keepdim=True) + eps).sqrt() * w) @ u,
             "the root of the *sum* of squares",
         ),
-        ("probabilities", lambda r, w, u, eps: ((_norm(r, eps) * w) @ u).softmax(-1), "These are probabilities"),
+        ("probabilities", lambda r, w, u, eps=1e-5: ((_norm(r, eps) * w) @ u).softmax(-1), "These are probabilities"),
         (
             "log-probabilities",
-            lambda r, w, u, eps: ((_norm(r, eps) * w) @ u).log_softmax(-1),
+            lambda r, w, u, eps=1e-5: ((_norm(r, eps) * w) @ u).log_softmax(-1),
             "These are log-probabilities",
         ),
         ("two axes only", _only_two_axes, "but not for (batch, pos, d_model)"),
-        ("unembedding turned round", lambda r, w, u, eps: (_norm(r, eps) * w) @ u.T, "stopped with RuntimeError"),
+        ("unembedding turned round", lambda r, w, u, eps=1e-5: (_norm(r, eps) * w) @ u.T, "stopped with RuntimeError"),
+        ("eps fixed", lambda r, w, u, eps=1e-5: (_norm(r, 1e-5) * w) @ u, "eps is fixed"),
+        ("another default", lambda r, w, u, eps=1e-3: (_norm(r, eps) * w) @ u, "Called without `eps`"),
+        ("eps subtracted", lambda r, w, u, eps=1e-5: (_norm(r, -eps) * w) @ u, "You subtracted eps"),
+        (
+            "no root",
+            lambda r, w, u, eps=1e-5: (r / (r.pow(2).mean(-1, keepdim=True) + eps) * w) @ u,
+            "You divided by the mean square",
+        ),
+        (
+            "mean absolute value",
+            lambda r, w, u, eps=1e-5: (r / (r.abs().mean(-1, keepdim=True) + eps) * w) @ u,
+            "mean *absolute* value",
+        ),
+        (
+            "multiplies by the size",
+            lambda r, w, u, eps=1e-5: (r * (r.pow(2).mean(-1, keepdim=True) + eps).sqrt() * w) @ u,
+            "You multiplied by the size",
+        ),
+        (
+            "divides by the weight",
+            lambda r, w, u, eps=1e-5: (_norm(r, eps) / w) @ u,
+            "You divided by the norm's weight",
+        ),
+        ("adds the weight", lambda r, w, u, eps=1e-5: (_norm(r, eps) + w) @ u, "You added the norm's weight"),
     ],
     "1.4": [
         ("duplicate token", _score(lambda p: p), "This is one off"),
@@ -379,6 +506,15 @@ WRONG = {
         ("heads averaged too", lambda a, p: _by_diagonal(a, p).mean(), "You averaged over the heads as well"),
         ("one score a query", lambda a, p: a.diagonal(1 - p, 1, 2)[:, 2:].mean(0), "one number a position"),
         ("period fixed at 4", lambda a, p: _by_diagonal(a, 4), "but not for period 6"),
+        (
+            "how often it is strongest",
+            lambda a, p: (a[:, p + 1 :].argmax(-1) == torch.arange(2, p + 2)).float().mean(-1),
+            "how *often* that key",
+        ),
+        ("median over queries", lambda a, p: a.diagonal(1 - p, 1, 2)[:, 2:].median(-1).values, "median over queries"),
+        ("best query", lambda a, p: a.diagonal(1 - p, 1, 2)[:, 2:].amax(-1), "the best of the queries"),
+        ("first query", lambda a, p: a[:, p + 1, 2], "This is one query"),
+        ("last query", lambda a, p: a[:, 2 * p, p + 1], "the last query only"),
     ],
     "1.5": [
         ("in place", _in_place, "Your hook function changed z itself"),
@@ -412,6 +548,7 @@ WRONG = {
         ("mean of the batch", _mean_of(lambda own, mean: own.mean((0, 1))), "the mean of this very batch"),
         ("mean added", _mean_of(lambda own, mean: own + mean), "You added the mean"),
         ("mean subtracted", _mean_of(lambda own, mean: own - mean), "You subtracted the mean"),
+        ("hook under another name", _hook_unnamed, "name its second argument `hook`"),
     ],
     "1.6": [
         (
@@ -448,6 +585,13 @@ WRONG = {
             "which no row of `train` has",
         ),
         ("normalised", _nearest_after_normalising, "Some guesses are wrong"),
+        ("labels in another order than means", _nearest_in_two_orders, "in one order and the labels in another"),
+        ("absent classes at 0", _nearest_with_absent_classes, "You returned the label 0"),
+        ("mean distance", _nearest_on_average, "You averaged *distances*"),
+        ("angles", _nearest(lambda c, m, t: c[(t @ F.normalize(m, dim=1).T).argmax(1)]), "You compared angles"),
+        ("sums", _nearest_group(lambda rows: rows.sum(0)), "You compared with *sums*"),
+        ("first example", _nearest_group(lambda rows: rows[0]), "one example of each class"),
+        ("along the axes", _nearest(lambda c, m, t: c[torch.cdist(t, m, p=1).argmin(1)]), "distances along the axes"),
     ],
     "1.7": [
         ("mean of all kinds", lambda d: d - d.mean(1, keepdim=True), "You subtracted the mean of *all* kinds"),
@@ -463,11 +607,30 @@ WRONG = {
         ("share", lambda d: d / d.sum(1, keepdim=True), "This is a share"),
         ("the damage itself", lambda d: d.clone(), "This is the damage itself"),
         ("one number a region", lambda d: d.max(1).values - d.mean(1), "You returned one number a region"),
+        ("three others, always", lambda d: d - (d.sum(1, keepdim=True) - d) / 3, "wrong for six"),
+        (
+            "worst of the others",
+            lambda d: d - torch.stack([d[:, torch.arange(d.shape[1]) != k].amax(1) for k in range(d.shape[1])], 1),
+            "the *worst* of the other kinds",
+        ),
+        (
+            "median of the others",
+            lambda d: (
+                d - torch.stack([d[:, torch.arange(d.shape[1]) != k].median(1).values for k in range(d.shape[1])], 1)
+            ),
+            "the median of the others",
+        ),
+        ("added", lambda d: 2 * d - _selective_by_loops(d), "You added the mean"),
+        ("never below 0", lambda d: _selective_by_loops(d).clamp(min=0), "below 0 was cut off"),
     ],
 }
 
 RIGHT = {
-    "1.1": [("a lambda and update", _with_a_lambda), ("returns the activation unchanged", _returns_it_unchanged)],
+    "1.1": [
+        ("a lambda and update", _with_a_lambda),
+        ("returns the activation unchanged", _returns_it_unchanged),
+        ("hook by keyword only", _hook_by_keyword_only),
+    ],
     "1.2": [("a loop", _add_with_a_loop), ("one running sum over everything", _cumsum_of_all)],
     "1.3": [
         ("einsum and rsqrt", _lens_with_einsum),
@@ -475,7 +638,11 @@ RIGHT = {
         ("weight folded into the unembedding", _lens_folded),
     ],
     "1.4": [("a diagonal", _by_diagonal), ("loops over heads and steps", _by_loops), ("numpy", _by_numpy)],
-    "1.5": [("a mask", _uses_a_mask), ("torch.where", _uses_where)],
+    "1.5": [
+        ("a mask", _uses_a_mask),
+        ("torch.where", _uses_where),
+        ("hook by keyword only, heads stacked again", _silences_by_keyword_only),
+    ],
     "1.6": [("loops and norms", _nearest_by_loops), ("one-hot and a scored product", _nearest_by_one_hot)],
     "1.7": [("loops", _selective_by_loops), ("centred and rescaled", _selective_scaled)],
 }

@@ -10,7 +10,7 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call, describe_error
-from utils.checks.comparing import expect_close, expect_shape, expect_type, is_close, reject
+from utils.checks.comparing import expect_close, expect_shape, expect_type, is_close, reject, seeded
 
 # ------------------------------------------------------------------------------------- 1.1 a hook that records
 
@@ -40,10 +40,12 @@ def check_recorder(attempt: Callable) -> None:
         raise Mistake(
             "Something is in the notebook before the model has run. Only the inner function may write into it."
         )
-    activation = torch.arange(24.0).reshape(2, 3, 4).requires_grad_()
+    activation = torch.randn(2, 3, 4, generator=seeded(11)).requires_grad_()
     hook = SimpleNamespace(name="blocks.3.hook_out")
     passing = activation * 1.0
     returned = _hooked(hook_function, passing, hook)
+    if not torch.equal(passing, activation):
+        raise Mistake("Your hook function changed the activation itself, and the model goes on with that. Only watch.")
     if "block 3" not in notebook:
         names = ", ".join(map(repr, notebook)) or "nothing"
         raise Mistake(f'The notebook should hold an entry under the label "block 3"; it holds {names}.')
@@ -66,14 +68,26 @@ def check_recorder(attempt: Callable) -> None:
         raise Mistake(
             "The entry still hangs on the model's computation graph, and keeps all of it in memory. `.detach()` it."
         )
+    later = torch.randn(1, 2, 4, generator=seeded(12))
+    _hooked(call(attempt, notebook, "the end"), later, hook)
+    if "the end" not in notebook or not is_close(notebook["the end"], later):
+        raise Mistake(
+            'A second hook, made with the label "the end", wrote no such entry: use the `label` you are given.'
+        )
+    if not is_close(notebook["block 3"], activation):
+        raise Mistake("A second hook overwrote the first one's entry: each hook writes under its own label.")
 
 
-def _hooked(hook_function: Callable, *args: Any) -> Any:
-    """Call an inner function on the very tensors given (the check looks at them afterwards), naming its errors."""
+def _hooked(hook_function: Callable, activation: torch.Tensor, hook: SimpleNamespace) -> Any:
+    """Call an inner function as TransformerLens does, with `hook=` by name, on the very tensor given (the check looks
+    at it afterwards), naming its errors."""
     try:
-        return hook_function(*args)
+        return hook_function(activation, hook=hook)
     except Exception as error:
-        raise Mistake(describe_error(hook_function, error)) from None
+        told = describe_error(hook_function, error)
+        if "'hook'" in told or "positional argument" in told:
+            told += ". The model calls a hook function as `f(activation, hook=…)`: name its second argument `hook`."
+        raise Mistake(told) from None
 
 
 # -------------------------------------------------------------------------------------- 1.2 the stream as a sum
@@ -119,9 +133,46 @@ def check_add_up(attempt: Callable) -> None:
         )
     if is_close(result[1:], (attn + mlp).cumsum(0)):
         raise Mistake("Entry 0 is right, but the later entries lack the embedding. It stays in the stream for good.")
+    both = attn + mlp
+    known = [
+        (
+            torch.cat([embedding[None], embedding + both.cumsum(1)]),
+            "The running sum goes over positions. The stream grows from block to block: sum over axis 0.",
+        ),
+        (
+            torch.cat([embedding[None], embedding + both.cumsum(2)]),
+            "The running sum goes over d_model. The stream grows from block to block: sum over axis 0.",
+        ),
+        (
+            torch.cat([right[1:], embedding[None]]),
+            "The embedding stands last. Nothing is before it: index 0, then one entry a block.",
+        ),
+        (right.flip(0), "The order is turned round: index 0 is the embedding, the last index the whole sum."),
+        (
+            add_up(embedding, attn, -mlp),
+            "The MLP outputs are subtracted. Whatever a part writes is *added* to the stream.",
+        ),
+        (
+            add_up(embedding, -attn, mlp),
+            "The attention outputs are subtracted. Whatever a part writes is *added* to the stream.",
+        ),
+        (
+            torch.cat([embedding[None], embedding - both.cumsum(0)]),
+            "What the blocks wrote is subtracted. Whatever a part writes is *added* to the stream.",
+        ),
+        (
+            torch.cat([embedding[None], both.cumsum(0) - embedding]),
+            "The embedding is subtracted from the later entries. It stays in the stream: add it.",
+        ),
+    ]
+    reject(result, known)
     expect_close(
         result, right, "The shape is right, the numbers are not. Entry 1 is embedding + attn_outs[0] + mlp_outs[0]."
     )
+    one = torch.randn(2, 3, generator=random)
+    parts = torch.randn(2, 5, 2, 3, generator=random)
+    message = "Right for 3 blocks and wrong for 5: add up as many blocks as there are."
+    expect_close(call(attempt, one, *parts), add_up(one, *parts), message)
 
 
 # ------------------------------------------------------------------------------------------- 1.3 the logit lens
@@ -171,6 +222,37 @@ def check_read_early(attempt: Callable) -> None:
             "eps stands outside the root. Add it to the mean square, before taking the root.",
         ),
         (
+            read_early(residual, weight, unembed, -eps),
+            "You subtracted eps. It keeps the root away from 0: add it to the mean square.",
+        ),
+        *(
+            (
+                read_early(residual, weight, unembed, fixed),
+                "eps is fixed. Use the `eps` you are given: models differ in it.",
+            )
+            for fixed in (1e-5, 1e-6, 1e-8, torch.finfo(torch.float32).eps)
+        ),
+        (
+            (residual / (residual.pow(2).mean(-1, keepdim=True) + eps) * weight) @ unembed,
+            "You divided by the mean square. Take its root first: that is what makes the length 1 on average.",
+        ),
+        (
+            (residual / (residual.abs().mean(-1, keepdim=True) + eps) * weight) @ unembed,
+            "You divided by the mean *absolute* value. RMS is the root of the mean of the squares.",
+        ),
+        (
+            (residual * (residual.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weight) @ unembed,
+            "You multiplied by the size. The norm divides by it.",
+        ),
+        (
+            read_early(residual, 1 / weight, unembed, eps),
+            "You divided by the norm's weight. The norm multiplies by it, one number a dimension.",
+        ),
+        (
+            (residual / (residual.pow(2).mean(-1, keepdim=True) + eps).sqrt() + weight) @ unembed,
+            "You added the norm's weight. The norm multiplies by it, one number a dimension.",
+        ),
+        (
             read_early(centred, weight, unembed, eps),
             "You subtracted the mean: that is LayerNorm. This model uses RMSNorm, which only divides.",
         ),
@@ -195,12 +277,11 @@ def check_read_early(attempt: Callable) -> None:
     expect_close(
         result, right, "The shape is right, the numbers are not: divide, multiply by the weight, then `@ unembed`."
     )
-    batched = call(attempt, residual[None].expand(2, -1, -1), weight, unembed, eps)
-    expect_close(
-        batched,
-        right[None].expand(2, -1, -1),
-        "It works for (pos, d_model) but not for (batch, pos, d_model): use axis -1.",
-    )
+    batch = 0.02 * torch.randn(2, 5, 4, generator=random)
+    message = "It works for (pos, d_model) but not for (batch, pos, d_model): use axis -1."
+    expect_close(call(attempt, batch, weight, unembed, eps), read_early(batch, weight, unembed, eps), message)
+    message = "Called without `eps` it should use the default of the first line, 1e-5."
+    expect_close(call(attempt, residual, weight, unembed), read_early(residual, weight, unembed), message)
 
 
 # -------------------------------------------------------------------------------------- 1.4 the induction score
@@ -215,7 +296,10 @@ def induction_score(patterns: torch.Tensor, period: int) -> torch.Tensor:
 def check_induction_score(attempt: Callable) -> None:
     period = 4
     random = torch.Generator().manual_seed(0)
-    patterns = torch.rand(3, 9, 9, generator=random).tril()
+    # Nothing is 0, though a real pattern has no attention to later tokens: 0 would be the answer to several mistakes.
+    patterns = torch.rand(3, 9, 9, generator=random)
+    patterns[0, range(5, 9), range(2, 6)] += torch.tensor([2.0, 0.0, 2.0, 2.0])
+    patterns[1, range(5, 9), range(2, 6)] += torch.tensor([2.0, 2.0, 0.0, 0.0])
     patterns = patterns / patterns.sum(-1, keepdim=True)
     result = call(attempt, patterns, period)
     expect_type(result, torch.Tensor, "One number a head, in a tensor.")
@@ -228,6 +312,8 @@ def check_induction_score(attempt: Callable) -> None:
     def score(offset: int, first: int, last: int = 9) -> torch.Tensor:
         queries = torch.arange(first, last)
         return patterns[:, queries, queries - offset].mean(-1)
+
+    keyed = patterns[:, range(5, 9), range(2, 6)]
 
     mistakes = [
         (
@@ -262,6 +348,19 @@ def check_induction_score(attempt: Callable) -> None:
             torch.stack([patterns[:, q - 3, q] for q in range(5, 9)]).mean(0),
             "Query and key are swapped. A row of the pattern is a query: patterns[head, query, key].",
         ),
+        (
+            (patterns[:, 5:].argmax(-1) == torch.arange(2, 6)).float().mean(-1),
+            "This is how *often* that key is the strongest. Take the mean of its attention weights.",
+        ),
+        (
+            (keyed == patterns[:, 5:].amax(-1)).float().sum(-1),
+            "This counts how often that key is the strongest. Take the mean of its attention weights.",
+        ),
+        (keyed.median(-1).values, "This is the median over queries. Take the mean, as the task says."),
+        (keyed.quantile(0.5, dim=-1), "This is the median over queries. Take the mean, as the task says."),
+        (keyed.amax(-1), "This is the best of the queries. Take the mean over all of the second copy."),
+        (keyed[:, 0], "This is one query. Take the mean over all of the second copy."),
+        (keyed[:, -1], "This is the last query only. Take the mean over all of the second copy."),
         (patterns[:, 5:, 1:5].mean((1, 2)), "This averages over all pairs of positions. Take one key for each query."),
         (
             patterns[:, 5:, 1:5].sum(-1).mean(-1),
@@ -382,52 +481,40 @@ def nearest_mean(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor) 
     return classes[torch.cdist(test, means).argmin(1)]
 
 
+def _surroundings() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Classes 7, 2 and 4, in that order of appearance and of unequal size, none of them where its examples are.
+
+    Chosen so that each mistake which the check names gives another list of guesses: class 7 is far out (a dot product
+    gives it everything), class 2 surrounds its mean (so its examples and medians mislead), and a test row lies near 0.
+    """
+    train = torch.tensor(
+        [[10, 9], [-4, 2], [4, 2.5], [3, -1], [10, 10], [1.5, 3], [4, 20], [2.2, -0.6], [-1, 3.5], [5.5, -1.5]]
+    )
+    labels = torch.tensor([7, 2, 2, 4, 7, 2, 7, 4, 2, 4])
+    test = torch.tensor(
+        [[0.1, 0.3], [0.2, 1.9], [-3.7, 3.9], [2.1, 4.4], [1.9, 0.6], [-2.7, -2.9], [9.2, 3], [2.6, -7.7], [9, 9]]
+    )
+    return train, labels, test
+
+
 def check_nearest_mean(attempt: Callable) -> None:
-    # Class 5 is far out: a dot product would give it everything. Class 2 surrounds its mean, so the nearest example and
-    # the median mislead. Labels have gaps, classes differ in size.
-    train = torch.tensor([[-4.0, 2.0], [4.0, 2.0], [2.0, 0.0], [10.0, 9.0], [10.0, 10.0], [4.0, 20.0]])
-    labels = torch.tensor([2, 2, 3, 5, 5, 5])
-    test = torch.tensor([[0.2, 1.9], [1.9, 0.3], [9.0, 9.0], [1.2, 4.0], [7.5, 8.0]])
+    train, labels, test = _surroundings()
     result = call(attempt, train, labels, test)
     expect_type(result, torch.Tensor, "One label a row of `test`, in a tensor.")
-    if result.shape == (5, 3):
+    if result.shape == (9, 3):
         raise Mistake(
             "You returned a table of distances or scores, (test rows, classes). Pick the nearest class of each row."
         )
-    if result.shape == (6,):
+    if result.shape == (10,):
         raise Mistake(
             "You guessed for the rows of `train`. Guess for the rows of `test`: those the means haven't seen."
         )
-    expect_shape(result, (5,), "One guess for each row of `test`.")
-    classes = torch.tensor([2, 3, 5])
-    means = torch.stack([train[labels == c].mean(0) for c in classes])
-    distance = torch.cdist(test, means)
-    medians = torch.stack([train[labels == c].median(0).values for c in classes])
-    mistakes = [
-        (
-            distance.argmin(1),
-            "You returned the number of the mean (0, 1, 2), not its label. Look the label up: `classes[...]`.",
-        ),
-        (classes[distance.argmax(1)], "These are the classes *farthest* away. Take the smallest distance (argmin)."),
-        (
-            classes[(test @ means.T).argmax(1)],
-            "You compared with a dot product. It favours classes with long means; use the distance (`torch.cdist`).",
-        ),
-        (
-            labels[torch.cdist(test, train).argmin(1)],
-            "This is the label of the nearest *example*. Average each class first, then compare with the means.",
-        ),
-        (
-            classes[torch.cdist(test, medians).argmin(1)],
-            "You compared with medians. Use the mean of each class, as the name says.",
-        ),
-        (labels[:5], "These are the training labels. They may be used for the means only."),
-    ]
+    expect_shape(result, (9,), "One guess for each row of `test`.")
     right = nearest_mean(train, labels, test)
-    for wrong, message in mistakes:
+    for wrong, message in _near_misses(train, labels, test):
         if is_close(result, wrong) and not is_close(wrong, right):
             raise Mistake(message)
-    unknown = [int(label) for label in result.unique() if int(label) not in (2, 3, 5)]
+    unknown = [int(label) for label in result.unique() if int(label) not in (2, 4, 7)]
     if unknown:
         raise Mistake(
             f"You returned the label {unknown[0]}, which no row of `train` has. Go over the labels that occur: "
@@ -443,6 +530,69 @@ def check_nearest_mean(attempt: Callable) -> None:
         raise Mistake(
             "The guesses change when everything is moved by the same amount. A distance wouldn't: don't normalise."
         )
+    random = seeded(16)
+    train, labels = torch.randn(9, 3, generator=random), torch.tensor([1, 0, 5, 1, 8, 0, 5, 8, 1])
+    test = torch.randn(12, 3, generator=random)
+    message = "Right for three classes of two numbers and wrong for four of three: nothing may hang on the sizes."
+    expect_close(call(attempt, train, labels, test), nearest_mean(train, labels, test), message)
+
+
+def _near_misses(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor) -> list[tuple[torch.Tensor, str]]:
+    classes = labels.unique()
+    first_seen = torch.tensor(list(dict.fromkeys(labels.tolist())))
+    groups = [train[labels == c] for c in classes]
+    means = torch.stack([group.mean(0) for group in groups])
+    distance = torch.cdist(test, means)
+    to_each = torch.cdist(test, train)
+    scaled = means / means.norm(dim=1, keepdim=True)
+    return [
+        (
+            distance.argmin(1),
+            "You returned the number of the mean (0, 1, 2), not its label. Look the label up: `classes[...]`.",
+        ),
+        (
+            first_seen[distance.argmin(1)],
+            "The means stand in one order and the labels in another: take both from one list of the classes.",
+        ),
+        (classes[distance.argmax(1)], "These are the classes *farthest* away. Take the smallest distance (argmin)."),
+        (
+            classes[(test @ means.T).argmax(1)],
+            "You compared with a dot product. It favours classes with long means; use the distance (`torch.cdist`).",
+        ),
+        (
+            classes[(test @ scaled.T).argmax(1)],
+            "You compared angles (cosines). Two means in one direction then look alike; use the distance.",
+        ),
+        (
+            labels[to_each.argmin(1)],
+            "This is the label of the nearest *example*. Average each class first, then compare with the means.",
+        ),
+        (
+            classes[torch.stack([to_each[:, labels == c].mean(1) for c in classes], 1).argmin(1)],
+            "You averaged *distances* to a class's examples. Average the examples first: one distance to their mean.",
+        ),
+        (
+            classes[torch.cdist(test, torch.stack([group.median(0).values for group in groups])).argmin(1)],
+            "You compared with medians. Use the mean of each class, as the name says.",
+        ),
+        (
+            classes[torch.cdist(test, torch.stack([group.quantile(0.5, dim=0) for group in groups])).argmin(1)],
+            "You compared with medians. Use the mean of each class, as the name says.",
+        ),
+        (
+            classes[torch.cdist(test, torch.stack([group.sum(0) for group in groups])).argmin(1)],
+            "You compared with *sums*. Divide each class's sum by its number of examples: the mean.",
+        ),
+        (
+            classes[torch.cdist(test, torch.stack([group[0] for group in groups])).argmin(1)],
+            "You compared with one example of each class. Average all of them first.",
+        ),
+        (
+            classes[torch.cdist(test, means, p=1).argmin(1)],
+            "You added up distances along the axes. Nearest means the straight line (Euclid): `torch.cdist`.",
+        ),
+        (labels[: len(test)], "These are the training labels. They may be used for the means only."),
+    ]
 
 
 # ---------------------------------------------------------------------------------- 1.7 selectivity of a region
@@ -493,8 +643,19 @@ def check_selectivity(attempt: Callable) -> None:
         ),
         (damage, "This is the damage itself. A region that hurts all kinds alike should score 0 for each."),
     ]
+    others = [torch.cat([damage[:, :k], damage[:, k + 1 :]], 1) for k in range(n)]
+    for summary, message in (
+        ([rest.amax(1) for rest in others], "You compared with the *worst* of the other kinds. Take their mean."),
+        ([rest.quantile(0.5, dim=1) for rest in others], "You compared with the median of the others. Take the mean."),
+        ([rest.amin(1) for rest in others], "You compared with the *least* of the other kinds. Take their mean."),
+        ([-rest.mean(1) for rest in others], "You added the mean of the other kinds. Subtract it."),
+    ):
+        mistakes.append((damage - torch.stack(summary, 1), message))
     reject(result, mistakes)
     expect_close(result, selectivity(damage), "Row 0 is 4, 1, 1, 0: its first score is 4 minus the mean of 1, 1 and 0.")
+    other = torch.randn(2, 6, generator=seeded(17))
+    message = "Right for four kinds of text and wrong for six: count the kinds, `damage.shape[1]`."
+    expect_close(call(attempt, other), selectivity(other), message)
 
 
 EXERCISES = [
