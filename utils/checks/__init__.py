@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -56,11 +56,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says: one of `not attempted`, `not yet`, `passed`, and why."""
+    """What a check says: `not attempted`, `not yet` or `passed`, and why. cause: what the check raised, if it did."""
 
     number: str
     status: str
     message: str
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
 
 
 # --------------------------------------------------------------------------------------------------------- registry
@@ -117,7 +118,7 @@ def mark(exercise: Exercise, attempt: Any) -> Verdict:
     except NotAttempted:
         return Verdict(number, NOT_ATTEMPTED, "Not attempted yet. The lesson goes on with the course's own version.")
     except Mistake as mistake:
-        return Verdict(number, NOT_YET, str(mistake))
+        return Verdict(number, NOT_YET, str(mistake), mistake)
     except Exception as error:  # an answer of a kind the check did not foresee must not end the lesson
         message = f"Your result could not be compared ({type(error).__name__}: {error}). Check its type and shape."
         return Verdict(number, NOT_YET, message)

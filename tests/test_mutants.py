@@ -1,0 +1,122 @@
+"""Every reference, spoiled by machine: the engine itself, and each lesson's checks against it."""
+
+import time
+
+import torch
+
+from utils import checks
+from utils.authoring.notebooks import fallbacks, mutants, mutations
+from utils.checks import Exercise, calling, comparing
+
+TABLE = torch.tensor([[1.127, 2.0, 3.0], [4.0, 5.0, 9.352]])
+
+
+def centred(x, scale=1.0):
+    """Subtract the row means and scale."""
+    if scale == 0:
+        raise ValueError("scale is 0")
+    return (x - x.mean(1, keepdim=True)) * scale
+
+
+def check_centred(function):
+    comparing.expect_close(calling.call(function, TABLE), centred(TABLE), "Subtract the row means.")
+
+
+def outcomes(reference, check):
+    result = mutants.try_exercise(Exercise("1.1", "t", reference, check))
+    return result, {outcome.mutant.key: outcome for outcome in result.outcomes}
+
+
+def test_a_mutant_is_one_change_and_guards_and_docstrings_are_left_alone():
+    made = mutations.mutants_of(centred)
+    keys = [mutant.key for mutant in made]
+    assert len(set(keys)) == len(keys)
+    line = "return (x - x.mean(1, keepdim=True)) * scale"
+    for kind in ("mean to sum", "1 -> 0", "keepdim= dropped", "Sub to Add", "Mult to Div", "second factor dropped"):
+        assert f"{kind} | {line} | 1" in keys, keys
+    assert "mean to median | " + line + " | 1" in keys
+    assert {"scale ignored | centred", "x changed in place | centred", "result rounded | centred"} <= set(keys)
+    assert not any("raise" in key or "if scale" in key for key in keys)
+    assert all("  ->  " in mutant.difference for mutant in made if line in mutant.key)
+
+
+def test_what_a_check_does_not_try_survives_and_the_rest_is_rejected():
+    result, by_key = outcomes(centred, check_centred)
+    survivors = {outcome.mutant.key for outcome in result.survivors}
+    line = "return (x - x.mean(1, keepdim=True)) * scale"
+    assert survivors >= {f"Mult to Div | {line} | 1", f"second factor dropped | {line} | 1"}
+    assert by_key[f"mean to sum | {line} | 1"].rejected and by_key["x changed in place | centred"].rejected
+
+    def both(function):
+        check_centred(function)
+        comparing.expect_close(calling.call(function, TABLE, 2.5), centred(TABLE, 2.5), "Multiply by `scale`.")
+        comparing.expect_close(calling.call(function, TABLE, scale=2.5), centred(TABLE, 2.5), "Multiply by `scale`.")
+
+    assert not outcomes(centred, both)[0].survivors
+
+
+def test_reasons_make_survivors_equivalent_and_stale_ones_are_told():
+    key = "Mult to Div | return (x - x.mean(1, keepdim=True)) * scale | 1"
+    reasons = {key: "it is always 1 here", "gone | centred": "was there once"}
+    result = mutants.try_exercise(Exercise("1.1", "t", centred, check_centred), reasons)
+    assert [o.mutant.key for o in result.equivalent] == [key]
+    assert result.stale == ["gone | centred"]
+    assert "STALE" in mutants.text(result) and "SURVIVES" in mutants.text(result)
+
+
+def test_an_endless_mutant_is_stopped():
+    def countdown(n):
+        """Count down to 0."""
+        steps = 0
+        while n > 0:
+            n -= 1
+            steps += 1
+        return steps
+
+    def check(function):
+        if calling.call(function, 5) != 5:
+            raise calling.Mistake("Count the steps.")
+
+    exercise = Exercise("1.1", "t", countdown, check)
+    endless = next(m for m in mutations.mutants_of(countdown) if m.key == "line dropped | n -= 1 | 1")
+    start = time.perf_counter()
+    outcome = mutants.judge(exercise, endless, seconds=0.2)
+    assert outcome.rejected and "stopped after" in outcome.message and time.perf_counter() - start < 2
+
+
+def test_a_dropped_seed_a_cut_gradient_and_a_helper_are_tried():
+    def noisy_loss(x, seed):
+        """A loss with noise; its gradient trains."""
+        generator = torch.Generator().manual_seed(seed)
+        return (x * torch.randn(x.shape, generator=generator)).sum()
+
+    keys = " ".join(mutant.key for mutant in mutations.mutants_of(noisy_loss))
+    for kind in ("seed fixed", "seed dropped", "generator= dropped", "gradient cut", "result without gradient"):
+        assert kind in keys, kind
+
+    keys = " ".join(mutant.key for mutant in mutations.mutants_of(with_helper))
+    assert "Add to Sub | return x + 1" in keys
+
+
+def _helper(x):
+    return x + 1
+
+
+def with_helper(x):
+    """Twice what the helper says."""
+    return 2 * _helper(x)
+
+
+def test_a_change_deep_inside_an_argument_is_made():
+    nested = [{"a": (torch.zeros(2),)}]
+    assert mutations._write_over(nested) and nested[0]["a"][0].tolist() == [1, 1]
+    assert not mutations._write_over("text") and not mutations._write_over(3)
+
+
+def test_the_last_raise_of_a_check_is_its_fallback():
+    exercise = checks.find("5.1")
+    named = checks.mark(exercise, lambda x, W, b: x @ W.T @ W + b)
+    fallback = checks.mark(exercise, lambda x, W, b: x * 3 + 7)
+    assert named.status == fallback.status == checks.NOT_YET
+    assert not fallbacks.is_generic(named) and fallbacks.is_generic(fallback)
+    assert not fallbacks.is_generic(checks.mark(exercise, exercise.reference))
