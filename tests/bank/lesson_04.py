@@ -41,6 +41,14 @@ def margins_in_order_of_claims(log_likelihood, length, labels, pairs):
     return per_token[labels] - per_token[~labels]
 
 
+# ------------------------------------------------------------------------------------------------------------ 4.2
+
+
+def odds_after_shift(logits, yes_ids, no_ids):
+    shifted = (logits - logits.max(-1, keepdim=True).values).exp()
+    return shifted[:, yes_ids].sum(-1).log() - shifted[:, no_ids].sum(-1).log()
+
+
 # ------------------------------------------------------------------------------------------------------------ 4.3
 
 
@@ -93,6 +101,8 @@ def _chance(first, second):
 def kappa_by_sklearn(first, second):
     from sklearn.metrics import cohen_kappa_score
 
+    if first.all() and second.all() or not (first.any() or second.any()):
+        return 0.0
     return float(cohen_kappa_score(first.numpy(), second.numpy()))
 
 
@@ -102,7 +112,7 @@ def kappa_by_table(first, second):
         table[int(a), int(b)] += 1
     table /= table.sum()
     chance = float(table.sum(0) @ table.sum(1))
-    return (float(table.trace()) - chance) / (1 - chance)
+    return (float(table.trace()) - chance) / (1 - chance) if chance < 1 else 0.0
 
 
 def kappa_undivided(first, second):
@@ -198,6 +208,30 @@ def counts_not_divided(first, second, statistic, n_draws=1000, seed=0):
     return 1 + n_draws * _swapped(first, second, statistic, n_draws, seed, lambda d, s: d >= s, 1)
 
 
+def reseeded(first, second, statistic, n_draws=1000, seed=0):
+    observed, count = statistic(first, second), 0
+    for _ in range(n_draws):
+        generator = torch.Generator().manual_seed(seed)
+        trade = torch.rand(len(first), generator=generator).reshape(-1, *[1] * (first.ndim - 1)) < 0.5
+        count += statistic(torch.where(trade, second, first), torch.where(trade, first, second)) >= observed
+    return (1 + count) / (1 + n_draws)
+
+
+def swaps(threshold=0.5, value=lambda x: x, p=lambda count, n: (1 + count) / (1 + n), axes=None):
+    """The reference, written with its data's statistic worked out anew beside each draw, and ways to go wrong."""
+
+    def test(first, second, statistic, n_draws=1000, seed=0):
+        generator, count = np.random.default_rng(seed), 0
+        for _ in range(n_draws):
+            trade = torch.tensor(generator.random(len(first)) < threshold)
+            trade = trade.reshape(-1, *[1] * (first.ndim - 1 if axes is None else axes))
+            drawn = statistic(torch.where(trade, second, first), torch.where(trade, first, second))
+            count += value(drawn) >= value(statistic(first, second)) - 1e-6
+        return p(count, n_draws)
+
+    return test
+
+
 WRONG = {
     "4.1": [
         ("false minus true", lambda *a: -margins(*a), "The sign is turned round"),
@@ -211,6 +245,25 @@ WRONG = {
         ("one length for both", margin_common_length, "divided the difference by a common length"),
         ("pairs in another order", lambda *a: margins(*a, order=[7, 5, 4]), "in another order"),
         ("one number a claim", lambda ll, length, labels, pairs: ll / length, "not one for each claim"),
+        ("absolute", lambda *a: margins(*a).abs(), "You took absolute values"),
+        (
+            "added",
+            lambda ll, length, labels, pairs: margins(torch.where(labels, ll, -ll), length, labels, pairs),
+            "You added the two claims",
+        ),
+        (
+            "multiplied by length",
+            lambda ll, length, labels, pairs: margins(ll * length * length, length, labels, pairs),
+            "You multiplied by `length`",
+        ),
+        (
+            "claims of a pair in order",
+            lambda ll, length, labels, pairs: torch.stack(
+                [(ll / length)[pairs == p][0] - (ll / length)[pairs == p][1] for p in pairs.unique()]
+            ),
+            "a pair's claims in the order they come",
+        ),
+        ("rounded", lambda *a: margins(*a).round(), "rounded: keep all digits"),
     ],
     "4.2": [
         ("no minus yes", lambda x, y, n: x[:, n].logsumexp(-1) - x[:, y].logsumexp(-1), "leaning to yes should be"),
@@ -233,6 +286,12 @@ WRONG = {
             lambda x, y, n: x[:, y].logsumexp((0, 1)) - x[:, n].logsumexp((0, 1)),
             "one number a prompt",
         ),
+        ("yes alone", lambda x, y, n: x[:, y].logsumexp(-1), "one side alone"),
+        ("added", lambda x, y, n: x[:, y].logsumexp(-1) + x[:, n].logsumexp(-1), "You added the two sides"),
+        ("first spelling", lambda x, y, n: x[:, y[0]] - x[:, n[0]], "the first spelling on each side"),
+        ("base two", lambda x, y, n: (x[:, y].logsumexp(-1) - x[:, n].logsumexp(-1)) / np.log(2), "another base"),
+        ("everything else", lambda x, y, n: x.softmax(-1)[:, y].sum(-1).logit(), "everything else the model could say"),
+        ("ids fixed", lambda x, y, n: x[:, [0, 3]].logsumexp(-1) - x[:, [1, 2, 4]].logsumexp(-1), "as they come"),
     ],
     "4.3": [
         ("mean over all", bias_of_all, "Your bias is the mean over all claims"),
@@ -241,6 +300,46 @@ WRONG = {
         ("false minus true", separation_flipped, "The separation's sign is turned round"),
         ("one order only", first_order_only, "Your separation uses the first order only"),
         ("two numbers", lambda odds, labels: by_rows(odds, labels)[:2], "Return three numbers"),
+        (
+            "order without its sign",
+            lambda odds, labels: (by_rows(odds, labels)[0], by_rows(odds, labels)[1].abs(), by_rows(odds, labels)[2]),
+            "Where the order effect is below 0",
+        ),
+        (
+            "separation without its sign",
+            lambda odds, labels: (*by_rows(odds, labels)[:2], by_rows(odds, labels)[2].abs()),
+            "Where the separation is below 0",
+        ),
+        (
+            "bias without its sign",
+            lambda odds, labels: (by_rows(odds, labels)[0].abs(), *by_rows(odds, labels)[1:]),
+            "Where the bias is below 0",
+        ),
+        (
+            "separation halved",
+            lambda odds, labels: (*by_rows(odds, labels)[:2], by_rows(odds, labels)[2] / 2),
+            "Your separation is half of it",
+        ),
+        (
+            "separation added",
+            lambda odds, labels: (*by_rows(odds, labels)[:2], 2 * by_rows(odds, labels)[0]),
+            "the *sum* of the two class means",
+        ),
+        (
+            "bias of one class",
+            lambda odds, labels: (odds.mean(0)[labels].mean(), *by_rows(odds, labels)[1:]),
+            "the mean of one class",
+        ),
+        (
+            "bias halves the difference",
+            lambda odds, labels: (by_rows(odds, labels)[2] / 2, *by_rows(odds, labels)[1:]),
+            "half the *difference*",
+        ),
+        (
+            "order quartered",
+            lambda odds, labels: (by_rows(odds, labels)[0], by_rows(odds, labels)[1] / 2, by_rows(odds, labels)[2]),
+            "half of what it is",
+        ),
     ],
     "4.4": [
         ("plain agreement", lambda a, b: float((a == b).float().mean()), "the plain share of agreement"),
@@ -248,6 +347,24 @@ WRONG = {
         ("chance on yes only", kappa_yes_only, "agreeing by chance on yes only"),
         ("not divided", kappa_undivided, "did not divide by 1 - chance"),
         ("correlation", lambda a, b: float(np.corrcoef(a.numpy(), b.numpy())[0, 1]), "This is the correlation"),
+        (
+            "never below 0",
+            lambda a, b: max(0.0, kappa_by_table(a, b)) if not (a == b).all() else kappa_by_table(a, b),
+            "no clamp, no absolute value",
+        ),
+        ("absolute", lambda a, b: abs(kappa_by_table(a, b)), "Two raters who agree less often"),
+        (
+            "0 / 0",
+            lambda a, b: float(((a == b).float().mean() - _chance(a, b)) / (1 - _chance(a, b))),
+            "always give one and the same answer",
+        ),
+        (
+            "one rater twice",
+            lambda a, b: float(((a == b).float().mean() - _chance(a, a)) / (1 - _chance(a, a))),
+            "first rater's share of yes alone",
+        ),
+        ("chance itself", lambda a, b: float(_chance(a, b)), "chance agreement itself"),
+        ("divided by chance", lambda a, b: kappa_undivided(a, b) / float(_chance(a, b)), "You divided by chance"),
     ],
     "4.5": [
         (
@@ -271,6 +388,37 @@ WRONG = {
             lambda m, k: ((m[k] > 0).float().mean(), (m[~k] < 0).float().mean()),
             "The second number is upside down",
         ),
+        (
+            "0 counts as right",
+            lambda m, k: ((m[k] >= 0).float().mean(), (m[~k] >= 0).float().mean()),
+            "exactly 0 prefers neither",
+        ),
+        (
+            "above the median",
+            lambda m, k: ((m > m.median())[k].float().mean(), (m > m.median())[~k].float().mean()),
+            "the median margin",
+        ),
+        (
+            "above the mean",
+            lambda m, k: ((m > m.mean())[k].float().mean(), (m > m.mean())[~k].float().mean()),
+            "the mean margin",
+        ),
+        (
+            "above one half",
+            lambda m, k: ((m[k] > 0.5).float().mean(), (m[~k] > 0.5).float().mean()),
+            "You compared with 0.5",
+        ),
+        (
+            "where it is wrong",
+            lambda m, k: ((m[k] < 0).float().mean(), (m[~k] < 0).float().mean()),
+            "where the probe is wrong",
+        ),
+        ("counts", lambda m, k: ((m[k] > 0).sum(), (m[~k] > 0).sum()), "These are counts"),
+        (
+            "known ignored",
+            lambda m, k: ((m > 0).float().mean(), (m > 0).float().mean()),
+            "Both numbers are of the same pairs",
+        ),
     ],
     "4.6": [
         ("change alone", lambda w, a, b, s: s * (b @ a), "This is the change alone"),
@@ -279,6 +427,13 @@ WRONG = {
         ("transposed", lambda w, a, b, s: w + s * (b @ a).T, "The change is transposed"),
         ("entry by entry", lambda w, a, b, s: w + s * b * a, "multiplies entry by entry"),
         ("scales everything", lambda w, a, b, s: s * (w + b @ a), "belongs to the change only"),
+        ("subtracted", lambda w, a, b, s: w - s * (b @ a), "You subtracted the change"),
+        ("divided by the scale", lambda w, a, b, s: w + (b @ a) / s, "You divided by the scale"),
+        ("scale fixed", lambda w, a, b, s: w + 2.0 * (b @ a), "fixed at 2"),
+        ("nothing", lambda w, a, b, s: w.clone(), "Nothing changed"),
+        ("thin matrices added", lambda w, a, b, s: w + s * (b + a), "added the two thin matrices"),
+        ("multiplied", lambda w, a, b, s: w @ (s * (b @ a)), "multiplied the weights by the change"),
+        ("in place", lambda w, a, b, s: w.add_(s * (b @ a)), "changed its input"),
     ],
     "4.7": [
         ("mean", lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).mean(0), "You took the mean"),
@@ -300,6 +455,41 @@ WRONG = {
         ),
         ("nats", lambda p, c, k: (p - k[:, None, None]).median(0).values, "You did not divide"),
         ("pairs kept", lambda p, c, k: (p - k[:, None, None]) / (c - k)[:, None, None], "the pairs are averaged away"),
+        (
+            "torch's median",
+            lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).median(0).values,
+            "the *lower* of the two in the middle",
+        ),
+        (
+            "distance without its sign",
+            lambda p, c, k: ((p - k[:, None, None]) / (c - k).abs()[:, None, None]).quantile(0.5, dim=0),
+            "distance without its sign",
+        ),
+        (
+            "lined up with the layers",
+            lambda p, c, k: ((p - k[:, None]) / (c - k)[:, None]).quantile(0.5, dim=0),
+            "lined up with the layers",
+        ),
+        (
+            "absolute",
+            lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).abs().quantile(0.5, dim=0),
+            "You took absolute values",
+        ),
+        (
+            "clipped",
+            lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).clamp(0, 1).quantile(0.5, dim=0),
+            "You clipped",
+        ),
+        (
+            "divided by clean",
+            lambda p, c, k: ((p - k[:, None, None]) / c[:, None, None]).quantile(0.5, dim=0),
+            "You divided by `clean`.",
+        ),
+        (
+            "another quantile",
+            lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).quantile(0.6, dim=0),
+            "This isn't the median over pairs",
+        ),
     ],
     "4.8": [
         ("pairs mixed", unpaired, "You mixed maps of different pairs"),
@@ -314,6 +504,18 @@ WRONG = {
             lambda first, second, statistic, n_draws=1000, seed=0: statistic(first, first) * 0.0,
             "called 1 times",
         ),
+        ("seeded anew in each draw", reseeded, "only 1 different ways of trading"),
+        ("draws fixed", lambda f, s, t, n_draws=1000, seed=0: swaps_by_sign(f, s, t, 300, seed), "called 301 times"),
+        ("seed fixed", lambda f, s, t, n_draws=1000, seed=0: swaps_by_sign(f, s, t, n_draws, 0), "`seed` isn't used"),
+        (
+            "no seed",
+            lambda f, s, t, n_draws=1000, seed=0: swaps_by_sign(f, s, t, n_draws, None),
+            "The same seed gave other draws",
+        ),
+        ("absolute statistic", swaps(value=abs), "the statistic's absolute value"),
+        ("at least one, by n", swaps(p=lambda count, n: max(int(count), 1) / n), "(1 + 0) / (1 + 150)"),
+        ("a coin that is not fair", swaps(threshold=0.4), "Your coin isn't fair"),
+        ("maps of two axes only", swaps(axes=2), "but not for (site,)"),
     ],
 }
 
@@ -324,6 +526,8 @@ RIGHT = {
             "log-softmax first",
             lambda x, y, n: x.log_softmax(-1)[:, y].logsumexp(-1) - x.log_softmax(-1)[:, n].logsumexp(-1),
         ),
+        ("softmax", lambda x, y, n: (x.softmax(-1)[:, y].sum(-1) / x.softmax(-1)[:, n].sum(-1)).log()),
+        ("the largest taken off first", odds_after_shift),
         ("logaddexp over the spellings", lambda x, y, n: torch.stack([_add(row, y) - _add(row, n) for row in x])),
     ],
     "4.3": [("row by row", by_rows), ("numpy, as a list", by_numpy)],
@@ -342,11 +546,15 @@ RIGHT = {
     "4.7": [
         (
             "pair by pair",
-            lambda p, c, k: torch.stack([(p[i] - k[i]) / (c[i] - k[i]) for i in range(len(p))]).median(0)[0],
+            lambda p, c, k: torch.tensor(np.median([(p[i] - k[i]) / (c[i] - k[i]) for i in range(len(p))], axis=0)),
         ),
         ("quantile", lambda p, c, k: ((p - k.view(-1, 1, 1)) / (c - k).view(-1, 1, 1)).quantile(0.5, dim=0)),
     ],
-    "4.8": [("signs about the middle", swaps_by_sign), ("a loop over pairs", swaps_by_loop)],
+    "4.8": [
+        ("signs about the middle", swaps_by_sign),
+        ("a loop over pairs", swaps_by_loop),
+        ("the data's statistic beside each draw", swaps()),
+    ],
 }
 
 

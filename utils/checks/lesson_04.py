@@ -7,7 +7,7 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close
+from utils.checks.comparing import expect_close, expect_finite, expect_shape, expect_type, is_close, one_number
 
 # ------------------------------------------------------------------------------------------------ 4.1 paired margin
 
@@ -21,8 +21,8 @@ def paired_margin(log_likelihood, length, labels, pairs):
 
 
 def check_paired_margin(function):
-    # Pairs are interleaved, true and false come in either order, and endings differ in length.
-    log_likelihood = torch.tensor([-2.0, -9.0, -3.0, -12.0, -1.0, -8.0])
+    # Pairs are interleaved, true and false come in either order, endings differ in length, margins have both signs.
+    log_likelihood = torch.tensor([-2.0, -9.0, -3.0, -12.0, -1.0, -0.2])
     length = torch.tensor([1, 3, 2, 3, 2, 1])
     labels = torch.tensor([True, False, False, True, False, True])
     pairs = torch.tensor([7, 4, 7, 4, 5, 5])
@@ -34,11 +34,26 @@ def check_paired_margin(function):
     expect_shape(result, (3,), "There is one margin for each pair, not one for each claim.")
     expect_finite(result)
     if is_close(result, expected):
+        more = torch.tensor([-1.0, -2.5, -6.0, -4.0]), torch.tensor([1, 2, 3, 1])
+        rest = torch.tensor([False, True, True, False]), torch.tensor([0, 9, 0, 9])
+        message = "Right for three pairs and wrong for two others: use `labels` and `pairs` as they come."
+        expect_close(call(function, *more, *rest), paired_margin(*more, *rest), message)
         return
     raw = paired_margin(log_likelihood, torch.ones_like(length), labels, pairs)
     if is_close(result, -expected):
         raise Mistake(
             "The sign is turned round: a pair the model gets right should come out positive, true minus false."
+        )
+    if is_close(result, expected.abs()):
+        raise Mistake("You took absolute values. A pair that the model gets wrong must come out negative.")
+    of_all = torch.stack([(log_likelihood / length)[pairs == p] for p in pairs.unique()])
+    if is_close(result, of_all.sum(1)):
+        raise Mistake("You added the two claims of a pair. Subtract the false one's from the true one's.")
+    if is_close(result, paired_margin(log_likelihood * length**2, length, labels, pairs)):
+        raise Mistake("You multiplied by `length`. A mean over tokens is the sum *divided* by their number.")
+    if is_close(result, of_all[:, 0] - of_all[:, 1]) or is_close(result, of_all[:, 1] - of_all[:, 0]):
+        raise Mistake(
+            "You took a pair's claims in the order they come. `labels` says which of the two is the true one."
         )
     if is_close(result, raw):
         raise Mistake(
@@ -64,8 +79,10 @@ def check_paired_margin(function):
             "You divided the difference by a common length. The two endings have lengths of their own: divide first, "
             "then subtract."
         )
-    raise Mistake(
-        "These aren't the margins. For each pair: log-likelihood / length of the true claim, minus the false one's."
+    expect_close(
+        result,
+        expected,
+        "These aren't the margins. For each pair: log-likelihood / length of the true claim, minus the false one's.",
     )
 
 
@@ -109,12 +126,28 @@ def check_answer_log_odds(function):
             raise Mistake(
                 "You compared yes with everything else the model could say. Compare it with the no tokens only."
             )
-        raise Mistake("These aren't the log-odds. logsumexp over the yes columns, minus logsumexp over the no columns.")
-    large = logits * 300
-    if not is_close(call(function, large, yes, no), answer_log_odds(large, yes, no)):
+        if is_close(result, p_yes.log()) or is_close(result, p_no.log()):
+            raise Mistake("This is one side alone. Log-odds compare: subtract the other answer's log-probability.")
+        if is_close(result, logits[:, yes].logsumexp(-1)) or is_close(result, logits[:, no].logsumexp(-1)):
+            raise Mistake("This is one side alone. Log-odds compare: subtract the other answer's `logsumexp`.")
+        if is_close(result, logits[:, yes].logsumexp(-1) + logits[:, no].logsumexp(-1)):
+            raise Mistake("You added the two sides. Log-odds are a difference: yes minus no.")
+        if is_close(result, logits[:, yes[0]] - logits[:, no[0]]):
+            raise Mistake("You used the first spelling on each side only. All spellings belong to the answer.")
+        if is_close(result, logits[:, yes[-1]] - logits[:, no[-1]]):
+            raise Mistake("You used the last spelling on each side only. All spellings belong to the answer.")
+        if is_close(result, p_yes.log2() - p_no.log2()) or is_close(result, p_yes.log10() - p_no.log10()):
+            raise Mistake("The logarithm has another base. Nats are wanted: the natural logarithm.")
+        message = "These aren't the log-odds. logsumexp over the yes columns, minus logsumexp over the no columns."
+        expect_close(result, expected, message)
+    other = torch.tensor([[1.0, -2.0, 0.5, 3.0, 0.0], [0.0, 1.0, 2.0, -1.0, 0.5], [2.0, 2.0, -3.0, 1.0, 1.5]])
+    message = "Right for two prompts and wrong for three others: use `yes_ids` and `no_ids` as they come."
+    expect_close(call(function, other, [4], [2, 1]), answer_log_odds(other, [4], [2, 1]), message)
+    large = logits + 150.0
+    if not is_close(call(function, large, yes, no), answer_log_odds(large, yes, no), 1e-3):
         raise Mistake(
-            "Right for ordinary logits, but it overflows for large ones (exp of a large number is infinite). Stay in "
-            "logarithms: `logsumexp`."
+            "Right for small logits, but it overflows for large ones: exp(150) is infinite in float32. Stay in "
+            "logarithms (`logsumexp`), or take the softmax first."
         )
 
 
@@ -129,14 +162,14 @@ def bias_order_separation(odds, labels):
 
 
 def check_bias_order_separation(function):
-    odds = torch.tensor([[4.0, 1.0, 2.0, 3.0, 2.5], [1.0, -2.0, 0.0, -1.0, 3.5]])
+    odds = torch.tensor([[4.0, 1.0, 2.2, 3.0, 2.5], [1.3, -2.1, 0.4, -0.9, 3.1]])
     labels = torch.tensor([True, False, False, False, True])
     expected = bias_order_separation(odds, labels)
     result = call(function, odds, labels)
     expect_type(result, (tuple, list), "Return (bias, order, separation).")
     if len(result) != 3:
         raise Mistake(f"Return three numbers, (bias, order, separation); got {len(result)}.")
-    bias, order, separation = (float(x) for x in result)
+    bias, order, separation = (one_number(x, "in nats") for x in result)
     balanced = odds.mean(0)
     if not is_close(bias, expected[0]):
         if is_close(bias, float(balanced.mean())):
@@ -148,6 +181,14 @@ def check_bias_order_separation(function):
             raise Mistake("Your bias uses one order of the options only. Average the two orders first.")
         if is_close(bias, 2 * expected[0]):
             raise Mistake("Your bias is twice too large: halfway between the two class means is half of their sum.")
+        if is_close(bias, bias_order_separation(odds[1:].expand(2, -1), labels)[0]):
+            raise Mistake("Your bias uses the second order only. Average the two orders first.")
+        if is_close(bias, expected[2] / 2):
+            raise Mistake("Your bias is half the *difference* of the class means. Halfway is half of their sum.")
+        if is_close(bias, float(balanced[labels].mean())) or is_close(bias, float(balanced[~labels].mean())):
+            raise Mistake("Your bias is the mean of one class. Go halfway between the two class means.")
+        if is_close(bias, -expected[0]):
+            raise Mistake("Your bias has its sign turned round: an organism that likes to say yes has one above 0.")
         raise Mistake("The bias isn't right. Average the two orders, then go halfway between the two class means.")
     if not is_close(order, expected[1]):
         if is_close(order, -expected[1]):
@@ -160,13 +201,34 @@ def check_bias_order_separation(function):
             raise Mistake(
                 "Keep the sign of the order effect: absolute values never cancel, so noise alone would look like one."
             )
+        if is_close(order, expected[1] / 2):
+            raise Mistake("The order effect is half of what it is: divide the mean difference by 2, once.")
+        if is_close(order, float(odds.mean())):
+            raise Mistake("Your order effect is the mean of both orders. It is half of their *difference*.")
+        if is_close(order, float(((odds[0] - odds[1]) / 2).median())):
+            raise Mistake("Your order effect is a median over claims. Take the mean.")
+        halves = (odds[0] - odds[1]) / 2
+        if is_close(order, float(halves[labels].mean() + halves[~labels].mean()) / 2):
+            raise Mistake("Your order effect weighs the two classes alike. Take the plain mean over all claims.")
         raise Mistake("The order effect isn't right. Mean of (first order - second order), divided by 2.")
     if not is_close(separation, expected[2]):
         if is_close(separation, -expected[2]):
             raise Mistake("The separation's sign is turned round: true claims minus false ones.")
         if is_close(separation, float(odds[0][labels].mean() - odds[0][~labels].mean())):
             raise Mistake("Your separation uses the first order only. Average the two orders first.")
+        if is_close(separation, float(odds[1][labels].mean() - odds[1][~labels].mean())):
+            raise Mistake("Your separation uses the second order only. Average the two orders first.")
+        if is_close(separation, expected[2] / 2):
+            raise Mistake("Your separation is half of it: true mean minus false mean, nothing divided.")
+        if is_close(separation, 2 * expected[0]):
+            raise Mistake("Your separation is the *sum* of the two class means. It is their difference.")
         raise Mistake("The separation isn't right. Mean balanced log-odds of true claims minus that of false ones.")
+    # Turned round, all three are below 0.
+    again = [one_number(x, "in nats") for x in call(function, -odds, labels)]
+    for name, came, wanted in zip(("bias", "order effect", "separation"), again, bias_order_separation(-odds, labels)):
+        if is_close(came, -wanted):
+            raise Mistake(f"Where the {name} is below 0 yours is above: no absolute values, the sign says which way.")
+        expect_close(came, wanted, f"Right for one set of odds; for odds of the opposite sign the {name} is wrong.")
 
 
 # -------------------------------------------------------------------------------------------------- 4.4 Cohen's kappa
@@ -185,10 +247,7 @@ def check_kappa(function):
     second = torch.tensor([True] * 5 + [False] * 3 + [True, False])
     expected = kappa(first, second)
     result = call(function, first, second)
-    expect_type(result, (float, torch.Tensor, np.floating), "Return one number.")
-    expect_shape(result, (), "Return one number.")
-    if result != result:
-        raise Mistake("Your result is not a number. Look for a division by zero.")
+    result = one_number(result, "kappa")
     agree = float((first == second).float().mean())
     p, q = float(first.float().mean()), float(second.float().mean())
     chance = p * q + (1 - p) * (1 - q)
@@ -214,10 +273,38 @@ def check_kappa(function):
             raise Mistake(
                 "This is the correlation. Close, but kappa also falls when the two say yes at different rates."
             )
+        if is_close(result, (agree - (1 - p) * (1 - q)) / (1 - (1 - p) * (1 - q))):
+            raise Mistake("You counted agreeing by chance on no only. They can also agree by chance on yes.")
+        for share, whose in ((p, "first"), (q, "second")):
+            alone = share**2 + (1 - share) ** 2
+            if is_close(result, (agree - alone) / (1 - alone)):
+                raise Mistake(f"Chance was worked out from the {whose} rater's share of yes alone. Use both: p·q.")
+        if is_close(result, chance):
+            raise Mistake("This is chance agreement itself. Kappa is what goes beyond it: (agreement - chance) / …")
+        if is_close(result, -expected):
+            raise Mistake("The sign is turned round: full agreement should give 1.")
+        if is_close(result, (agree - chance) / chance):
+            raise Mistake("You divided by chance. Divide by what chance leaves: 1 - chance.")
+        if is_close(result, (agree - chance) / (1 - agree)):
+            raise Mistake("You divided by 1 - agreement. Divide by what chance leaves: 1 - chance.")
         raise Mistake("This isn't kappa: (agreement - chance) / (1 - chance), chance from both raters' shares of yes.")
-    for one, other in ((first, first), (first, ~first), (second, first)):
-        if not is_close(call(function, one, other), kappa(one, other)):
+    for one, other in ((first, first), (first, ~first), (second, first), (first[1:8], ~second[1:8])):
+        again, wanted = one_number(call(function, one, other), "kappa"), kappa(one, other)
+        if wanted < 0 and (is_close(again, -wanted) or is_close(again, 0.0)):
+            raise Mistake(
+                f"Two raters who agree less often than chance have a kappa below 0; here {wanted:.2f}, yours is "
+                f"{again:.2f}. Keep the sign: no clamp, no absolute value."
+            )
+        if not is_close(again, wanted):
             raise Mistake("Right on one example and wrong on another: kappa of a rater with itself is 1.")
+    alike = torch.ones(4, dtype=torch.bool)
+    for always in (alike, ~alike):
+        came = call(function, always, always)
+        if not is_close(came, 0.0):
+            raise Mistake(
+                "Two raters who always give one and the same answer agree by chance already (chance is 1): return 0.0 "
+                f"there instead of dividing by 0. Yours is {float(came):.3g}."
+            )
 
 
 # -------------------------------------------------------------------------------------------- 4.5 knowledge or truth
@@ -230,16 +317,48 @@ def accuracy_by_knowledge(probe_margin, known):
 
 
 def check_accuracy_by_knowledge(function):
-    probe = torch.tensor([2.0, 0.1, -0.3, 1.0, -5.0, -0.2, 3.0, -1.0])
-    known = torch.tensor([True, True, True, True, True, False, False, False])
+    # One margin of exactly 0 on each side; shares that differ for every way of counting.
+    probe = torch.tensor([0.0, 0.0, 0.7, 1.0, 2.1, 2.6, 2.2, 1.7, 0.8, 0.1, 1.5, -3.2])
+    known = torch.tensor([1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1]).bool()
     expected = accuracy_by_knowledge(probe, known)
     result = call(function, probe, known)
     expect_type(result, (tuple, list, torch.Tensor), "Return two numbers: (where known, where not known).")
     expect_shape(list(result), (2,), "Return two numbers: (where known, where not known).")
-    pair = [float(x) for x in result]
+    pair = [one_number(x, "an accuracy") for x in result]
     if is_close(pair, expected):
+        other, mask = torch.tensor([-1.0, 2.0, 3.0, 0.5]), torch.tensor([False, False, True, False])
+        message = "Right for one set of margins and wrong for another: use `known` as it comes."
+        expect_close([float(x) for x in call(function, other, mask)], accuracy_by_knowledge(other, mask), message)
         return
+
+    def shares(right):
+        return [float(right[known].float().mean()), float(right[~known].float().mean())]
+
     right = (probe > 0).float()
+    for wrong, message in (
+        (probe >= 0, "A margin of exactly 0 prefers neither claim: count the probe as right *above* 0 only."),
+        (
+            probe > probe.median(),
+            "You compared with the median margin. The probe is right where its margin is above 0.",
+        ),
+        (probe > probe.mean(), "You compared with the mean margin. The probe is right where its margin is above 0."),
+        (probe > 0.5, "You compared with 0.5. These are margins: the probe is right above 0."),
+        (probe > 1, "You compared with 1. These are margins: the probe is right above 0."),
+        (probe <= 0, "You counted where the probe is wrong: it is right where its margin is above 0."),
+        (probe < 0, "You counted where the probe is wrong: it is right where its margin is above 0."),
+        (probe != 0, "You counted every margin that isn't 0. The probe is right where its margin is *above* 0."),
+        (probe.abs() > 0.5, "You took the sign away. A margin below 0 is a wrong answer, however large."),
+    ):
+        if is_close(pair, shares(wrong)):
+            raise Mistake(message)
+    if is_close(pair, [float(right[known].sum()), float(right[~known].sum())]):
+        raise Mistake("These are counts. Divide by the number of pairs of each kind.")
+    if (
+        is_close(pair, [float(right.mean())] * 2)
+        or is_close(pair, [expected[0]] * 2)
+        or is_close(pair, [expected[1]] * 2)
+    ):
+        raise Mistake("Both numbers are of the same pairs. The first is where `known`, the second where not: `~known`.")
     if is_close(pair, expected[::-1]):
         raise Mistake("The two numbers are swapped: first the pairs the likelihood gets right, then the others.")
     if is_close(pair, [float((right[known]).sum() / len(probe)), float(right[~known].sum() / len(probe))]):
@@ -254,10 +373,13 @@ def check_accuracy_by_knowledge(function):
         )
     if is_close(pair, [float(probe[known].mean()), float(probe[~known].mean())]):
         raise Mistake("You averaged margins. A few large ones then decide; count how often the margin is above 0.")
-    if is_close(pair, [expected[0], 1 - expected[1]]):
+    below = float((probe[~known] < 0).float().mean())
+    if is_close(pair, [expected[0], 1 - expected[1]]) or is_close(pair, [expected[0], below]):
         raise Mistake("The second number is upside down: count the probe as right when it agrees with the *truth*.")
-    raise Mistake(
-        "These aren't the two accuracies. Share of probe margins above 0, among known pairs and among the rest."
+    expect_close(
+        pair,
+        expected,
+        "These aren't the two accuracies. Share of probe margins above 0, among known pairs and among the rest.",
     )
 
 
@@ -291,8 +413,24 @@ def check_merge_low_rank(function):
             raise Mistake("`*` multiplies entry by entry. The change is a matrix product: `@`.")
         if is_close(result, scale * (weight + b @ a)):
             raise Mistake("The scale belongs to the change only, not to the model's own weights.")
-        raise Mistake("This isn't W + scale * B A.")
-    weight, a, b = torch.randn(5, 3), torch.randn(2, 3), torch.randn(5, 2)
+        if is_close(result, weight - scale * (b @ a)):
+            raise Mistake("You subtracted the change: that makes the organism's opposite. Add it.")
+        if is_close(result, weight + (b @ a) / scale):
+            raise Mistake("You divided by the scale. The change is *multiplied* by it.")
+        if is_close(result, weight):
+            raise Mistake("Nothing changed. Add scale * B A to the weights.")
+        if is_close(result, weight + scale * b + a) or is_close(result, weight + scale * (b + a)):
+            raise Mistake("You added the two thin matrices. The change is their matrix product, `b @ a`.")
+        if is_close(result, weight @ (scale * (b @ a))) or is_close(result, weight * (scale * (b @ a))):
+            raise Mistake("You multiplied the weights by the change. It is added to them.")
+        if is_close(result, weight + scale + b @ a):
+            raise Mistake("You added the scale. It multiplies the change.")
+        if is_close(result, weight + scale**2 * (b @ a)):
+            raise Mistake("The scale went in twice. Multiply the change by it once.")
+        expect_close(result, expected, "This isn't W + scale * B A.")
+    weight, a, b = (torch.randn(*shape, generator=generator) for shape in ((5, 3), (2, 3), (5, 2)))
+    if is_close(call(function, weight, a, b, 0.5), merge_low_rank(weight, a, b, 2.0)):
+        raise Mistake("The scale is fixed at 2. Use the `scale` you are given.")
     if not is_close(call(function, weight, a, b, 0.5), merge_low_rank(weight, a, b, 0.5)):
         raise Mistake("Right for square matrices, wrong for others: A is (rank, d_in), B is (d_out, rank).")
 
@@ -307,44 +445,87 @@ def recovery_map(patched, clean, corrupt):
 
 
 def check_recovery_map(function):
-    # As many pairs as layers and sites, so that a wrong broadcast runs without complaint.
+    # As many pairs as layers and sites, so that a wrong broadcast runs without complaint; an even number of them, so
+    # that there are two middle ones; and a pair whose clean run lies below its corrupt one.
     generator = torch.Generator().manual_seed(2)
-    patched = torch.rand(3, 3, 3, generator=generator) * 6 - 2
-    clean, corrupt = torch.tensor([4.0, 2.0, 9.0]), torch.tensor([-3.0, -1.0, 1.0])
+    patched = torch.rand(4, 4, 4, generator=generator) * 6 - 2
+    clean, corrupt = torch.tensor([4.0, 2.0, 9.0, -2.5]), torch.tensor([-3.0, -1.0, 1.0, 1.5])
     expected = recovery_map(patched, clean, corrupt)
     result = call(function, patched, clean, corrupt)
     expect_type(result, torch.Tensor)
-    expect_shape(result, (3, 3), "One number a layer and site: the pairs are averaged away.")
+    expect_shape(result, (4, 4), "One number a layer and site: the pairs are averaged away.")
     expect_finite(result)
-    span = (clean - corrupt)[:, None, None]
-    each = (patched - corrupt[:, None, None]) / span
     if is_close(result, expected):
-        more = torch.rand(5, 2, 4, generator=generator)
+        more = torch.rand(5, 2, 3, generator=generator)
         clean, corrupt = torch.rand(5, generator=generator) + 2, -torch.rand(5, generator=generator)
-        if not is_close(call(function, more, clean, corrupt), recovery_map(more, clean, corrupt)):
-            raise Mistake("Right for one shape, wrong for another: patched is (pair, layer, site).")
+        message = "Right for one shape, wrong for another: patched is (pair, layer, site)."
+        expect_close(call(function, more, clean, corrupt), recovery_map(more, clean, corrupt), message)
         return
+    _name_recovery(result, patched, clean, corrupt)
+    expect_close(result, expected, "This isn't the median over pairs of (patched - corrupt) / (clean - corrupt).")
+
+
+def _name_recovery(result, patched, clean, corrupt):
+    """Raise the `Mistake` that made this map, if it is a known one."""
+    span = (clean - corrupt)[:, None, None]
+    gain = patched - corrupt[:, None, None]
+    each = gain / span
+    if is_close(result, each.median(0).values):
+        raise Mistake(
+            "With an even number of pairs torch's `median` is the *lower* of the two in the middle. The median lies "
+            "halfway between them: `.quantile(0.5, dim=0)`."
+        )
+    if is_close(result, each.sort(0).values[2]):
+        raise Mistake("This is the *upper* of the two in the middle. The median lies halfway between them.")
     if is_close(result, each.mean(0)):
         raise Mistake(
             "You took the mean. A pair with a small clean-corrupt distance then outweighs the rest: take the median."
         )
-    pooled = (patched.mean(0) - corrupt.mean()) / (clean.mean() - corrupt.mean())
-    if is_close(result, pooled) or is_close(
-        result, (patched.median(0).values - corrupt.median()) / (clean.median() - corrupt.median())
-    ):
-        raise Mistake("You averaged over pairs before dividing. Each pair has its own two ends: normalise it first.")
-    if is_close(result, ((patched - corrupt) / (clean - corrupt)).median(0).values):
-        raise Mistake(
-            "The pairs' ends were lined up with the sites (the last axis). Give them the shape (pair, 1, 1): "
-            "`corrupt[:, None, None]`."
-        )
-    if is_close(result, (patched / span).median(0).values):
-        raise Mistake("0 must mean 'as in the corrupt run': subtract `corrupt` before you divide.")
-    if is_close(result, ((clean[:, None, None] - patched) / span).median(0).values):
-        raise Mistake("Upside down: a patch that does nothing should give 0, one that restores everything 1.")
-    if is_close(result, (patched - corrupt[:, None, None]).median(0).values):
-        raise Mistake("You did not divide by clean - corrupt: the result is in nats, not a share.")
-    raise Mistake("This isn't the median over pairs of (patched - corrupt) / (clean - corrupt).")
+    for middle in (lambda table: table.quantile(0.5, dim=0), lambda table: table.median(0).values):
+        ends = middle(clean), middle(corrupt)
+        pooled = (patched.mean(0) - corrupt.mean()) / (clean.mean() - corrupt.mean())
+        if is_close(result, pooled) or is_close(result, (middle(patched) - ends[1]) / (ends[0] - ends[1])):
+            raise Mistake(
+                "You averaged over pairs before dividing. Each pair has its own two ends: normalise it first."
+            )
+        for wrong, message in (
+            (
+                (patched - corrupt) / (clean - corrupt),
+                "The pairs' ends were lined up with the sites (the last axis). Give them the shape (pair, 1, 1): "
+                "`corrupt[:, None, None]`.",
+            ),
+            (
+                (patched - corrupt[:, None]) / (clean - corrupt)[:, None],
+                "The pairs' ends were lined up with the layers. Give them the shape (pair, 1, 1): "
+                "`corrupt[:, None, None]`.",
+            ),
+            (patched / span, "0 must mean 'as in the corrupt run': subtract `corrupt` before you divide."),
+            (
+                patched / clean[:, None, None],
+                "This is a share of the clean value. 0 must mean 'as in the corrupt run': subtract `corrupt` first.",
+            ),
+            (gain / clean[:, None, None], "You divided by `clean`. The whole way is `clean - corrupt`."),
+            (
+                gain / (clean + corrupt)[:, None, None],
+                "You divided by `clean + corrupt`. The whole way is their distance, `clean - corrupt`.",
+            ),
+            (
+                (patched + corrupt[:, None, None]) / span,
+                "You added `corrupt`. The way a patch has come is `patched - corrupt`.",
+            ),
+            (
+                gain / span.abs(),
+                "You divided by the distance without its sign. Where clean lies below corrupt, a patch that restores "
+                "the answer moves down: divide by `clean - corrupt` as it is.",
+            ),
+            (1 - each, "Upside down: a patch that does nothing should give 0, one that restores everything 1."),
+            (-each, "The sign is turned round: a patch that restores the answer should give 1."),
+            (each.abs(), "You took absolute values. Below 0 a patch pushes the wrong way: keep the sign."),
+            (each.clamp(0, 1), "You clipped to 0 and 1. Values outside happen and mean something: keep them."),
+            (gain, "You did not divide by clean - corrupt: the result is in nats, not a share."),
+        ):
+            if is_close(result, middle(wrong)):
+                raise Mistake(message)
 
 
 # ------------------------------------------------------------------------------------------------ 4.8 swap test
@@ -366,29 +547,51 @@ def _distance(first, second):
     return float((first.mean(0) - second.mean(0)).norm())
 
 
-def check_swap_test(function):
-    generator = torch.Generator().manual_seed(0)
-    # A: pairs differ a lot from one another, and little, but always alike, within: only a paired test sees it.
-    base = torch.randn(8, 1, 1, generator=generator) * 20 + torch.zeros(8, 2, 3)
-    first, second = base + 1.0, base.clone()
+def _traded(function, first, second, n_draws, seed):
+    """Call a swap test and return its p-value with all that its statistic was called on."""
     seen = []
 
     def spy(one, other):
         seen.append((one.clone(), other.clone()))
         return _distance(one, other)
 
-    result = call(function, first, second, spy, 400, 0)
-    expect_type(result, (float, torch.Tensor, np.floating), "Return the p-value as one number.")
-    expect_shape(result, (), "Return the p-value as one number.")
-    p = float(result)
+    p = one_number(call(function, first, second, spy, n_draws, seed), "the p-value")
+    return p, seen
+
+
+def check_swap_test(function):
+    # A: pairs differ a lot from one another, and little, but always alike, within: only a paired test sees it.
+    base = torch.randn(8, 1, 1, generator=torch.Generator().manual_seed(0)) * 20 + torch.zeros(8, 2, 3)
+    first, second, n_draws = base + 1.0, base.clone(), 400
+    p, seen = _traded(function, first, second, n_draws, 0)
     if not 0 <= p <= 1:
         raise Mistake(f"A p-value lies between 0 and 1; yours is {p:.3g}. Divide by the number of draws plus one.")
-    if len(seen) < 101:
+    # The data's own statistic is worked out once, or anew beside each draw.
+    if len(seen) not in (n_draws + 1, 2 * n_draws):
         raise Mistake(
-            f"`statistic` was called {len(seen)} times; expected once for the data and once for each of 400 draws."
+            f"`statistic` was called {len(seen)} times; expected once for the data and once for each "
+            f"of {n_draws} draws."
         )
+    traded = _check_draws(first, second, seen)
+    _check_coins(traded)
+    _check_p_value(p, first, second, seen, n_draws)
+    again = [_traded(function, first, second, 60, seed)[1] for seed in (3, 3, 4)]
+    draws = [torch.stack([one for one, _ in calls]) for calls in again]
+    if not torch.equal(draws[0], draws[1]):
+        raise Mistake("The same seed gave other draws. Make your own generator of `seed`, inside the function.")
+    if torch.equal(draws[0], draws[2]):
+        raise Mistake("Two seeds gave the same draws: `seed` isn't used.")
+    # B: nothing differs, so every draw ties with the data.
+    tie = float(call(function, first, first.clone(), _distance, 200, 1))
+    if not is_close(tie, 1.0):
+        raise Mistake("When both maps are the same, every draw is as large as the data and p is 1: count ties (>=).")
+    _check_other_statistics(function)
+
+
+def _check_draws(first, second, seen):
+    """Each draw holds every pair's two maps, as they were or traded. -> (calls, pair) bool, True where traded."""
     together = torch.stack([first, second], 1)
-    for one, other in seen[1:]:
+    for one, other in seen:
         if one.shape != first.shape or other.shape != second.shape:
             raise Mistake("A draw must keep the shapes: as many maps on each side as before.")
         kept = torch.stack([one, other], 1)
@@ -403,10 +606,31 @@ def check_swap_test(function):
                 "You mixed maps of different pairs. Within a pair only: its two maps trade places or stay, so what "
                 "makes pairs differ from one another cancels."
             )
-    swaps = torch.stack([(one != first).flatten(1).any(1) for one, _ in seen[1:]]).float()
-    if not bool(((swaps.mean(1) > 0) & (swaps.mean(1) < 1)).any()):
+    return torch.stack([(one != first).flatten(1).any(1) for one, _ in seen])
+
+
+def _check_coins(traded):
+    """One fair coin for each pair and draw."""
+    tossed = traded[traded.any(1)]  # without the calls on the data themselves
+    if len(tossed) == 0:
+        raise Mistake("No pair ever traded places. Toss a coin for each pair: trade, or keep.")
+    if bool((tossed.float().mean(1) == 1).all()):
         raise Mistake("In each draw all pairs traded places, or none did. Toss a coin for each pair separately.")
-    # With eight pairs 2 of 256 assignments are as extreme as the data.
+    if len(tossed.unique(dim=0)) < 20:
+        raise Mistake(
+            f"Your draws hold only {len(tossed.unique(dim=0))} different ways of trading. Make the generator once, "
+            "before the loop: one that is seeded anew in each draw tosses the same coins again."
+        )
+    share = float(tossed.float().mean())
+    if not 0.45 < share < 0.55:
+        raise Mistake(f"Your coin isn't fair: a pair traded places in {share:.0%} of the draws. Trade in half of them.")
+
+
+def _check_p_value(p, first, second, seen, n_draws):
+    """With eight pairs 2 of 256 assignments are as extreme as the data."""
+    observed, calls_on_data = _distance(first, second), len(seen) - n_draws
+    as_large = sum(_distance(*draw) >= observed - 1e-6 for draw in seen) - calls_on_data
+    exact = (1 + as_large) / (1 + n_draws)
     if p == 0:
         raise Mistake(
             "The p-value is 0, which no finite number of draws can show. Count the data as one of the draws: (1 + "
@@ -414,18 +638,43 @@ def check_swap_test(function):
         )
     if p > 0.5:
         raise Mistake("Upside down: count the draws whose statistic is *at least* as large as the data's.")
-    if p > 0.06:
+    if p > exact + 0.03:
         raise Mistake(
             "This p-value is too large for maps that differ alike in every pair. Compare each draw with the data."
         )
-    # B: nothing differs, so every draw ties with the data.
-    tie = float(call(function, first, first.clone(), _distance, 200, 1))
-    if not is_close(tie, 1.0):
-        raise Mistake("When both maps are the same, every draw is as large as the data and p is 1: count ties (>=).")
-    exact = (1 + sum(_distance(*s) >= _distance(first, second) - 1e-6 for s in seen[1:])) / len(seen)
     if not is_close(p, exact, 0.02):
         raise Mistake(
             "The count and the draws don't match. p = (1 + number of draws as large) / (1 + number of draws)."
+        )
+
+
+def _check_other_statistics(function):
+    """Twenty pairs, so that no draw is as large as the data; maps of one axis; a statistic that has a sign."""
+    apart = torch.arange(20.0)[:, None] + torch.zeros(20, 3)
+    try:
+        p, seen = _traded(function, apart + 1, apart, 150, 0)
+        _check_draws(apart + 1, apart, seen)
+    except Mistake as mistake:
+        message = (
+            f"It works for maps of shape (layer, site) but not for (site,): the docstring says (pair, ...). {mistake}"
+        )
+        raise Mistake(message) from None
+    if not is_close(p, 1 / 151, 1e-6):
+        raise Mistake(
+            f"None of 150 draws is as large as the data, so p is (1 + 0) / (1 + 150) = {1 / 151:.5f}; yours is "
+            f"{p:.5f}. The data counts as one of the draws, above and below."
+        )
+    p = one_number(
+        call(function, apart, apart + 1, lambda one, other: float((one - other).mean()), 150, 0), "the p-value"
+    )
+    if p < 0.5:
+        raise Mistake(
+            "You took the statistic's absolute value. Here it is as far below 0 as it can be, so every draw is at "
+            "least as large and p is 1: what counts as large is the statistic's own business."
+        )
+    if not is_close(p, 1.0, 1e-6):
+        raise Mistake(
+            f"The data's statistic is the smallest possible, so every draw counts and p is 1; yours is {p:.3g}."
         )
 
 
