@@ -108,6 +108,14 @@ def exercise_number(cell: NotebookNode) -> str | None:
     return match["number"] if match else None
 
 
+def heading(markdown: str) -> str:
+    """The first heading of some Markdown ("Lesson 03 · Probing"). Raises ValueError if there is none."""
+    found = re.search(r"^#+ +(.+?)\s*$", markdown, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"no heading in {markdown[:60]!r}")
+    return found[1]
+
+
 def title_of(cell: NotebookNode) -> str | None:
     """The words after `# @title` of a code cell that is folded, or None for a cell in sight."""
     if cell.cell_type != "code" or not cell.source.startswith(TITLE):
