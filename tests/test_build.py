@@ -212,6 +212,27 @@ def test_the_list_of_lessons_not_there_yet_only_shrinks(monkeypatch):
     assert "take it off NOT_YET" in limits.excesses("97", limits.Limits(450, 25, 0))[0]
 
 
+COURSE = ["96_before", "97_test", "98_after"]
+
+
+@pytest.mark.parametrize(
+    ("course", "line", "sound"),
+    [
+        (COURSE, "[← Lesson 96](96_before.ipynb) · [Lesson 98 →](98_after.ipynb)", True),
+        (COURSE[1:], "[Lesson 98 →](98_after.ipynb)", True),
+        (COURSE[:2], "[← Lesson 96](96_before.ipynb)", True),
+        (COURSE, "[Lesson 98](98_after.ipynb) · [Lesson 96](96_before.ipynb)", False),
+        (COURSE, "[Lesson 96](../solutions/96_before.ipynb) · [Lesson 98](98_after.ipynb)", False),
+        (COURSE, "[Lesson 98](98_after.ipynb)", False),
+        (COURSE, "That was all.", False),
+    ],
+)
+def test_the_last_line_leads_to_the_last_and_the_next_lesson(course, line, sound):
+    nb = notebook(references=f"## References\n\nText.\n\n{line}\n")
+    found = [str(problem) for problem in build.problems(nb, "97_test", course)]
+    assert found == [] if sound else "cell 9: the last line of Markdown must lead to" in found[0]
+
+
 def test_unexecuted_failed_and_noisy_cells_are_named():
     nb = notebook()
     cells = {cell["id"]: cell for cell in nb.cells}

@@ -28,6 +28,8 @@ LESSON_KEYS = [
     "figures_with_alt",
     "quiz_questions",
     "replication_cards",
+    "visible_code_lines",
+    "longest_visible_cell",
 ]
 
 

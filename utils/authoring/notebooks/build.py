@@ -12,7 +12,7 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,12 +94,17 @@ def lesson_from(solution: NotebookNode) -> NotebookNode:
 # --------------------------------------------------------------------------------------------------------------- rules
 
 
-def problems(solution: NotebookNode, name: str) -> list[Problem]:
-    """Every rule of the course that a solution notebook breaks. name: its file stem ("03_probing")."""
+def problems(solution: NotebookNode, name: str, course: Sequence[str] = ()) -> list[Problem]:
+    """Every rule of the course that a solution notebook breaks. name: its file stem ("03_probing").
+
+    course: the stems of all lessons in order, so that the links to the last and the next one can be looked at.
+    """
     file = f"solutions/{name}.ipynb"
     found: list[Problem] = []
     for rule in (_markers, _exercises, _execution, _folding, _limits, _alt_texts, _offline, _frame):
         found += [Problem(file, cell, message) for cell, message in rule(solution, name[:2])]
+    if name in course:
+        found += [Problem(file, cell, message) for cell, message in _links(solution, name, course)]
     return found
 
 
@@ -218,6 +223,18 @@ def _limits(notebook: NotebookNode, lesson: str) -> Found:
         yield None, sentence
 
 
+def _links(notebook: NotebookNode, name: str, course: Sequence[str]) -> Found:
+    """The last line of Markdown leads to the last and the next lesson, by files that lie beside this one."""
+    at = list(course).index(name)
+    wanted = [*course[max(at - 1, 0) : at], *course[at + 1 : at + 2]]
+    cells = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
+    index, cell = cells[-1] if cells else (0, None)
+    line = cell.source.rstrip().rsplit("\n", 1)[-1] if cell else ""
+    if re.findall(r"\]\((\w+)\.ipynb\)", line) != wanted:
+        links = " · ".join(f"[Lesson {stem[:2]} · Title]({stem}.ipynb)" for stem in wanted)
+        yield index, f"the last line of Markdown must lead to the last and the next lesson: {links}"
+
+
 def _alt_texts(notebook: NotebookNode, _lesson: str) -> Found:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
@@ -304,6 +321,7 @@ def build(solutions: Path = SOLUTIONS, lessons: Path = LESSONS, check: bool = Fa
     """
     found: list[Problem] = []
     lessons_made: dict[Path, str] = {}
+    course = [path.stem for path in notebooks.paths(solutions)]
     for path in notebooks.paths(solutions):
         notebook = notebooks.read(path)
         for cell in notebook.cells:
@@ -313,7 +331,7 @@ def build(solutions: Path = SOLUTIONS, lessons: Path = LESSONS, check: bool = Fa
                 found.append(Problem(f"solutions/{path.name}", None, "is not as `make build` would keep it"))
             else:
                 notebooks.write(notebook, path)
-        broken = problems(notebook, path.stem)
+        broken = problems(notebook, path.stem, course)
         found += broken
         if not any("SOLUTION" in problem.message for problem in broken):
             lessons_made[lessons / path.name] = notebooks.dumps(lesson_from(notebook))

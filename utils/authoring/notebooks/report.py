@@ -24,7 +24,7 @@ from utils import checks, specimen
 from utils.authoring import benchmarks, notebooks
 from utils.authoring.benchmarks import coverage
 from utils.authoring.benchmarks import sae as bench_sae
-from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, execute
+from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, build, execute, limits
 
 _MB = 1e6
 _HINT = re.compile(r"<summary>\s*Hint", re.IGNORECASE)
@@ -51,6 +51,8 @@ class LessonReport:
     figures_with_alt: int
     quiz_questions: int
     replication_cards: int
+    visible_code_lines: int
+    longest_visible_cell: int
 
 
 class _Memory:
@@ -88,6 +90,7 @@ def lesson_report(path: Path) -> LessonReport:
     seconds, memory = _cold_run(path)
     lesson = path.stem[:2]
     tally, code = bank.tally(lesson), notebooks.code_cells(stored)
+    seen = limits.measure(build.lesson_from(stored), stored)
     images = re.findall(r"<img\b[^>]*>|<figure aria-label=[^>]*>", notebooks.html_of(stored))
     source = "\n".join(cell.source for cell in code)
     exercises = [number for cell in code if (number := notebooks.exercise_number(cell))]
@@ -109,6 +112,8 @@ def lesson_report(path: Path) -> LessonReport:
         figures_with_alt=sum(bool(re.search(r'(?:alt|aria-label)="[^"]*\w', image)) for image in images),
         quiz_questions=len(checks.quiz(lesson)),
         replication_cards=source.count("lab.replication_card("),
+        visible_code_lines=seen.visible,
+        longest_visible_cell=seen.longest,
     )
 
 
@@ -172,6 +177,8 @@ def table(found: dict) -> str:
         "right",
         "figures",
         "quiz",
+        "in sight",
+        "longest",
     ]
     rows = [
         [
@@ -186,6 +193,8 @@ def table(found: dict) -> str:
             f"{entry['right_accepted']}/{entry['right_total']}",
             f"{entry['figures_with_alt']}/{entry['figures']}",
             str(entry["quiz_questions"]),
+            str(entry["visible_code_lines"]),
+            str(entry["longest_visible_cell"]),
         ]
         for entry in found["lessons"]
     ]
