@@ -23,8 +23,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils import checks, home, widgets
+from utils import measured as _values
 from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED
-from utils.inputs import Text, Texts, checked
+from utils.inputs import Count, NonNegative, Number, Text, Texts, checked
+from utils.statistics import Interval
 
 _MARK = {PASSED: "✔", NOT_ATTEMPTED: "○", NOT_YET: "✘"}
 _WORD = {PASSED: "Passed", NOT_ATTEMPTED: "Not attempted", NOT_YET: "Not yet"}
@@ -66,14 +68,65 @@ def quiz(lesson: Text) -> None:
 
 
 @checked
+def measured(
+    name: Text,
+    value: Number | Interval,
+    *,
+    unit: Text,
+    tolerance: NonNegative,
+    interval: tuple[Number, Number] | None = None,
+    n: Count | None = None,
+) -> None:
+    """Show a measured number with the digits its interval deserves, and keep it for `say`.
+
+    name: what was measured, once in a lesson. value: a number, or an Interval, which brings its interval and n.
+    unit: what it is counted in. interval: its 95 % interval, if value is a number. n: how many independent things.
+    tolerance: how far another CPU's value may be off; the course's tests hold a new run to it, and without an interval
+    it sets the digits (0.01: two decimals). Raises ValueError for NaN, for an interval or n given twice or in the wrong
+    order, and for a name that this cell has used already.
+    """
+    one = _values.entry(name, value, unit, tolerance, interval, n)
+    _keep([one], _Shown(_values.one_as_text(one), _values.one_as_html(one)))
+
+
+@checked
+def measured_table(
+    title: Text,
+    rows: Mapping[str, Any],
+    *,
+    unit: Text | Mapping[str, Text],
+    tolerance: NonNegative | Mapping[str, NonNegative],
+    n: Count | None = None,
+) -> None:
+    """Show measured numbers as a table, and keep each for `say` as "title · row · column".
+
+    rows: {row: {column: value}}, or {row: value} for one column ("title · row"); values as in `measured`.
+    unit, tolerance: for the whole table, or {column: its own}. n: of the values that are plain numbers.
+    Raises as `measured` does.
+    """
+    found = _values.table(title, rows, unit, tolerance, n)
+    _keep(list(found.cells.values()), _Shown(_values.table_as_text(found), _values.table_as_html(found)))
+
+
+def _keep(values: list[_values.Measured], shown: _Shown) -> None:
+    """Remember values, show them, and hold them against the stored ones where the suite asks for it."""
+    _values.remember(values)
+    _display(shown)
+    _values.hold(values)
+
+
+@checked
 def say(markdown: Text) -> None:
     """Show a sentence (Markdown) made from measured numbers, so that no number in the text is typed by hand.
 
+    Braces hold names of values that `measured` has shown: "reads {accuracy}" becomes "reads 0.803, 95 % [0.781, 0.824],
+    n = 300"; {accuracy:value} is the number alone, {accuracy:interval} the number and its interval, {{ a brace.
     HTML and pictures in it are shown as they are written, never acted on: a sentence may quote a model.
+    Raises ValueError for a brace that names nothing.
     """
     from IPython.display import Markdown
 
-    _display(Markdown(_tame(markdown)))
+    _display(Markdown(_tame(_values.fill(markdown))))
 
 
 _CODE = re.compile(r"((?<!`)(`+)(?!`)[^\n]+?(?<!`)\2(?!`))")

@@ -40,6 +40,10 @@ EXEMPT |= {
     f"utils.{room}.{name}": _INNER
     for room, names in {
         "datasets.labelled": ("partner_names", "check_templates"),
+        "measured": (
+            *("entry", "table", "value_text", "interval_text", "full_text", "one_as_text", "one_as_html"),
+            *("table_as_text", "table_as_html", "stored_in", "remember", "known", "hold", "fill"),
+        ),
         "organisms.adapters": ("check_base", "linear_at"),
         "organisms.lowrank": ("low_rank",),
         "organisms.propensity": ("laid_out",),

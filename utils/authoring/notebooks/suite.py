@@ -53,7 +53,14 @@ def steps(which: str = "all") -> list[Step]:
     unit = Step("unit tests, doctests, wrong-answer bank", [*pytest, "tests", "utils"])
     quick = [*unit.command, "-m", "not slow", *spread, "--no-loadscope-reorder"]
     nbval = [*_NBVAL, *spread, "--override-ini=addopts=-q"]
-    solutions = [*pytest, "--nbval", *nbval, *_relative(notebooks.SOLUTIONS)]
+    solutions = [
+        *pytest,
+        "--nbval",
+        "-p",
+        "utils.authoring.notebooks.measuring",
+        *nbval,
+        *_relative(notebooks.SOLUTIONS),
+    ]
     lessons = [*pytest, "--nbval-lax", *nbval, *_relative(notebooks.LESSONS)]
     whole = [
         Step("solutions, outputs compared", solutions, True, WORKERS),
