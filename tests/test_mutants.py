@@ -86,7 +86,7 @@ def test_an_endless_mutant_is_stopped():
 
 def test_a_dropped_seed_a_cut_gradient_and_a_helper_are_tried():
     def noisy_loss(x, seed):
-        """A loss with noise; its gradient trains."""
+        """A loss with noise, which carries its gradient."""
         generator = torch.Generator().manual_seed(seed)
         return (x * torch.randn(x.shape, generator=generator)).sum()
 

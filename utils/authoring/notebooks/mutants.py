@@ -115,6 +115,9 @@ def try_exercise(exercise: checks.Exercise, reasons: dict[str, str] | None = Non
     """All mutants of one exercise. reasons: its part of the bank's EQUIVALENT."""
     start = time.perf_counter()
     result = Result(exercise.number, reasons=dict(reasons or {}))
+    # Once without a limit: what a check imports at its first run must not be cut off half way.
+    if (verdict := checks.mark(exercise, exercise.reference)).status != checks.PASSED:
+        raise ValueError(f"{exercise.number}: the reference doesn't pass its own check: {verdict.message}")
     for mutant in mutants_of(exercise.reference):
         outcome = judge(exercise, mutant)
         if outcome.rejected or mutant.touched:  # else: nothing of that kind is in what the check hands over

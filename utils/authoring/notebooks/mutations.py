@@ -80,8 +80,11 @@ _OPERATORS: dict[type, list[type]] = {
     ast.MatMult: [],
 }
 _AXES = {"dim", "axis", "dims"}
-_TRAINS = re.compile(r"gradient|\bloss\b|\blatents\b", re.IGNORECASE)  # what says that a gradient must flow
-_SHARE = re.compile(r"\b(share|fraction|probabilit\w*|rate|p-value|AUROC|accuracy)\b", re.IGNORECASE)
+_SHARE = re.compile(r"\b(shares?|fraction|probabilit\w*|distribution|rate|p-value|AUROC|accurac\w+)\b", re.IGNORECASE)
+_EITHER_WAY = {"min", "max", "minimum", "maximum", "equal", "isclose", "allclose"}  # two arguments, any order
+
+
+_CUT = "gradient cut"
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,9 @@ def mutants_of(reference: Callable) -> list[Mutant]:
     """Every mutant of a reference, in the order of its source; none twice."""
     seen: Counter[tuple[str, str]] = Counter()
     made = []
-    for kind, line, difference, function in _in_source(reference):
+    for kind, line, difference, function, touched in _in_source(reference):
         seen[kind, line] += 1
-        made.append(Mutant(f"{kind} | {line} | {seen[kind, line]}", difference, function))
+        made.append(Mutant(f"{kind} | {line} | {seen[kind, line]}", difference, function, touched))
     for kind, difference, function, touched in _around(reference):
         made.append(Mutant(f"{kind} | {reference.__name__}", difference, function, touched))
     return made
@@ -112,7 +115,7 @@ def mutants_of(reference: Callable) -> list[Mutant]:
 # ------------------------------------------------------------------------------------------------------- in the source
 
 
-def _in_source(reference: Callable) -> Iterator[tuple[str, str, str, Callable]]:
+def _in_source(reference: Callable) -> Iterator[tuple[str, str, str, Callable, list[bool]]]:
     """Mutants of the reference's own tree, and of the private helpers that it calls."""
     for function in _sources(reference):
         source = textwrap.dedent(inspect.getsource(function))
@@ -123,7 +126,8 @@ def _in_source(reference: Callable) -> Iterator[tuple[str, str, str, Callable]]:
         definition.decorator_list = []
         _drop_docstrings(definition)
         lines, known = source.splitlines(), {ast.unparse(definition)}
-        for place, (kind, replacement) in _sites(definition, str(reference.__doc__)):
+        promise = str(reference.__doc__)
+        for place, (kind, replacement) in _sites(definition, promise):
             mutated = copy.deepcopy(definition)
             before = _statement_text(definition, place)
             _put(mutated, place, replacement)
@@ -134,9 +138,11 @@ def _in_source(reference: Callable) -> Iterator[tuple[str, str, str, Callable]]:
             node = _at(definition, place)
             line = lines[_line_of(definition, place, node) - 1].strip()
             after = _statement_text(mutated, place)
-            made = _compiled(reference, function, mutated)
+            # A cut gradient matters where one flows: where the task promises it, or the check asks for it.
+            touched = [True] if kind != _CUT or "gradient" in promise else []
+            made = _compiled(reference, function, mutated, touched)
             if made is not None:
-                yield kind, line, f"{before}  ->  {after}", made
+                yield kind, line, f"{before}  ->  {after}", made, touched
 
 
 def _sources(reference: Callable) -> list[FunctionType]:
@@ -154,9 +160,17 @@ def _sources(reference: Callable) -> list[FunctionType]:
     return found
 
 
-def _compiled(reference: Callable, changed: FunctionType, mutated: ast.FunctionDef) -> Callable | None:
+def _compiled(
+    reference: Callable, changed: FunctionType, mutated: ast.FunctionDef, touched: list[bool]
+) -> Callable | None:
     """The reference in a copy of its module's names, with one function changed."""
-    names = dict(vars(sys.modules[changed.__module__])) | {"_cut": _cut}
+
+    def cut(value: Any) -> Any:
+        flows = isinstance(value, torch.Tensor) and value.requires_grad
+        touched.extend([True] * flows)
+        return value.detach() if flows else value
+
+    names = dict(vars(sys.modules[changed.__module__])) | {"_cut": cut}
     try:
         exec(compile(ast.Module([mutated], []), f"<mutant of {changed.__name__}>", "exec"), names)
     except SyntaxError:
@@ -203,22 +217,16 @@ def _is_guard(node: ast.AST) -> bool:
 
 
 def _sites(definition: ast.FunctionDef, promise: str) -> Iterator[tuple[Place, tuple[str, ast.AST]]]:
-    trains = _TRAINS.search(promise) is not None
     for place, node in _walk(definition):
         parent = _at(definition, place[:-1])
         for change in _changes(node, parent, place[-1][0], promise):
             yield place, change
-        if trains and isinstance(node, ast.expr) and isinstance(parent, ast.BinOp) and not _is_literal(node):
-            yield place, ("gradient cut", ast.Call(ast.Name("_cut", ast.Load()), [copy.deepcopy(node)], []))
+        if isinstance(node, ast.expr) and isinstance(parent, ast.BinOp) and not _is_literal(node):
+            yield place, (_CUT, ast.Call(ast.Name("_cut", ast.Load()), [copy.deepcopy(node)], []))
 
 
 def _is_literal(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) or (isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant))
-
-
-def _cut(value: Any) -> Any:
-    """What a mutant with a gradient cut calls."""
-    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 def _changes(node: ast.AST, parent: ast.AST, name: str, promise: str) -> Iterator[tuple[str, ast.AST]]:
@@ -310,8 +318,10 @@ def _is_call(node: ast.AST) -> bool:
 def _constants(value: Any, parent: ast.AST, name: str, promise: str) -> Iterator[tuple[str, ast.AST]]:
     others: list[Any] = []
     axis = isinstance(parent, ast.keyword) and parent.arg in _AXES
-    if isinstance(parent, (ast.FormattedValue, ast.JoinedStr)) or name == "kind":
+    if isinstance(parent, (ast.FormattedValue, ast.JoinedStr)) or name == "kind" or value in ("nan", "inf", "-inf"):
         return
+    if isinstance(parent, ast.arguments) and not isinstance(value, (bool, float)):
+        return  # a default seed or number of draws is one choice of many
     if isinstance(value, bool):
         others = [not value]
     elif axis and isinstance(value, int):
@@ -319,7 +329,7 @@ def _constants(value: Any, parent: ast.AST, name: str, promise: str) -> Iterator
         if value < 0 and ("…" in promise or "..." in promise):
             others.append(1)
     elif isinstance(value, int):
-        others = [value + 1, value - 1]
+        others = [value + 1, value - 1] if abs(value) < 30 else [value * 2, value // 2]
     elif isinstance(value, float) and 0 < abs(value) < 1e-4:
         others = [0.0, 0.1]
     elif isinstance(value, float):
@@ -365,7 +375,7 @@ def _calls(node: ast.Call, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "seed dropped", subject
         elif name != "manual_seed":
             yield "seed dropped", ast.Call(function, [], [])
-    if name == "int" and len(node.args) == 1:
+    if name == "int" and len(node.args) == 1 and isinstance(node.args[0], ast.BinOp):
         up = ast.BinOp(ast.UnaryOp(ast.USub(), node.args[0]), ast.FloorDiv(), ast.Constant(1))
         yield "rounded up", ast.Call(function, [ast.UnaryOp(ast.USub(), up)], [])
         yield "rounded to the nearest", ast.Call(ast.Name("round", ast.Load()), node.args, [])
@@ -382,7 +392,7 @@ def _calls(node: ast.Call, parent: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             del new.keywords[i]
             yield f"{keyword.arg}= dropped", new
     for i in range(len(node.args) - 1):
-        if any(isinstance(arg, ast.Starred) for arg in node.args[i : i + 2]):
+        if name in _EITHER_WAY or any(isinstance(arg, ast.Starred) for arg in node.args[i : i + 2]):
             continue
         new = copy.deepcopy(node)
         new.args[i], new.args[i + 1] = new.args[i + 1], new.args[i]
@@ -443,15 +453,13 @@ def _around(reference: Callable) -> Iterator[tuple[str, str, Callable, list[bool
         changed = _writes_over(reference, signature, parameter.name, touched)
         yield f"{parameter.name} changed in place", f"{parameter.name} is written over afterwards", changed, touched
     source, promise = inspect.getsource(inspect.unwrap(reference)), str(reference.__doc__)
-    results: list[tuple[str, Callable[[torch.Tensor], torch.Tensor]]] = [("rounded", _rounded)]
+    results: list[tuple[str, _Change]] = [("rounded", _rounded), ("without gradient", _detached)]
     if _SHARE.search(promise):
         results.append(("folded: the larger of x and 1 - x", _folded))
     elif re.search(r"[\w\])] - |return -|\(-[a-z]|log", source):
         results += [("made positive", torch.abs), ("clamped to [0, 1]", _clamped)]
-    if _TRAINS.search(promise):
-        results.append(("without gradient", torch.Tensor.detach))
     for kind, change in results:
-        touched = []
+        touched = [True] * (change is _detached and "gradient" in promise)
         yield f"result {kind}", f"the result is {kind}", _with_result(reference, change, touched), touched
 
 
@@ -533,10 +541,14 @@ def _grown(value: list | dict) -> bool:
     return True
 
 
-def _with_result(reference: Callable, change: Callable[[torch.Tensor], torch.Tensor], touched: list[bool]) -> Callable:
+_Change = Callable[[torch.Tensor], torch.Tensor | None]  # None: there is nothing to change
+
+
+def _with_result(reference: Callable, change: _Change, touched: list[bool]) -> Callable:
     def changed(value: torch.Tensor) -> torch.Tensor:
-        touched.append(True)
-        return change(value)
+        new = change(value)
+        touched.extend([True] * (new is not None))
+        return value if new is None else new
 
     @functools.wraps(reference)
     def mutant(*args: Any, **kwargs: Any) -> Any:
@@ -570,5 +582,9 @@ def _clamped(value: torch.Tensor) -> torch.Tensor:
     return value.clamp(0, 1)
 
 
-def _folded(value: torch.Tensor) -> torch.Tensor:
-    return torch.maximum(value, 1 - value)
+def _folded(value: torch.Tensor) -> torch.Tensor | None:
+    return torch.maximum(value, 1 - value) if bool(((value >= 0) & (value <= 1)).all()) else None
+
+
+def _detached(value: torch.Tensor) -> torch.Tensor | None:
+    return value.detach() if value.requires_grad else None
