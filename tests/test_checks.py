@@ -124,6 +124,13 @@ def test_wrong_numbers_are_told_how_they_are_wrong(came, words):
         comparing.expect_close(came, RIGHT, "The fallback.")
 
 
+def test_a_case_told_in_words_is_named_with_what_came():
+    cases = [((1.0,), 2.0, "Twice 1 is 2."), ((0.0,), 0.0, "Twice 0 is 0.")]
+    comparing.expect_each(double, cases)
+    with pytest.raises(Mistake, match="Twice 0 is 0. Yours gives 3."):
+        comparing.expect_each(lambda x: 3 - x, [((1.0,), 2.0, "Twice 1 is 2."), *cases[1:]])
+
+
 def test_numbers_of_which_nothing_is_known_get_the_message_alone():
     assert comparing.difference(torch.tensor([7.0, 5.0]), torch.tensor([1.0, -2.0])) == ""
     assert comparing.difference(7.0, 1.0) == "" and comparing.difference([1.0], 1.0) == ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from utils.checks.calling import Mistake
+from utils.checks.calling import Mistake, call
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -54,7 +54,35 @@ def expect_close(result: Any, expected: Any, message: str, atol: float = 1e-5) -
     if np.isfinite(_array(expected)).all():
         expect_finite(result)
     if not is_close(result, expected, atol):
-        raise Mistake(_join(difference(result, expected, atol), message))
+        _name_difference(result, expected, message, atol)
+        raise Mistake(_join(_places(result, expected, atol), message))
+
+
+def expect_each(function: Callable, cases: Iterable[tuple[Sequence[Any], Any, str]], atol: float = 1e-5) -> None:
+    """Call a learner's function on small cases whose answer can be told in words, and raise `Mistake` at the first that
+    is missed.
+
+    cases: (arguments, the right result, what holds there and where to look). For after the named mistakes: a case
+    says which property is broken, where numbers alone would say that something is.
+    """
+    for arguments, right, message in cases:
+        came = call(function, *arguments)
+        if not is_close(came, right, atol):
+            raise Mistake(_join(message, f"Yours gives {_brief(came)}."))
+
+
+def _brief(value: Any) -> str:
+    """A number, or a few of them, as a learner would write it."""
+    if _shape(value) is None:
+        return f"a {type(value).__name__}"
+    numbers = _array(value)
+    return f"{numbers.item():.4g}" if numbers.size == 1 else f"{np.array2string(numbers, precision=3, threshold=12)}"
+
+
+def _name_difference(result: Any, right: Any, message: str, atol: float) -> None:
+    known = difference(result, right, atol)
+    if known:
+        raise Mistake(_join(known, message))
 
 
 def difference(result: Any, right: Any, atol: float = 1e-5) -> str:
@@ -94,6 +122,12 @@ def _pattern(came: np.ndarray, wanted: np.ndarray, atol: float) -> str:
         return f"Every number is {factor:.3g} times the right one."
     if is_close(came, wanted + shift, atol):
         return f"Every number is off by the same {shift:.3g}."
+    return ""
+
+
+def _places(result: Any, right: Any, atol: float) -> str:
+    """How many of several numbers are right, and the first that isn't. Empty if none is."""
+    came, wanted = _array(result), _array(right)
     close = np.isclose(came, wanted, atol=atol, rtol=1e-4)
     if not close.any():
         return ""
