@@ -43,6 +43,14 @@ def _contrast_with_index_add(acts, text, positive, limit):
     return weight @ means
 
 
+def _contrast_strictly(acts, text, positive, limit):
+    return _contrast(acts, text, positive, limit * (1 - 1e-6))
+
+
+def _contrast_in_a_row(acts, text, positive, limit):
+    return _contrast(acts, text.sort().values, positive, limit)
+
+
 def _contrast_by_loop(acts, text, positive, limit):
     sides = {True: [], False: []}
     for i, label in enumerate(positive.tolist()):
@@ -76,6 +84,24 @@ def _push_last(acts, direction, strength, typical):
     out = acts.clone()
     out[:, -1] += direction / direction.norm() * strength * typical
     return out
+
+
+def _push_then_measure(acts, direction, strength, typical):
+    after = acts + strength * typical * _unit(direction)
+    return torch.where(after.norm(dim=-1, keepdim=True) > 4 * typical, acts, after)
+
+
+def _push_up_to(massive):
+    def push(acts, direction, strength, typical):
+        after = acts + strength * typical * _unit(direction)
+        return torch.where(massive(acts.norm(dim=-1, keepdim=True), typical), acts, after)
+
+    return push
+
+
+def _push_spares_texts(acts, direction, strength, typical):
+    massive = (acts.norm(dim=-1) > 4 * typical).any(1)[:, None, None]
+    return torch.where(massive, acts, acts + strength * typical * _unit(direction))
 
 
 def _push_masked(acts, direction, strength, typical):
@@ -182,6 +208,14 @@ def _share_case(texts, lexicon):
     return sum(bool(_pattern(lexicon, 0).search(t)) for t in texts) / len(texts)
 
 
+def _share_open(form):
+    def share(texts, lexicon):
+        pattern = form.format("|".join(re.escape(w) for w in lexicon))
+        return sum(bool(re.search(pattern, t, re.IGNORECASE)) for t in texts) / len(texts)
+
+    return share
+
+
 def _share_by_words(texts, lexicon):
     return sum(any(w in re.findall(r"\w+", t.lower()) for w in lexicon) for t in texts) / len(texts)
 
@@ -245,6 +279,11 @@ def _clamp_by_projector(acts, direction, value):
     return acts @ rest + value * unit
 
 
+def _clamp_three_axes(acts, direction, value):
+    unit = _unit(direction)
+    return acts + (value - torch.einsum("bpd,d->bp", acts, unit))[..., None] * unit
+
+
 def _clamp_by_einsum(acts, direction, value):
     present = torch.einsum("...d,d->...", acts, direction) / direction.norm() ** 2
     return acts + torch.einsum("...,d->...d", value / direction.norm() - present, direction)
@@ -304,6 +343,14 @@ WRONG = {
         ("sums", _contrast_sums, "subtracted sums"),
         ("a mean a text", _means, "one mean for each text"),
         ("wrong axis", lambda a, t, p, m: _means(a, t, p, m).mean(1), "One number for each dimension"),
+        (
+            "a limit of one's own",
+            lambda a, t, p, m: _contrast(a, t, p, 4 * a.norm(dim=-1).median()),
+            "`limit` isn't used",
+        ),
+        ("shorter than the limit", _contrast_strictly, "exactly as long as `limit` was left out"),
+        ("texts in a row", _contrast_in_a_row, "`text` isn't used"),
+        ("added", lambda a, t, p, m: _contrast(a, t, p, m) + 2 * _means(a, t, p, m)[~p].mean(0), "You added the two"),
     ],
     "7.2": [
         ("not a unit vector", _push_with(lambda d, u, s, n: s * n * d), "own length got in"),
@@ -325,6 +372,16 @@ WRONG = {
             lambda a, d, s, n: torch.where(a.norm(dim=-1, keepdim=True) > 4, a, a + s * n * _unit(d)),
             "tokens of ordinary length stayed",
         ),
+        ("massive by the length afterwards", _push_then_measure, "measured the lengths after the push"),
+        (
+            "at the limit",
+            _push_up_to(lambda norms, typical: norms >= 4 * typical),
+            "exactly 4 times `typical` long stayed",
+        ),
+        ("a higher limit", _push_up_to(lambda norms, typical: norms > 5 * typical), "4.1 times `typical` long moved"),
+        ("a lower limit", _push_up_to(lambda norms, typical: norms > 3 * typical), "3.9 times `typical` long stayed"),
+        ("whole texts spared", _push_spares_texts, "Whole texts stayed"),
+        ("entries, not tokens", lambda a, d, s, n: torch.where(a > 4 * n, a, a + s * n * _unit(d)), "Single *entries*"),
         ("absolute strength", _push_with(lambda d, u, s, n: abs(s) * n * u), "A negative strength must"),
     ],
     "7.3": [
@@ -351,6 +408,19 @@ WRONG = {
         ("zeros for not allowed", _setting_of(lambda e, c, b: torch.where(c <= b, e, 0.0)), "minus infinity"),
         ("flattened", lambda e, c, b: int(torch.where(c <= b, e, -torch.inf).argmax()), "flattened table"),
         ("swapped", lambda e, c, b: _setting_by_loop(e, c, b)[::-1], "look swapped"),
+        ("effect never read", _setting_of(lambda e, c, b: torch.where(c <= b, c, -torch.inf)), "`effect` isn't used"),
+        ("a budget of 1", lambda e, c, b: _setting_by_loop(e, c, 1.0), "`budget` isn't used"),
+        (
+            "divided by the rows",
+            lambda e, c, b: divmod(int(torch.where(c <= b, e, -torch.inf).argmax()), e.shape[0]),
+            "You divided by the number of rows",
+        ),
+        ("by size", _setting_of(lambda e, c, b: torch.where(c <= b, e.abs(), -torch.inf)), "with its sign"),
+        (
+            "a fraction",
+            lambda e, c, b: (8 / 5, 8 % 5),
+            "aren't whole numbers",
+        ),
     ],
     "7.5": [
         ("unit length", lambda d, n, s: _unit_rows(_drawn(d, n, s)), "have length 1"),
@@ -367,11 +437,25 @@ WRONG = {
             lambda d, n, s: _scaled(_drawn(d, n, s) + d * 2, d),
             "close to the one they should be a control for",
         ),
+        (
+            "a little like the direction",
+            lambda d, n, s: _scaled(_drawn(d, n, s) + 0.3 * d / d.std(), d),
+            "Draw them without using it",
+        ),
+        (
+            "heavy tails",
+            lambda d, n, s: _scaled(_drawn(d, n, s) / _drawn(d, n, s + 100), d),
+            "A few entries are far larger",
+        ),
+        ("forty of them", lambda d, n, s: _scaled(_drawn(d, 40, s), d), "take both from the arguments"),
         ("transposed", lambda d, n, s: _scaled(_drawn(d, n, s), d).T, "one direction a row, (n, d_model)"),
     ],
     "7.6": [
         ("substrings", lambda t, w: sum(any(x in y.lower() for x in w) for y in t) / len(t), "Match whole words only"),
         ("case", _share_case, "were missed: ignore case"),
+        ("first end open", _share_open(r"(?:{})\b"), "'Cambridge' counted as 'bridge'"),
+        ("second end open", _share_open(r"\b(?:{})"), "'foggy' counted as 'fog'"),
+        ("lexicon not lowered", lambda t, w: _share_case([y.lower() for y in t], w), "Ignore case on both sides"),
         ("count", lambda t, w: sum(bool(_pattern(w).search(y)) for y in t), "Divide by the number"),
         ("all words", _share_all, "not all of them"),
         ("mentions", lambda t, w: sum(len(_pattern(w).findall(y)) for y in t) / len(t), "You counted mentions"),
@@ -393,6 +477,12 @@ WRONG = {
         ("net and zero", lambda b, a: (max(0, sum(a) - sum(b)), max(0, sum(b) - sum(a))), "net change hides losses"),
         ("totals", lambda b, a: (sum(a), sum(b)), "totals after and before"),
         ("swapped", lambda b, a: _pairs_by_tensor(a, b), "Swapped: gained means"),
+        (
+            "kept as lost",
+            lambda b, a: (_pairs_by_tensor(b, a)[0], sum(x and y for x, y in zip(b, a))),
+            "counted as lost",
+        ),
+        ("all before as lost", lambda b, a: (_pairs_by_tensor(b, a)[0], sum(b)), "Lost means it is False after"),
         ("which ones", lambda b, a: ([i for i, x in enumerate(a) if x], [1]), "not which ones"),
         ("kept as gained", lambda b, a: (sum(a), _pairs_by_tensor(b, a)[1]), "True both times as gained"),
         ("shares", lambda b, a: tuple(x / len(a) for x in _pairs_by_tensor(b, a)), "Return counts"),
@@ -412,6 +502,7 @@ WRONG = {
         ),
         ("one for all", lambda s, y: _slope_lstsq(s, y).mean(), "one slope for all"),
         ("one a strength", lambda s, y: y.mean(1), "one number for each strength"),
+        ("median", lambda s, y: (s - s.median()) @ y / (s - s.median()).square().sum(), "centred on the median"),
     ],
     "7.9": [
         ("encoder", lambda e, d, i: _unit(e[:, i]), "what the latent *looks for*"),
@@ -421,7 +512,9 @@ WRONG = {
         ("encoder row", lambda e, d, i: _unit(e[i]), "W_enc is the encoder, and its rows"),
         ("negative", lambda e, d, i: -_unit(d[i]), "turns the latent down"),
         ("whole norm", lambda e, d, i: d[i] / d.norm(), "norm of the whole matrix"),
-        ("typed by hand", lambda e, d, i: _unit(d[2]), "and not for latent 4"),
+        ("typed by hand", lambda e, d, i: _unit(d[2]), "`latent` isn't used"),
+        ("times the norm", lambda e, d, i: d[i] * d[i].norm(), "You multiplied by the row's length"),
+        ("square matrices only", lambda e, d, i: _unit(d[i] if len(d) == d.shape[1] else d[:, 0]), "more latents"),
     ],
     "7.10": [
         ("add", lambda a, d, v: a + v * _unit(d), "That is adding"),
@@ -442,6 +535,9 @@ WRONG = {
             "above the value kept theirs",
         ),
         ("torch.clamp", lambda a, d, v: a.clamp(-v, v), "limits every entry"),
+        ("three axes only", _clamp_three_axes, "Right for three axes, but not"),
+        ("only down", lambda a, d, v: a + (v - _amount(a, _unit(d))).clamp_max(0) * _unit(d), "below the value kept"),
+        ("nothing", lambda a, d, v: a.clone(), "Nothing changed"),
     ],
     "7.11": [
         ("last only", _compose_last, "Only the last edit"),
@@ -460,28 +556,60 @@ def _unit_rows(rows):
     return rows / rows.norm(dim=-1, keepdim=True)
 
 
+def _as_array(function):
+    return lambda *args: function(*args).numpy()
+
+
 RIGHT = {
-    "7.1": [("index_add and weights", _contrast_with_index_add), ("a loop over rows", _contrast_by_loop)],
-    "7.2": [("a boolean mask", _push_masked), ("a weight of 0 or 1", _push_weighted)],
+    "7.1": [
+        ("index_add and weights", _contrast_with_index_add),
+        ("a loop over rows", _contrast_by_loop),
+        ("numpy", _as_array(_contrast)),
+    ],
+    "7.2": [
+        ("a boolean mask", _push_masked),
+        ("a weight of 0 or 1", _push_weighted),
+        ("numpy", _as_array(_push_masked)),
+    ],
     "7.3": [
         ("the others listed", _odds_others),
         ("minus infinity filled in", _odds_filled),
+        ("numpy", _as_array(_odds_others)),
     ],
-    "7.4": [("two loops", _setting_by_loop), ("numpy", _setting_by_numpy)],
-    "7.5": [("numpy's generator", _random_numpy), ("one by one", _random_one_by_one)],
+    "7.4": [
+        ("two loops", _setting_by_loop),
+        ("numpy", _setting_by_numpy),
+        ("an array", lambda e, c, b: np.array(_setting_by_loop(e, c, b))),
+    ],
+    "7.5": [
+        ("numpy's generator", _random_numpy),
+        ("one by one", _random_one_by_one),
+        ("numpy's numbers", _as_array(_random_numpy)),
+    ],
     "7.6": [
         ("the reference with a compiled pattern", lambda t, w: sum(bool(_pattern(w).search(x)) for x in t) / len(t)),
         ("padded with spaces", _share_padded),
     ],
-    "7.7": [("tensors", _pairs_by_tensor), ("differences", _pairs_by_change)],
-    "7.8": [("polyfit", _slope_polyfit), ("lstsq", _slope_lstsq)],
+    "7.7": [
+        ("tensors", _pairs_by_tensor),
+        ("differences", _pairs_by_change),
+        ("an array", lambda b, a: np.array(_pairs_by_change(b, a))),
+    ],
+    "7.8": [("polyfit", _slope_polyfit), ("lstsq", _slope_lstsq), ("numpy", _as_array(_slope_lstsq))],
     "7.9": [
         ("normalize", lambda e, d, i: torch.nn.functional.normalize(d[i], dim=0)),
         ("all rows, then one", lambda e, d, i: (d / d.norm(dim=1, keepdim=True))[i]),
+        ("numpy", _as_array(lambda e, d, i: _unit(d[i]))),
     ],
     "7.10": [("a projector", _clamp_by_projector), ("einsum", _clamp_by_einsum)],
     "7.11": [
         ("reduce", lambda e: lambda a: functools.reduce(lambda x, f: f(x), e, a)),
         ("recursion", _compose_recursively),
     ],
+}
+
+EQUIVALENT = {
+    "7.9": {
+        "W_enc ignored | latent_direction": "a latent's direction is in W_dec alone; W_enc is there to be passed over",
+    },
 }

@@ -95,13 +95,15 @@ def difference(result: Any, right: Any, atol: float = 1e-5) -> str:
         return ""
     came, wanted = _array(result), _array(right)
     known = [
+        (np.zeros_like(wanted), "Every number is 0."),
         (-wanted, "Every sign is turned round."),
         (np.abs(wanted), "These are absolute values: the signs are lost."),
-        *((wanted.round(digits), "The numbers are right but rounded: keep all digits.") for digits in range(4)),
+        *((wanted.round(digits), "The numbers are right but rounded: keep all digits.") for digits in range(-1, 4)),
         (wanted.clip(min=0), "What is below 0 was cut off."),
         (wanted.clip(max=1), "What is above 1 was cut off."),
         (wanted.clip(0, 1), "What lies outside 0 to 1 was cut off."),
         (1 - wanted, "Each number is 1 minus the right one."),
+        (np.maximum(wanted, 1 - wanted), "A number below a half was turned into 1 minus itself."),
     ]
     for numbers, sentence in known:
         if is_close(came, numbers, atol):
