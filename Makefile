@@ -36,7 +36,7 @@ endif
 NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check lint run build solutions lock report html doors bench bench-sae preflight specimen colab-trial clean distclean
+.PHONY: help lab test check lint run build solutions lock report html doors bench bench-sae preflight specimen colab-trial browser clean distclean
 
 help:
 	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
@@ -53,6 +53,7 @@ help:
 	@echo "make doors             spoil every argument of every public function, and say what it was told"
 	@echo "make bench             the speed figures of the report"
 	@echo "make bench-sae         SAE training and files beside SAELens (an environment of its own, once a few minutes)"
+	@echo "make browser           open a lesson in JupyterLab and the pages in a real browser, with axe"
 	@echo "make colab-trial       run lesson 00 with Colab's versions (needs Python 3.13)"
 	@echo "make clean             remove what the targets above wrote (make distclean: .venv too)"
 
@@ -134,6 +135,12 @@ bench-sae: $(BENCH_SAE)/.ready
 # meets into build/colab, then what Colab lacks, checks that nothing moved, and runs lesson 00.
 colab-trial: specimen
 	$(PY) -m tests.colab_trial
+
+# A real browser (Chromium or Chrome, from the system) opens a lesson in JupyterLab, and the pages.
+browser: specimen
+	@cmp -s requirements-browser.txt .venv/requirements-browser.installed || { \
+	  $(INSTALL) -r requirements-browser.txt && cp requirements-browser.txt .venv/requirements-browser.installed; }
+	$(PY) -m pytest tests/browser --override-ini=addopts=-q -rs
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 
 import pytest
 import yaml
 from conftest import ROOT
 
-from utils.authoring.notebooks import suite
+from utils.authoring.notebooks import browser, suite
 
 
 def load(name: str):
@@ -32,8 +33,27 @@ def test_hooks_run_what_ci_checks_and_fetch_nothing():
 def test_the_whole_suite_has_all_that_check_has_and_check_all_that_lint_has():
     names = {which: [step.name for step in suite.steps(which)] for which in ("lint", "fast", "all")}
     assert names["lint"] == ["lint", "format", "types", "lessons in step with solutions"]
-    assert names["fast"][:4] == names["lint"] and names["all"][:5] == names["fast"] and len(names["all"]) == 8
+    assert names["fast"][:4] == names["lint"] and names["all"][:5] == names["fast"] and len(names["all"]) == 9
     assert "not slow" in suite.steps("fast")[-1].command and "not slow" not in suite.steps("all")[4].command
+
+
+def test_a_step_that_cannot_run_here_is_told_and_does_not_fail(monkeypatch, capsys):
+    steps = [
+        suite.Step("a", [sys.executable, "-c", "1 / 0"], lacking="no browser here"),
+        suite.Step("b", [sys.executable, "-c", ""]),
+    ]
+    monkeypatch.setattr(suite, "steps", lambda which: steps)
+    assert suite.main(["--lint"]) == 0
+    said = capsys.readouterr().out
+    assert "    skip      0 s  a: no browser here" in said and "steps: 1 passed, 1 skipped, 0 failed" in said
+
+
+def test_what_the_trials_in_a_browser_lack_is_said(monkeypatch):
+    monkeypatch.setattr(browser.shutil, "which", lambda name: None)
+    assert browser.missing() == "no browser here: install Chromium or Chrome"
+    monkeypatch.setattr(browser.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(browser.importlib.util, "find_spec", lambda name: None if name == "playwright" else name)
+    assert "no playwright here" in browser.missing() and browser.executable() == "/bin/chromium"
 
 
 def test_the_citation_names_the_project_as_pyproject_does():

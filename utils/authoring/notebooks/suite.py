@@ -1,8 +1,8 @@
 """`make test`, `make check` and `make lint`: prove the whole course, step by step, and say what ran.
 
 The full suite is what ARCHITECTURE.md promises: lint, types, lessons in step with solutions, unit tests with the
-wrong-answer bank, every solution notebook compared output by output (nbval), every lesson run unattempted, every
-solution on a pretend GPU. `--fast` leaves out the
+wrong-answer bank, every solution notebook compared output by output (nbval), every lesson run unattempted, a lesson and
+the pages in a real browser (where there is one), every solution on a pretend GPU. `--fast` leaves out the
 notebooks and the tests marked slow, `--lint` the tests as well. Times of the whole go to build/suite.json, which
 `make report` reads.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from utils.authoring import notebooks
 from utils.authoring.notebooks import BUILD, ROOT
+from utils.authoring.notebooks.browser import missing
 from utils.authoring.notebooks.execute import CELL_SECONDS, notebook_environment
 
 WORKERS = 2  # notebooks or test files at a time: two kernels of 2 GB fit a laptop, and keep two cores busy
@@ -35,6 +36,7 @@ class Step:
     command: list[str]
     notebooks: bool = False
     workers: int = 1
+    lacking: str = ""  # why it can't run on this computer: it is told, and nothing fails
 
 
 def steps(which: str = "all") -> list[Step]:
@@ -65,6 +67,9 @@ def steps(which: str = "all") -> list[Step]:
     whole = [
         Step("solutions, outputs compared", solutions, True, WORKERS),
         Step("lessons, unattempted", lessons, True, WORKERS),
+        Step(
+            "lesson and pages in a browser", [*pytest, "tests/browser", "--override-ini=addopts=-q"], lacking=missing()
+        ),
         Step("solutions on a pretend GPU", [*python, "tests.doors.on_gpu"], True),
     ]
     return {"lint": lint, "fast": [*lint, Step(unit.name, quick, workers=WORKERS)], "all": [*lint, unit, *whole]}[which]
@@ -78,6 +83,9 @@ def run(step: Step) -> tuple[bool, float]:
     """Run one step, its output shown as it comes; return whether it passed, and its seconds."""
     print(f"\n=== {step.name}\n    {' '.join(step.command[1:])}", flush=True)
     start = time.perf_counter()
+    if step.lacking:
+        print(f"    skipped: {step.lacking}")
+        return True, 0.0
     with tempfile.TemporaryDirectory() as scratch:
         environment = dict(os.environ)
         if step.notebooks:
@@ -95,18 +103,21 @@ def main(arguments: list[str] | None = None) -> int:
     less.add_argument("--fast", dest="which", action="store_const", const="fast", help="no notebooks, no slow tests")
     less.add_argument("--lint", dest="which", action="store_const", const="lint", help="no tests at all")
     which = parser.parse_args(arguments).which or "all"
-    results = {step.name: run(step) for step in steps(which)}
+    todo = steps(which)
+    results = {step.name: run(step) for step in todo}
+    skipped = {step.name: step.lacking for step in todo if step.lacking}
     total = sum(seconds for _, seconds in results.values())
     print("\n=== what ran")
     for name, (passed, seconds) in results.items():
-        print(f"    {'ok  ' if passed else 'FAIL'} {seconds:6.0f} s  {name}")
+        word = "skip" if name in skipped else "ok  " if passed else "FAIL"
+        print(f"    {word} {seconds:6.0f} s  {name}" + (f": {skipped[name]}" if name in skipped else ""))
     failed = sum(not passed for passed, _ in results.values())
     if which == "all":
         BUILD.mkdir(exist_ok=True)
         record = {"seconds": round(total, 1), "steps": {name: round(s, 1) for name, (_, s) in results.items()}}
         (BUILD / "suite.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     print(f"    {total:.0f} s in all\n")
-    print(f"steps: {len(results) - failed} passed, {failed} failed")
+    print(f"steps: {len(results) - len(skipped) - failed} passed, {len(skipped)} skipped, {failed} failed")
     return 1 if failed else 0
 
 
