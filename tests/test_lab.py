@@ -10,7 +10,7 @@ import threading
 import pytest
 from conftest import ROOT
 
-from utils import checks, lab
+from utils import checks, lab, learner
 
 NUMBER = next(iter(checks.exercises(checks.lessons()[0])))
 
@@ -134,9 +134,9 @@ def test_without_a_name_the_user_is_the_learner_and_an_earlier_record_is_kept(tm
     lab.check(NUMBER, lambda *a, **k: "no")
     (mine,) = tmp_path.glob("progress-*.json")
     assert json.loads(mine.read_text())[NUMBER]["attempts"] == 3
-    monkeypatch.setattr(lab, "_learner", lambda: "somebody")
+    monkeypatch.setattr(learner, "learner", lambda: "somebody")
     monkeypatch.setenv("LAB_LEARNER", "somebody")
-    assert lab._mine() == {}
+    assert learner.record() == {}
 
 
 def test_an_account_the_system_does_not_know_has_a_name(monkeypatch):
@@ -151,7 +151,7 @@ def test_an_account_the_system_does_not_know_has_a_name(monkeypatch):
         import pwd
 
         monkeypatch.setattr(pwd, "getpwuid", unknown)
-        assert lab._learner() == f"user-{os.getuid()}"
+        assert learner.learner() == f"user-{os.getuid()}"
 
 
 def test_two_kernels_at_once_lose_nothing(progress_file):
@@ -213,7 +213,7 @@ def test_say_shows_tags_and_pictures_and_obeys_none(monkeypatch, said, shown):
 
 def test_a_pipe_that_lacks_a_sign_gets_a_plainer_one():
     """cases.md: "✔" on a cp1252 pipe stopped the lesson."""
-    code = f"from utils import checks, lab; lab.check({NUMBER!r}, lambda *a, **k: 'no'); lab.progress()"
+    code = f"from utils import checks, lab, learner; lab.check({NUMBER!r}, lambda *a, **k: 'no'); lab.progress()"
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr

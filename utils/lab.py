@@ -1,4 +1,4 @@
-"""The learner's desk: hand in an exercise, take a quiz, see progress, read a replication card.
+"""The learner's desk: hand in an exercise, predict, see what was measured, take a quiz, see progress, read a card.
 
 `check` is the course's one exercise mechanism. It always gives back a function that works (the learner's own once it
 passes, the course's reference until then), so that a lesson runs from top to bottom whatever is answered.
@@ -6,23 +6,15 @@ passes, the course's reference until then), so that a lesson runs from top to bo
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import datetime
-import getpass
-import hashlib
 import html
-import json
-import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from utils import checks, home, widgets
+from utils import checks, home, learner, predictions, widgets
 from utils import measured as _values
 from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED
 from utils.inputs import Count, NonNegative, Number, Text, Texts, checked
@@ -76,17 +68,69 @@ def measured(
     tolerance: NonNegative,
     interval: tuple[Number, Number] | None = None,
     n: Count | None = None,
+    predicted: Text | None = None,
 ) -> None:
     """Show a measured number with the digits its interval deserves, and keep it for `say`.
 
     name: what was measured, once in a lesson. value: a number, or an Interval, which brings its interval and n.
     unit: what it is counted in. interval: its 95 % interval, if value is a number. n: how many independent things.
     tolerance: how far another CPU's value may be off; the course's tests hold a new run to it, and without an interval
-    it sets the digits (0.01: two decimals). Raises ValueError for NaN, for an interval or n given twice or in the wrong
-    order, and for a name that this cell has used already.
+    it sets the digits (0.01: two decimals). predicted: the key of the prediction that this answers; if there is one, it
+    is shown beside. Raises ValueError for NaN, for an interval or n given twice or in the wrong order, and for a name
+    that this cell has used already.
     """
     one = _values.entry(name, value, unit, tolerance, interval, n)
     _keep([one], _Shown(_values.one_as_text(one), _values.one_as_html(one)))
+    if predicted is not None:
+        _tell(predictions.shown(predicted, one.value, _values.sure_text(one)))
+
+
+@checked
+def predict(
+    key: Text,
+    question: Text,
+    *,
+    unit: Text | None = None,
+    low: Number | None = None,
+    high: Number | None = None,
+    options: Texts | None = None,
+    x: Sequence[Any] | None = None,
+    x_label: Text | None = None,
+    answer: Any = None,
+) -> None:
+    """Ask for a prediction before a result is shown, and keep it.
+
+    key: the lesson and a word, "03.length". A number: unit, and low and high that bound what may be said; the learner
+    gives a guess and a range they are 80 % sure of. A choice: options. A rough curve: a value at each of x (at most 8
+    places), with x_label, unit, low and high. answer: the plain-code way: 0.3 or (0.3, 0.1, 0.6); "an option" or
+    ("an option", 0.7), how sure; [values]. One that can't be read costs a sentence.
+    It may be changed until `measured` (predicted=) or `reveal` shows the result. Raises ValueError for a question that
+    isn't whole.
+    """
+    predictions.show(predictions.question(key, question, unit, low, high, options, x, x_label), answer)
+
+
+@checked
+def reveal(key: Text, truth: Any) -> None:
+    """Show what was predicted beside what is true, if anything was: the true option, a number, or a curve's values.
+
+    Raises TypeError or ValueError for a truth that can't answer the question.
+    """
+    _tell(predictions.shown(key, truth))
+
+
+@checked
+def prediction(key: Text) -> float | str | list[float] | None:
+    """What the learner predicted (a number, an option, a curve's values), or None; for a figure to show beside."""
+    entry = predictions.all_kept().get(key)
+    return None if entry is None else entry["said"]
+
+
+def _tell(sentence: str) -> None:
+    """Show a sentence about the learner's own prediction; nothing, where there is none."""
+    if sentence:
+        style = "border-left:5px solid #0072B2;padding:4px 12px;margin:4px 0;max-width:760px"
+        _display(_Shown(sentence, f'<div style="{style}">{html.escape(sentence)}</div>'))
 
 
 @checked
@@ -186,132 +230,75 @@ def replication_card(
 
 
 def progress() -> None:
-    """Show how many exercises of each lesson have been passed."""
-    statuses = _mine_or_none()
+    """Show how many exercises of each lesson have been passed, and how well calibrated predictions were, if any."""
+    entries = learner.record_or_none()
     rows = []
     for lesson in checks.lessons():
         numbers = list(checks.exercises(lesson))
-        passed = [n for n in numbers if statuses.get(n, {}).get("status") == PASSED]
+        passed = [n for n in numbers if _entry(entries.get(n, {}))["status"] == PASSED]
         left = [n for n in numbers if n not in passed]
         rows.append((lesson, len(passed), len(numbers), ", ".join(left) or "none"))
-    text = "\n".join(f"Lesson {lesson}: {done} of {all_} passed. Open: {left}" for lesson, done, all_, left in rows)
+    text = [f"Lesson {lesson}: {done} of {all_} passed. Open: {left}" for lesson, done, all_, left in rows]
     body = "".join(
-        f'<tr><th scope="row">Lesson {lesson}</th><td><meter min="0" max="{max(all_, 1)}" value="{done}">'
-        f"</meter> {done} of {all_} passed</td><td style='text-align:left'>open: {left}</td></tr>"
+        f'<tr><th scope="row">Lesson {lesson}</th><td><meter min="0" max="{max(all_, 1)}" value="{done}" '
+        f'aria-label="passed in lesson {lesson}"></meter> {done} of {all_} passed</td>'
+        f"<td style='text-align:left'>open: {left}</td></tr>"
         for lesson, done, all_, left in rows
     )
-    _display(_Shown(text or "No lessons found.", f"<table>{body}</table>"))
+    found = predictions.calibration()
+    listed = "".join(f"<li>{html.escape(line)}</li>" for line in found)
+    told = f"<p><strong>Your predictions</strong></p><ul>{listed}</ul>" if found else ""
+    _display(_Shown("\n".join([*text, *found]) or "No lessons found.", f"<table>{body}</table>{told}"))
+
+
+_COLUMNS = ("learner", "exercise", "title", "status", "attempts", "last", "said", "low", "high", "sure", "truth")
 
 
 @checked
 def export_progress(path: Text | Path = "progress.csv") -> Path:
-    """Write progress as CSV (learner, exercise, title, status, attempts, last) for an instructor; return its path.
+    """Write progress as CSV for an instructor; return its path.
 
-    Raises ValueError if the path is a folder, and OSError if it can't be written.
+    A row for every exercise (learner, exercise, title, status, attempts, last), then one for every prediction: its key
+    under "exercise", its question under "title", "predicted", "shown" or "late" under "status", and what was said and
+    measured (said, low, high, sure, truth). Raises ValueError if the path is a folder, and OSError if it can't be
+    written.
     """
     if Path(path).is_dir():
         raise ValueError(f"path must be a file to write, got the folder {str(path)!r}")
-    statuses, path, learner = _mine_or_none(), Path(path), _learner()
+    entries, path, name = learner.record_or_none(), Path(path), learner.learner()
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["learner", "exercise", "title", "status", "attempts", "last"])
+        writer = csv.DictWriter(file, _COLUMNS, restval="")
+        writer.writeheader()
         for lesson in checks.lessons():
             for number, exercise in checks.exercises(lesson).items():
-                entry = statuses.get(number, {})
-                status, attempts = entry.get("status", NOT_ATTEMPTED), entry.get("attempts", 0)
-                writer.writerow([learner, number, exercise.title, status, attempts, entry.get("last", "")])
+                about = {"learner": name, "exercise": number, "title": exercise.title}
+                writer.writerow(about | _entry(entries.get(number, {})))
+        for key, said in sorted(predictions.all_kept().items()):
+            status = "late" if said["late"] else "shown" if "truth" in said else "predicted"
+            about = {
+                "learner": name,
+                "exercise": key,
+                "title": said["question"],
+                "status": status,
+                "last": said["when"],
+            }
+            writer.writerow(about | {part: said.get(part) for part in ("said", "low", "high", "sure", "truth")})
     return path
 
 
-def _learner() -> str:
-    """Whose progress this is: ``LAB_LEARNER``, or the name of the user the system knows."""
-    named = os.environ.get("LAB_LEARNER", "").strip()
-    if named:
-        return named
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):  # Windows; a container's user without an entry
-        try:
-            return getpass.getuser()
-        except (ImportError, KeyError, OSError):
-            return f"user-{os.getuid()}"
-
-
-def _progress_file() -> Path:
-    """``LAB_PROGRESS`` if it is set, else a file a person in the lab's home, which several people may share."""
-    named = os.environ.get("LAB_PROGRESS", "").strip()
-    if named:
-        return home.place(named)
-    learner = _learner()
-    plain = re.sub(r"[^a-z0-9.@_-]", "_", learner.lower())
-    if plain != learner:  # "A b" and "a_b" are two people, on disks that don't tell A from a as well
-        plain += f"-{hashlib.sha256(learner.encode()).hexdigest()[:8]}"
-    return home.lab_home() / f"progress-{plain}.json"
-
-
-def _mine() -> dict[str, dict]:
-    """The learner's record so far; the one file that earlier versions kept, if this user wrote it, before there is one.
-
-    Raises OSError if the file can't be read.
-    """
-    path, old = _progress_file(), home.lab_home() / "progress.json"
-    named = os.environ.get("LAB_PROGRESS") or os.environ.get("LAB_LEARNER")
-    if named or path.exists() or not old.is_file():
-        return _read(path)
-    own = not hasattr(os, "getuid") or old.stat().st_uid == os.getuid()
-    return _read(old) if own else {}
-
-
-def _mine_or_none() -> dict[str, dict]:
-    """As `_mine`; a file that can't be read costs a warning."""
-    try:
-        return _mine()
-    except OSError as error:
-        message = f"Your progress in {_progress_file()} could not be read ({error.strerror or error})."
-        warnings.warn(f"{message} Set LAB_HOME or LAB_PROGRESS to a place of your own.", stacklevel=3)
-        return {}
-
-
 def _record(number: str, status: str) -> None:
-    """Note an attempt in the progress file. A disk that can't be written costs a warning, not the lesson."""
+    """Note an attempt in the learner's record. A disk that can't be written costs a warning, not the lesson."""
     if status == NOT_ATTEMPTED:
         return
-    path = _progress_file()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=5):
-            statuses = _mine()
-            before = statuses.get(number, {})
-            # A pass is kept: trying something else afterwards does not take it away.
-            kept = PASSED if PASSED in (status, before.get("status")) else status
-            now = datetime.datetime.now().isoformat(timespec="seconds")
-            statuses[number] = {"status": kept, "attempts": before.get("attempts", 0) + 1, "last": now}
-            home.write_whole(path, json.dumps(statuses, indent=1))
-    except (OSError, NotImplementedError, Timeout) as error:
-        message = f"Your progress could not be saved in {path} ({error}). Set LAB_HOME to a folder you can write to."
-        warnings.warn(message, stacklevel=4)
 
+    def note(entries: dict[str, dict]) -> None:
+        before = _entry(entries.get(number, {}))
+        # A pass is kept: trying something else afterwards does not take it away.
+        kept = PASSED if PASSED in (status, before["status"]) else status
+        entries[number] = {"status": kept, "attempts": before["attempts"] + 1, "last": learner.now()}
 
-def _read(path: Path) -> dict[str, dict]:
-    """The saved progress; a damaged file is put aside under another name, so that nothing is lost.
-
-    Raises OSError if there is a file that can't be read.
-    """
-    try:
-        statuses = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark in front
-        if isinstance(statuses, dict) and all(isinstance(entry, dict) for entry in statuses.values()):
-            return {number: _entry(entry) for number, entry in statuses.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError):
-        pass
-    aside = path.with_suffix(f".damaged-{datetime.datetime.now():%Y%m%d-%H%M%S}.json")
-    with contextlib.suppress(OSError):
-        os.replace(path, aside)
-    warnings.warn(f"The progress file {path} was damaged. It was kept as {aside.name}; a new one starts.", stacklevel=2)
-    return {}
+    if problem := learner.change(note):
+        warnings.warn(problem, stacklevel=4)
 
 
 def _entry(saved: dict[str, Any]) -> dict[str, Any]:
@@ -319,7 +306,6 @@ def _entry(saved: dict[str, Any]) -> dict[str, Any]:
     status, attempts, last = saved.get("status"), saved.get("attempts"), saved.get("last")
     whole = isinstance(attempts, int) and not isinstance(attempts, bool) and attempts >= 0
     return {
-        **saved,
         "status": status if status in (PASSED, NOT_YET) else NOT_ATTEMPTED,
         "attempts": attempts if whole else 0,
         "last": last if isinstance(last, str) else "",

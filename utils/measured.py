@@ -92,9 +92,13 @@ def interval_text(one: Measured) -> str:
 
 def full_text(one: Measured) -> str:
     """All of it: "0.803, 95 % [0.781, 0.824], n = 300"."""
+    return sure_text(one) + _counted(one.n)
+
+
+def sure_text(one: Measured) -> str:
+    """The number, its interval and how sure that is: "0.803, 95 % [0.781, 0.824]"."""
     value, *ends = _numbers(one)
-    interval = f", {100 * one.confidence:g} % [{', '.join(ends)}]" if ends else ""
-    return f"{value}{interval}{_counted(one.n)}"
+    return f"{value}, {100 * one.confidence:g} % [{', '.join(ends)}]" if ends else value
 
 
 def _counted(n: int | None) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # widgets lie below the checks, whose questions they only sho
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Long options and labels must wrap instead of being cut; ipywidgets 7 and 8 both clip them otherwise.
-_CSS = (
+CSS = (
     "<style>.lab-widget .widget-radio-box label{display:flex;align-items:flex-start;height:auto;white-space:normal;"
     "line-height:1.35;margin:3px 0}.lab-widget .widget-radio-box input{order:-1;flex:none;margin:1px 8px 0 0}"
     ".lab-widget .widget-radio-box{max-width:760px;height:auto}.lab-widget .widget-html-content{line-height:1.4}"
@@ -111,14 +111,14 @@ def explore(render: Callable[..., str], controls: Mapping[str, Control], title: 
     for box in boxes.values():
         box.observe(redraw, names="value")
     heading = f"<strong>{html.escape(title)}</strong>"
-    shell = w.VBox([w.HTML(_CSS + heading), *boxes.values(), status, view, how])
+    shell = w.VBox([w.HTML(CSS + heading), *boxes.values(), status, view, how])
     shell.add_class("lab-widget")
     settings = "".join(
         f"<li>{html.escape(control.label)}: <code>{html.escape(str(control.value))}</code></li>"
         for control in controls.values()
     )
     still = f"<section>{heading}<ul>{settings}</ul>{first}{_how(code, start)}</section>"
-    _display(shell, still, f"{title}\n{_as_text(first)}\nThe same in plain code: {_spelled(code, start)}")
+    show(shell, still, f"{title}\n{_as_text(first)}\nThe same in plain code: {_spelled(code, start)}")
 
 
 @checked
@@ -171,12 +171,12 @@ def search(
     found.observe(choose, names="index")
     look()
     heading = f"<strong>{html.escape(title)}</strong>"
-    shell = w.VBox([w.HTML(_CSS + heading), box, found, status, view, how])
+    shell = w.VBox([w.HTML(CSS + heading), box, found, status, view, how])
     shell.add_class("lab-widget")
     listed = "".join(f"<li>{html.escape(text)}</li>" for text, _ in found.options)
     still = f"<section>{heading}<p>{html.escape(label)}: <code>{html.escape(query)}</code></p><ol>{listed}</ol>"
     still += f"{view.value}{how.value}</section>"
-    _display(shell, still, f"{title}\n{_as_text(still)}")
+    show(shell, still, f"{title}\n{_as_text(still)}")
 
 
 def _looked_up(find: Callable, typed: str, label: str) -> tuple[list[tuple[str, Any]], str]:
@@ -201,7 +201,7 @@ def quiz(questions: Sequence[Question], lesson: inputs.Text) -> None:
     if not questions:
         raise ValueError(f"questions must hold at least one: lesson {lesson} has no quiz questions")
     boxes = [_question_box(number, question) for number, question in enumerate(questions, start=1)]
-    shell = w.VBox([w.HTML(_CSS), *boxes])
+    shell = w.VBox([w.HTML(CSS), *boxes])
     shell.add_class("lab-widget")
     still, plain = [], []
     for number, question in enumerate(questions, start=1):
@@ -212,7 +212,7 @@ def quiz(questions: Sequence[Question], lesson: inputs.Text) -> None:
         still.append(f"<section><p><strong>{number}. {inline_code(question.prompt)}</strong></p>{unfold}</section>")
         answers = "\n".join(f"   - {option.text}" for option in question.options)
         plain.append(f"{number}. {question.prompt}\n{answers}")
-    _display(shell, "".join(still), "\n".join(plain))
+    show(shell, "".join(still), "\n".join(plain))
 
 
 def _question_box(number: int, question: Question) -> Any:
@@ -333,7 +333,8 @@ def _as_text(markup: str) -> str:
     return "\n".join(" ".join(line.split()) for line in words.splitlines() if line.strip())
 
 
-def _display(shell: Any, still: str, plain: str) -> None:
+@checked
+def show(shell: Any, still: str, plain: str) -> None:
     """Display a widget together with what stands in for it where widgets don't run."""
     from IPython.display import display
 

@@ -41,14 +41,16 @@ EXEMPT |= {
     for room, names in {
         "datasets.labelled": ("partner_names", "check_templates"),
         "measured": (
-            *("entry", "table", "value_text", "interval_text", "full_text", "one_as_text", "one_as_html"),
+            *("entry", "table", "value_text", "interval_text", "full_text", "sure_text", "one_as_text", "one_as_html"),
             *("table_as_text", "table_as_html", "stored_in", "remember", "known", "hold", "fill"),
         ),
+        "predictions": ("question", "read", "keep", "valid", "shown", "spoken", "show"),
         "organisms.adapters": ("check_base", "linear_at"),
         "organisms.lowrank": ("low_rank",),
         "organisms.propensity": ("laid_out",),
         "organisms.toy.solver": ("written_logits",),
         "organisms.training": ("dress", "answer_loss"),
+        "learner": ("change",),
         "plots": ("tokens",),
         "probing.inputs": ("computable", "both_classes", "ready", "members"),
         "probing.probes": ("fit_with",),
