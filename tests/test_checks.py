@@ -133,6 +133,13 @@ def test_a_case_told_in_words_is_named_with_what_came():
         comparing.expect_each(lambda x: 3 - x, [((1.0,), 2.0, "Twice 1 is 2."), *cases[1:]])
 
 
+def test_an_argument_that_makes_no_difference_is_named():
+    given, other = {"x": torch.ones(2), "scale": 2.0}, {"x": torch.zeros(2), "scale": 3.0}
+    comparing.expect_used(lambda x, scale: x * scale, given, other)
+    with pytest.raises(Mistake, match="the same whatever `scale` is"):
+        comparing.expect_used(lambda x, scale: x * 2, given, other)
+
+
 def test_numbers_of_which_nothing_is_known_get_the_message_alone():
     assert comparing.difference(torch.tensor([7.0, 5.0]), torch.tensor([1.0, -2.0])) == ""
     assert comparing.difference(7.0, 1.0) == "" and comparing.difference([1.0], 1.0) == ""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 
 # ---------------------------------------------------------------------------------------------------------- 5.1
 
@@ -45,6 +46,11 @@ def _train(W, b, batches, importance, rate, weigh=True, over="sum", clear=True, 
         optimiser.step()
         losses.append(loss.item())
     return W.detach(), b.detach(), losses
+
+
+def _train_as_tensors(W, b, batches, importance, rate):
+    W, b, losses = _train(W, b, batches, importance, rate)
+    return W, b, [torch.tensor(loss, requires_grad=True) for loss in losses]
 
 
 def _train_nothing(W, b, batches, importance, rate):
@@ -163,6 +169,21 @@ def _sae_detached(*args):
     return _sae(*args).detach()
 
 
+def _sae_with(error_latents=lambda z: z, price=lambda z: z, taken_off=lambda b: b, added=lambda b: b):
+    """The right loss, whose gradient is cut somewhere."""
+
+    def loss(x, W_enc, b_enc, W_dec, b_dec, l1):
+        z = ((x - taken_off(b_dec)) @ W_enc + b_enc).relu()
+        error = (x - error_latents(z) @ W_dec - added(b_dec)).square().sum(-1)
+        return error.mean() + l1 * price(z.sum(-1).mean())
+
+    return loss
+
+
+def _cut(tensor):
+    return tensor.detach()
+
+
 def _sae_sum(x, *rest):
     return _sae(x, *rest) * len(x)
 
@@ -188,6 +209,11 @@ def _unit(rows):
 
 def _cosines(found, true):
     return _unit(true) @ _unit(found).T
+
+
+def _paired_off(found, true):
+    cosines = _cosines(found, true).numpy()
+    return float(cosines[linear_sum_assignment(-cosines)].mean())
 
 
 def _score_by_loop(found, true):
@@ -227,6 +253,11 @@ def _line_numpy(true, latent):
     return tuple(np.polyfit(true.numpy()[on].astype(np.float64), latent.numpy()[on].astype(np.float64), 1))
 
 
+def _line_as_array(true, latent):
+    on = ((true > 0) & (latent > 0)).numpy()
+    return np.polyfit(true.numpy()[on], latent.numpy()[on], 1)
+
+
 def _line_lstsq(true, latent):
     on = torch.logical_and(true != 0, latent != 0)
     design = torch.stack([true[on], torch.ones(int(on.sum()))], 1)
@@ -258,6 +289,22 @@ def _aid_cut_later(x, rec, pre, W_dec, dead, k):
 
 def _aid_no_gradient(x, rec, pre, W_dec, dead, k):
     return _aid(x, rec, pre.detach(), W_dec, dead, k)
+
+
+def _aid_rows_detached(x, rec, pre, W_dec, dead, k):
+    return _aid(x, rec, pre, W_dec.detach(), dead, k)
+
+
+def _aid_by_size(x, rec, pre, W_dec, dead, k):
+    chosen = pre[:, dead]
+    z = torch.zeros_like(chosen).scatter(-1, chosen.abs().topk(k).indices, 1.0) * chosen
+    return ((x - rec).detach() - z.relu() @ W_dec[dead]).square().sum(-1).mean()
+
+
+def _aid_by_columns(x, rec, pre, W_dec, dead, k):
+    chosen = pre[:, dead]
+    z = torch.zeros_like(chosen).scatter(0, chosen.topk(k, dim=0).indices, 1.0) * chosen
+    return ((x - rec).detach() - z.relu() @ W_dec[dead]).square().sum(-1).mean()
 
 
 def _aid_masked(x, rec, pre, W_dec, dead, k):
@@ -303,6 +350,16 @@ def _topk_few(pre, k):
     return pre * (pre >= pre.flatten().topk(k).values[-1])
 
 
+def _topk_without_gradient(pre, k):
+    with torch.no_grad():
+        return _topk_batch(pre, k)
+
+
+def _topk_strict(pre, k):
+    floor = pre.flatten().topk(k * len(pre)).values[-1]
+    return torch.where(pre > floor, pre, torch.zeros_like(pre)).relu()
+
+
 def _topk_in_place(pre, k):
     floor = pre.flatten().topk(k * len(pre)).values[-1]
     pre[pre < floor] = 0
@@ -320,14 +377,17 @@ def _topk_sorted(pre, k):
 # ---------------------------------------------------------------------------------------------------------- 5.9
 
 
-def _off(features, z, rows, direction, parent, child, where="both", pick="cosine", share=True):
+def _off(features, z, rows, direction, parent, child, where="both", pick="cosine", share=True, floor=0.0):
     score = rows @ direction
     score = score / rows.norm(dim=1) if pick != "dot" else score
     score = score.abs() if pick == "size" else score
+    score = -(rows - direction).norm(dim=1) if pick == "distance" else score
+    score = (z[features[:, parent] > 0] > 0).float().mean(0) if pick == "firing" else score
     column = parent if pick == "number" else int(score.argmax())
     p, c = features[:, parent] > 0, features[:, child] > 0
-    keep = {"both": p & c, "alone": p & ~c, "child": c, "parent": p, "either": p | c, "all": p | True}[where]
-    off = (z[keep, column] == 0).float()
+    keep = {"both": p & c, "alone": p & ~c, "child": c, "parent": p, "either": p | c, "all": p | True}
+    keep["two"] = p & c & ((features > 0).sum(1) == 2)
+    off = (z[keep[where], column] <= floor).float()
     return float(off.mean() if share else off.sum())
 
 
@@ -379,8 +439,12 @@ WRONG = {
         ("the bottleneck", lambda x, W, b: x @ W.T, "Your result is the bottleneck"),
         ("W the wrong way round", lambda x, W, b: (x @ W @ W.T + b).relu(), "W is (n_hidden, n_features)"),
         ("the input", lambda x, W, b: x.clone(), "This is the input itself"),
-        ("noise", _noise(6, 5), "These aren't the right numbers"),
+        ("noise", _noise(6, 5), "the same whatever `x` is"),
         ("changes x", _toy_in_place, "changed its input"),
+        ("features off in x stay off", lambda x, W, b: _toy(x, W, b) * (x > 0), "Features that are off in `x`"),
+        ("bias subtracted", lambda x, W, b: (x @ W.T @ W - b).relu(), "The bias is subtracted"),
+        ("absolute", lambda x, W, b: (x @ W.T @ W + b).abs(), "You took absolute values"),
+        ("cut off above 1", lambda x, W, b: _toy(x, W, b).clamp(0, 1), "You cut off above 1"),
     ],
     "5.2": [
         ("unweighted", lambda *a: _train(*a, weigh=False), "The importances aren't used"),
@@ -395,6 +459,15 @@ WRONG = {
         ("changes W", _train_in_place, "changed its input"),
         ("forgets the bias", lambda *a: _train(*a, only_W=True), "The loss ends at"),
         ("only W", lambda *a: _train(*a)[0], "Return three things"),
+        ("AdamW", lambda *a: _train(*a, kind=torch.optim.AdamW), "This is AdamW"),
+        ("bias from 0", lambda W, b, *a: _train(W, torch.zeros_like(b), *a), "Your bias starts at 0"),
+        ("losses with their graph", _train_as_tensors, "Your losses still hang on"),
+        ("the default learning rate", lambda W, b, x, i, rate: _train(W, b, x, i, 0.001), "The learning rate is 0.001"),
+        (
+            "losses rounded",
+            lambda *a: (*_train(*a)[:2], [float(f"{x:.2g}") for x in _train(*a)[2]]),
+            "The losses are rounded",
+        ),
     ],
     "5.3": [
         ("rows for features", _share_of_rows, "A feature is a *column* of W"),
@@ -427,7 +500,22 @@ WRONG = {
             lambda W: W.norm(dim=0) / (_units(W).T @ W).square().sum(1).clamp_min(1e-8),
             "it should be squared",
         ),
-        ("a constant", lambda W: torch.full((W.shape[1],), 0.4), "These aren't the right numbers"),
+        ("a constant", lambda W: torch.full((W.shape[1],), 0.4), "each alone on an axis"),
+        (
+            "short columns cut off",
+            lambda W: torch.where(W.norm(dim=0) < 0.06, 0.0, _share(W)),
+            "Short columns have dimensions, too",
+        ),
+        (
+            "clamped at 1",
+            lambda W: W.square().sum(0) / (_units(W).T @ W).square().sum(1).clamp_min(1),
+            "Guard against dividing by 0",
+        ),
+        (
+            "one length for all",
+            lambda W: W.norm() ** 2 / ((W / W.norm().clamp_min(1e-8)).T @ W).square().sum(1).clamp_min(1e-8),
+            "each alone on an axis, have 1",
+        ),
     ],
     "5.4": [
         ("b_dec not taken off", lambda *a: _sae(*a, centre=False), "b_dec isn't taken off"),
@@ -441,6 +529,21 @@ WRONG = {
         ("sum over the batch", _sae_sum, "You summed over the batch"),
         ("a float", lambda *a: float(_sae(*a)), "the gradient is lost"),
         ("detached", _sae_detached, "No gradient flows"),
+        ("price without gradient", _sae_with(price=lambda z: z.item()), "its L1 term has no gradient"),
+        ("price detached", _sae_with(price=_cut), "a price that nothing can lower"),
+        ("b_dec detached before encoding", _sae_with(taken_off=_cut), "b_dec gets only a part of its gradient"),
+        ("b_dec detached after decoding", _sae_with(added=_cut), "in `x - b_dec` and after"),
+        ("latents detached before decoding", _sae_with(error_latents=_cut), "never reaches the encoder"),
+        ("b_enc subtracted", lambda x, W, b, *a: _sae(x, W, -b, *a), "b_enc is subtracted"),
+        ("b_enc missing", lambda x, W, b, *a: _sae(x, W, 0 * b, *a), "b_enc is missing"),
+        (
+            "the length of the error",
+            lambda x, W, b, V, c, l1: (
+                (x - ((x - c) @ W + b).relu() @ V - c).norm(dim=-1) + l1 * ((x - c) @ W + b).relu().sum(-1)
+            ).mean(),
+            "the length of the error",
+        ),
+        ("l1 on the error", lambda *a: _sae(*a, price=0.0) * (1 + a[5]), "l1 weighs the error"),
     ],
     "5.5": [
         (
@@ -455,7 +558,13 @@ WRONG = {
         ("mean of all", lambda f, t: float(_cosines(f, t).mean()), "mean over all pairs"),
         ("best of all", lambda f, t: float(_cosines(f, t).max()), "the single best pair"),
         ("per feature", lambda f, t: _cosines(f, t).amax(1), "expected one number"),
-        ("a constant", lambda f, t: 1.0, "That isn't the score"),
+        ("a constant", lambda f, t: 1.0, "points the opposite way: the score is -1"),
+        ("paired off one to one", _paired_off, "You paired features and directions off"),
+        (
+            "one length for all rows",
+            lambda f, t: float((t / t.norm() @ (f / f.norm()).T).amax(1).mean()),
+            "Every feature is found exactly",
+        ),
     ],
     "5.6": [
         ("through the origin", _line_origin, "forced through the origin"),
@@ -467,7 +576,14 @@ WRONG = {
         ("order swapped", lambda t, z: _line(t, z)[::-1], "return the slope first"),
         ("slope only", lambda t, z: _line(t, z)[0], "Return two numbers"),
         ("no intercept", lambda t, z: (_line(t, z)[0], 0.0), "the intercept isn't"),
-        ("a constant", lambda t, z: (1.0, 0.0), "That isn't the least-squares line"),
+        ("a constant", lambda t, z: (1.0, 0.0), "0.5 too small everywhere"),
+        (
+            "small sizes left out",
+            lambda t, z: _fit(t[(t > 0.1) & (z > 0.1)], z[(t > 0.1) & (z > 0.1)]),
+            "Small sizes were left out",
+        ),
+        ("either is on", lambda t, z: _fit(t[(t > 0) | (z > 0)], z[(t > 0) | (z > 0)]), "`&`, not `|`"),
+        ("not centred below", lambda t, z: (_line(t, z)[0] * 0.5, 1.0), "says the true size has slope 1"),
     ],
     "5.7": [
         ("everyone helps", _aid_everyone, "Living latents joined in"),
@@ -481,6 +597,11 @@ WRONG = {
         ("latents detached", _aid_no_gradient, "not the latents"),
         ("off by a constant", lambda *a: _aid(*a) * len(a[0]), "off by a constant"),
         ("a float", lambda *a: float(_aid(*a)), "the gradient is lost"),
+        ("rows of W_dec detached", _aid_rows_detached, "don't detach W_dec"),
+        ("by absolute size", _aid_by_size, "You picked by absolute size"),
+        ("best rows of each latent", _aid_by_columns, "Each latent kept its k best rows"),
+        ("one too few", lambda x, r, p, W, d, k: _aid(x, r, p, W, d, k - 1), "k - 1 latents helped"),
+        ("k ignored", lambda x, r, p, W, d, k: _aid(x, r, p, W, d, 2), "the same whatever `k` is"),
     ],
     "5.8": [
         ("each row its k", _topk_rows, "Each row kept its own k"),
@@ -491,7 +612,10 @@ WRONG = {
         ("plain ReLU", lambda p, k: p.relu(), "Nothing was cut"),
         ("each column its k", lambda p, k: _topk_rows(p.T, k).T, "Each latent kept its k best rows"),
         ("changes pre", _topk_in_place, "changed its input"),
-        ("noise", _noise(3, 5), "These aren't the right latents"),
+        ("noise", _noise(3, 5), "the same whatever `pre` is"),
+        ("without gradient", _topk_without_gradient, "No gradient flows back"),
+        ("one too few", _topk_strict, "One too few was kept"),
+        ("k ignored", lambda p, k: _topk_batch(p, 2), "the same whatever `k` is"),
     ],
     "5.9": [
         ("share on", lambda *a: 1 - _off(*a), "the share in which the parent's latent is *on*"),
@@ -504,7 +628,12 @@ WRONG = {
         ("by absolute cosine", lambda *a: _off(*a, pick="size"), "points *against* the parent"),
         ("by number", lambda *a: _off(*a, pick="number"), "Latent number `parent` was used"),
         ("a count", lambda *a: _off(*a, share=False), "This is a count"),
-        ("a constant", lambda *a: 0.25, "That isn't the share"),
+        ("a constant", lambda *a: 0.77, "the same whatever `features` is"),
+        ("by distance", lambda *a: _off(*a, pick="distance"), "picked by distance"),
+        ("by firing", lambda *a: _off(*a, pick="firing"), "fires most often with the parent"),
+        ("small ones count as off", lambda *a: _off(*a, floor=0.09), "Small latents were counted as off"),
+        ("no third feature", lambda *a: _off(*a, where="two"), "a third feature is on were left out"),
+        ("columns 0 and 1", lambda f, z, W, d, p, c: _off(f, z, W, d, 0, 1), "Columns 0 and 1 were used"),
     ],
     "5.10": [
         ("turned round", lambda z, g, n: _table(z, g, n).T, "The table is turned round"),
@@ -518,7 +647,22 @@ WRONG = {
             lambda z, g, n: torch.stack([(z[g != i] > 0).float().mean(0) for i in range(n)]),
             "everything *but* its group",
         ),
-        ("a constant", lambda z, g, n: torch.full((n, z.shape[1]), 0.5), "These aren't the right shares"),
+        ("a constant", lambda z, g, n: torch.full((n, z.shape[1]), 0.5), "rows [1, 0, 2/3]"),
+        (
+            "everything is on",
+            lambda z, g, n: torch.stack([(z[g == i] >= 0).float().mean(0) for i in range(n)]),
+            "Everything counts as on",
+        ),
+        (
+            "large ones only",
+            lambda z, g, n: torch.stack([(z[g == i] > 0.5).float().mean(0) for i in range(n)]),
+            "Small latents were counted as off",
+        ),
+        (
+            "medians",
+            lambda z, g, n: torch.stack([(z[g == i] > 0).float().median(0).values for i in range(n)]),
+            "You took medians",
+        ),
     ],
 }
 
@@ -532,9 +676,39 @@ RIGHT = {
     ],
     "5.4": [("linear, addmm, norm", _sae_by_parts), ("einsum and a loop", _sae_einsum)],
     "5.5": [("a double loop", _score_by_loop), ("broadcast", _score_by_broadcast)],
-    "5.6": [("numpy.polyfit", _line_numpy), ("lstsq, as a tensor", _line_lstsq)],
+    "5.6": [
+        ("numpy.polyfit", _line_numpy),
+        ("lstsq, as a tensor", _line_lstsq),
+        ("numpy.polyfit, as an array", _line_as_array),
+    ],
     "5.7": [("a mask and a floor", _aid_masked), ("row by row", _aid_by_rows)],
     "5.8": [("a floor", _topk_batch), ("by sorting", _topk_sorted)],
     "5.9": [("a loop", _off_by_loop), ("numpy", _off_by_numpy)],
     "5.10": [("one-hot and a product", _table_by_product), ("two loops", _table_by_loop)],
+}
+
+
+_SUM_OF_DEVIATIONS = "deviations from a mean add up to 0, so any constant may be taken off the other factor"
+
+EQUIVALENT = {
+    "5.4": {
+        "gradient cut | latents = torch.relu((x - b_dec) @ W_enc + b_enc) | 3": "x is data: only the weights are trained",
+        "gradient cut | error = (x - (latents @ W_dec + b_dec)).square().sum(-1) | 1": "x is data, as above",
+        "result made positive | relu_sae_loss": "squares, and a price on latents that are never below 0",
+    },
+    "5.6": {
+        f"{change} | slope = ((a - a.mean()) * (z - z.mean())).sum() / (a - a.mean()).square().sum() | {place}": (
+            _SUM_OF_DEVIATIONS
+        )
+        for change in ("Sub to Add", "second part of Sub dropped", "mean to median", "mean to sum")
+        for place in (1, 2)
+    },
+    "5.7": {
+        "gradient cut | error = (x - reconstruction).detach() | 2": "the whole error is detached",
+        "dim= dropped | values, columns = pre[:, dead].topk(k, dim=-1) | 1": "the last axis is topk's default",
+        "result made positive | auxiliary_loss": "a mean of squares",
+    },
+    "5.8": {
+        "0 -> -1 | return torch.zeros_like(flat).scatter(0, places, values.relu()).view_as(pre) | 1": "one axis only",
+    },
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,18 @@ def expect_each(function: Callable, cases: Iterable[tuple[Sequence[Any], Any, st
             raise Mistake(_join(message, f"Yours gives {_brief(came)}."))
 
 
+def expect_used(function: Callable, given: Mapping[str, Any], other: Mapping[str, Any], atol: float = 1e-5) -> None:
+    """Raise `Mistake` if a learner's function gives the same result whatever one of its arguments is.
+
+    given: the arguments by name, in their order (they are handed over by place). other: for those that are tried,
+    another value, for which the right result is another one.
+    """
+    before = call(function, *given.values())
+    for name, value in other.items():
+        if is_close(call(function, *{**given, name: value}.values()), before, atol):
+            raise Mistake(f"Your result is the same whatever `{name}` is. Use the `{name}` that you are given.")
+
+
 def _brief(value: Any) -> str:
     """A number, or a few of them, as a learner would write it."""
     if _shape(value) is None:
@@ -98,7 +110,7 @@ def difference(result: Any, right: Any, atol: float = 1e-5) -> str:
         (np.zeros_like(wanted), "Every number is 0."),
         (-wanted, "Every sign is turned round."),
         (np.abs(wanted), "These are absolute values: the signs are lost."),
-        *((wanted.round(digits), "The numbers are right but rounded: keep all digits.") for digits in range(-1, 4)),
+        *((wanted.round(digits), "The numbers are right but rounded: keep all digits.") for digits in range(-2, 5)),
         (wanted.clip(min=0), "What is below 0 was cut off."),
         (wanted.clip(max=1), "What is above 1 was cut off."),
         (wanted.clip(0, 1), "What lies outside 0 to 1 was cut off."),
