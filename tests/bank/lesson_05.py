@@ -692,7 +692,7 @@ _SUM_OF_DEVIATIONS = "deviations from a mean add up to 0, so any constant may be
 
 EQUIVALENT = {
     "5.4": {
-        "gradient cut | latents = torch.relu((x - b_dec) @ W_enc + b_enc) | 3": "x is data: only the weights are trained",
+        "gradient cut | latents = torch.relu((x - b_dec) @ W_enc + b_enc) | 3": "x is data: no weight of it",
         "gradient cut | error = (x - (latents @ W_dec + b_dec)).square().sum(-1) | 1": "x is data, as above",
         "result made positive | relu_sae_loss": "squares, and a price on latents that are never below 0",
     },
