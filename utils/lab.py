@@ -50,7 +50,7 @@ def check(number: Text, attempt: Any) -> Callable:
     verdict = checks.mark(exercise, attempt)
     _record(number, verdict.status)
     _display(_verdict_box(verdict))
-    return attempt if verdict.status == PASSED else exercise.reference
+    return verdict.answer if verdict.status == PASSED else exercise.reference
 
 
 @checked

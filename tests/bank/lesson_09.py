@@ -249,7 +249,7 @@ WRONG = {
         ("swapped", lambda t: (_apart_by_partition(t) or (0, 0))[::-1], "parts are in the wrong order"),
         ("not stripped", _with(_PATTERN, strip=False), "blanks at the ends"),
         ("tags kept", lambda t: tuple(f"<x>{p}</x>" for p in _apart_loosely(t)), "tags are still in your result"),
-        ("a list", lambda t: list(_apart_loosely(t)), "Return a tuple"),
+        ("one string", lambda t: " ".join(_apart_loosely(t)), "Your result is a str"),
         ("one line only", _with(_PATTERN, flags=0), "scratchpad of two lines was refused"),
         ("whatever is there", _apart_loosely, "text without tags has no scratchpad"),
         ("the first of each", _apart_by_find, "action comes before any thinking"),

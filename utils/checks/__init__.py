@@ -17,6 +17,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+from utils.checks import forms
 from utils.checks.calling import Mistake, NotAttempted
 
 NOT_ATTEMPTED, NOT_YET, PASSED = "not attempted", "not yet", "passed"
@@ -56,12 +57,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says: `not attempted`, `not yet` or `passed`, and why. cause: what the check raised, if it did."""
+    """What a check says: `not attempted`, `not yet` or `passed`, and why.
+
+    cause: what the check raised, if it did. answer: what passed, as the lesson goes on with it; None otherwise.
+    """
 
     number: str
     status: str
     message: str
     cause: BaseException | None = field(default=None, repr=False, compare=False)
+    answer: Any = field(default=None, repr=False, compare=False)
 
 
 # --------------------------------------------------------------------------------------------------------- registry
@@ -106,6 +111,12 @@ def _module(lesson: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.lesson_{lesson}")
 
 
+@cache
+def form(exercise: Exercise) -> forms.Form:
+    """The form in which the lesson needs an exercise's results: what the reference returns in its own check."""
+    return forms.learnt(exercise.reference, exercise.check)
+
+
 def mark(exercise: Exercise, attempt: Any) -> Verdict:
     """Run an exercise's check on an attempt and say how it went, in one of three ways. A bad answer never raises."""
     number = exercise.number
@@ -113,8 +124,10 @@ def mark(exercise: Exercise, attempt: Any) -> Verdict:
         came = type(attempt).__name__
         message = f"lab.check needs your function itself, but got a {came}. Pass its name without brackets after it."
         return Verdict(number, NOT_YET, message)
+    changed: list[bool] = []
+    own = attempt is exercise.reference
     try:
-        exercise.check(attempt)
+        exercise.check(attempt if own else forms.fitted(attempt, form(exercise), changed))
     except NotAttempted:
         return Verdict(number, NOT_ATTEMPTED, "Not attempted yet. The lesson goes on with the course's own version.")
     except Mistake as mistake:
@@ -122,4 +135,6 @@ def mark(exercise: Exercise, attempt: Any) -> Verdict:
     except Exception as error:  # an answer of a kind the check did not foresee must not end the lesson
         message = f"Your result could not be compared ({type(error).__name__}: {error}). Check its type and shape."
         return Verdict(number, NOT_YET, message)
-    return Verdict(number, PASSED, "Passed. The lesson now uses your function.")
+    # Results that came in another form come so in the lesson too, where a cell may need the lesson's own.
+    answer = forms.fitted(attempt, form(exercise)) if changed else attempt
+    return Verdict(number, PASSED, "Passed. The lesson now uses your function.", answer=answer)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from utils.checks.calling import Mistake, call
+from utils.checks.forms import array_of, shape_of
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -26,7 +27,7 @@ def expect_type(result: Any, expected: type | tuple[type, ...], hint: str = "") 
 
 def expect_shape(result: Any, expected: Sequence[int], hint: str = "") -> None:
     """Raise `Mistake` unless the result (tensor, array, number or nested list) has the expected shape."""
-    came = _shape(result)
+    came = shape_of(result)
     if came is None:
         raise Mistake(
             _join(
@@ -40,7 +41,7 @@ def expect_shape(result: Any, expected: Sequence[int], hint: str = "") -> None:
 
 def expect_finite(result: Any, hint: str = "") -> None:
     """Raise `Mistake` if the result holds NaN or infinity."""
-    if not np.isfinite(_array(result)).all():
+    if not np.isfinite(array_of(result)).all():
         raise Mistake(_join("Your result holds NaN or infinity. Look for a division by zero or a log of zero.", hint))
 
 
@@ -50,8 +51,8 @@ def expect_close(result: Any, expected: Any, message: str, atol: float = 1e-5) -
     A wrong shape and NaN are named first, because they explain more than "wrong numbers" would. Numbers that differ in
     a way that `difference` knows are told so before the message.
     """
-    expect_shape(result, _shape(expected) or ())
-    if np.isfinite(_array(expected)).all():
+    expect_shape(result, shape_of(expected) or ())
+    if np.isfinite(array_of(expected)).all():
         expect_finite(result)
     if not is_close(result, expected, atol):
         _name_difference(result, expected, message, atol)
@@ -85,9 +86,9 @@ def expect_used(function: Callable, given: Mapping[str, Any], other: Mapping[str
 
 def _brief(value: Any) -> str:
     """A number, or a few of them, as a learner would write it."""
-    if _shape(value) is None:
+    if shape_of(value) is None:
         return f"a {type(value).__name__}"
-    numbers = _array(value)
+    numbers = array_of(value)
     return f"{numbers.item():.4g}" if numbers.size == 1 else f"{np.array2string(numbers, precision=3, threshold=12)}"
 
 
@@ -103,9 +104,9 @@ def difference(result: Any, right: Any, atol: float = 1e-5) -> str:
     The last resort of a check, after the mistakes that it names itself: it knows numbers, and not how they were made.
     Empty where the shapes differ or nothing is known.
     """
-    if _shape(result) is None or _shape(result) != _shape(right):
+    if shape_of(result) is None or shape_of(result) != shape_of(right):
         return ""
-    came, wanted = _array(result), _array(right)
+    came, wanted = array_of(result), array_of(right)
     known = [
         (np.zeros_like(wanted), "Every number is 0."),
         (-wanted, "Every sign is turned round."),
@@ -141,7 +142,7 @@ def _pattern(came: np.ndarray, wanted: np.ndarray, atol: float) -> str:
 
 def _places(result: Any, right: Any, atol: float) -> str:
     """How many of several numbers are right, and the first that isn't. Empty if none is."""
-    came, wanted = _array(result), _array(right)
+    came, wanted = array_of(result), array_of(right)
     close = np.isclose(came, wanted, atol=atol, rtol=1e-4)
     if not close.any():
         return ""
@@ -175,26 +176,9 @@ def one_number(result: Any, what: str) -> float:
 
 def is_close(result: Any, other: Any, atol: float = 1e-5) -> bool:
     """True when both hold the same shape and the same numbers (within `atol` and one part in 10,000). Never raises."""
-    if _shape(result) is None or _shape(result) != _shape(other):
+    if shape_of(result) is None or shape_of(result) != shape_of(other):
         return False
-    return bool(np.allclose(_array(result), _array(other), atol=atol, rtol=1e-4, equal_nan=True))
-
-
-def _array(value: Any) -> np.ndarray:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().to(torch.float64).numpy()
-    if isinstance(value, (list, tuple)):
-        return np.array([_array(item) for item in value], dtype=np.float64)
-    return np.asarray(value, dtype=np.float64)
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    if isinstance(value, torch.Tensor):
-        return tuple(value.shape)
-    try:
-        return _array(value).shape
-    except (TypeError, ValueError):
-        return None
+    return bool(np.allclose(array_of(result), array_of(other), atol=atol, rtol=1e-4, equal_nan=True))
 
 
 def _join(sentence: str, hint: str) -> str:
