@@ -175,14 +175,22 @@ def test_braces_are_filled(said, filled):
 
 def test_a_brace_that_names_nothing_raises():
     lab.measured("accuracy", 0.5, unit="share", tolerance=0.01)
-    with pytest.raises(ValueError, match="names 'acuracy' in braces.*did you mean 'accuracy'"):
+    with pytest.raises(ValueError, match="the text names 'acuracy' in braces.*did you mean 'accuracy'"):
         lab.say("{acuracy}")
     with pytest.raises(ValueError, match="run the cell that measures it first"):
         lab.say("{x:value}")
-    with pytest.raises(ValueError, match="names 'accuracy:low'"):
+    with pytest.raises(ValueError, match="the text names 'accuracy:low'"):
         lab.say("{accuracy:low}")
     with pytest.raises(ValueError, match="lone '}'"):
         lab.say("a } b")
+
+
+def test_a_replication_card_takes_measured_values(capsys):
+    lab.measured("acc", Interval(0.80333, 0.7812, 0.8241, 300), unit="share", tolerance=0.01)
+    here = {"result": "{acc:interval}", "n": 300}
+    lab.replication_card("p", "", "c", {"result": "{acc}"}, here, ["smaller: {acc:value}"])
+    card = shown(capsys)
+    assert "there {acc} | here 0.803 [0.781, 0.824]" in card and "smaller: 0.803" in card
 
 
 # ---------------------------------------------------------------------------------------------- stored, and held to

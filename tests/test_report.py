@@ -28,6 +28,8 @@ LESSON_KEYS = [
     "figures_with_alt",
     "quiz_questions",
     "replication_cards",
+    "measured",
+    "predictions",
     "visible_code_lines",
     "longest_visible_cell",
 ]

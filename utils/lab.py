@@ -196,11 +196,14 @@ def replication_card(
     """Show what a paper found beside what this notebook measured, and why they differ.
 
     there, here: the same rows for both ("model", "result", "n", "interval" …); a row missing on one side shows a dash.
-    arxiv: the identifier alone, "2310.06824", or "" for work that has none. Raises ValueError without `here`'s
-    "result" or without a reason in `why`.
+    arxiv: the identifier alone, "2310.06824", or "" for work that has none. Braces in `here` and `why` hold names of
+    measured values, as in `say`. Raises ValueError without `here`'s "result", without a reason in `why`, or for a brace
+    that names nothing.
     """
     if "result" not in here:
         raise ValueError(f"here must have a 'result', got {', '.join(map(str, here)) or 'nothing'}")
+    here = {row: _values.fill(told) if isinstance(told, str) else told for row, told in here.items()}
+    why = [_values.fill(reason) for reason in why]
     rows = list(dict.fromkeys([*there, *here]))
     source = f"{paper} (arXiv {arxiv})" if arxiv else paper
     lines = [f"Replication card: {source}", f"Claim: {claim}"]

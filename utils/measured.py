@@ -372,11 +372,11 @@ def _filled(match: re.Match) -> str:
     if (shown := _shown(match[1] or "")) is not None:
         return shown
     if match[1] is None:
-        raise ValueError(f"markdown holds a lone {match[0]!r}: write {match[0] * 2!r} for a brace itself")
+        raise ValueError(f"the text holds a lone {match[0]!r}: write {match[0] * 2!r} for a brace itself")
     name = re.sub(rf":({'|'.join(_SPECS)})$", "", match[1].strip())
     near = difflib.get_close_matches(name, _measured, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "run the cell that measures it first."
-    raise ValueError(f"markdown names {name!r} in braces, which has not been measured in this kernel: {hint}")
+    raise ValueError(f"the text names {name!r} in braces, which has not been measured in this kernel: {hint}")
 
 
 def _shown(inside: str) -> str | None:

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 
 from utils import checks
 from utils.authoring import notebooks
-from utils.authoring.notebooks import BEGIN, END, LESSONS, SOLUTIONS, limits, measuring
+from utils.authoring.notebooks import BEGIN, END, LESSONS, SOLUTIONS, limits, measuring, printing
 from utils.authoring.notebooks.setup_cell import SETUP_CELL
 
 MAX_BYTES = 1_500_000
@@ -101,7 +101,19 @@ def problems(solution: NotebookNode, name: str, course: Sequence[str] = ()) -> l
     """
     file = f"solutions/{name}.ipynb"
     found: list[Problem] = []
-    for rule in (_markers, _exercises, _execution, _folding, _limits, _alt_texts, _offline, _frame, measuring.doubled):
+    for rule in (
+        _markers,
+        _exercises,
+        _execution,
+        _folding,
+        _limits,
+        _alt_texts,
+        _offline,
+        _frame,
+        measuring.doubled,
+        printing.printed,
+        printing.predicted,
+    ):
         found += [Problem(file, cell, message) for cell, message in rule(solution, name[:2])]
     if name in course:
         found += [Problem(file, cell, message) for cell, message in _links(solution, name, course)]

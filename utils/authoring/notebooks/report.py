@@ -24,7 +24,7 @@ from utils import checks, specimen
 from utils.authoring import benchmarks, notebooks
 from utils.authoring.benchmarks import coverage
 from utils.authoring.benchmarks import sae as bench_sae
-from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, build, execute, limits
+from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, build, execute, limits, measuring
 
 _MB = 1e6
 _HINT = re.compile(r"<summary>\s*Hint", re.IGNORECASE)
@@ -51,6 +51,8 @@ class LessonReport:
     figures_with_alt: int
     quiz_questions: int
     replication_cards: int
+    measured: int
+    predictions: int
     visible_code_lines: int
     longest_visible_cell: int
 
@@ -112,6 +114,8 @@ def lesson_report(path: Path) -> LessonReport:
         figures_with_alt=sum(bool(re.search(r'(?:alt|aria-label)="[^"]*\w', image)) for image in images),
         quiz_questions=len(checks.quiz(lesson)),
         replication_cards=source.count("lab.replication_card("),
+        measured=len(measuring.stored(stored)),
+        predictions=source.count("lab.predict("),
         visible_code_lines=seen.visible,
         longest_visible_cell=seen.longest,
     )
@@ -177,6 +181,8 @@ def table(found: dict) -> str:
         "right",
         "figures",
         "quiz",
+        "measured",
+        "predictions",
         "in sight",
         "longest",
     ]
@@ -193,6 +199,8 @@ def table(found: dict) -> str:
             f"{entry['right_accepted']}/{entry['right_total']}",
             f"{entry['figures_with_alt']}/{entry['figures']}",
             str(entry["quiz_questions"]),
+            str(entry["measured"]),
+            str(entry["predictions"]),
             str(entry["visible_code_lines"]),
             str(entry["longest_visible_cell"]),
         ]
