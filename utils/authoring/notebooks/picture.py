@@ -12,7 +12,7 @@ import sys
 from utils.authoring import notebooks
 from utils.authoring.notebooks.manifest import DATA
 
-LESSON, CELL = "02", "patch-map"
+LESSON, CELL = "02", "patch-map-figure"
 PICTURE = DATA / "picture.png"
 
 
