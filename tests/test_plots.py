@@ -1,10 +1,16 @@
 """Figures can't be shown without alt text, a title and labelled axes."""
 
+import configparser
+import html
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from utils import plots
+from utils import plots, statistics
+from utils.measured import MARK
+from utils.plots import grammar
 
 ALT = "A line that rises from 0 to 2 over three layers."
 
@@ -117,7 +123,6 @@ def test_tokens_carry_their_numbers_as_text():
 
 def test_token_text_keeps_contrast_on_every_colour():
     """Relative luminance contrast of ink on its background is at least 4.5 (WCAG 2.1 AA)."""
-    import re
 
     def luminance(rgb):
         parts = [c / 255 for c in rgb]
@@ -130,3 +135,139 @@ def test_token_text_keeps_contrast_on_every_colour():
     for red, green, blue, ink in re.findall(r"background:rgb\((\d+),(\d+),(\d+)\);color:(#\w+)", markup):
         back, fore = luminance([int(red), int(green), int(blue)]), 0.0 if ink == "#000" else 1.0
         assert (max(back, fore) + 0.05) / (min(back, fore) + 0.05) >= 4.5
+
+
+# ---------------------------------------------------------------------------------------------------------- grammar
+
+IV = statistics.Interval(0.8, 0.7, 0.9, 30)
+DRAWN = {
+    "dots": lambda: plots.dots(
+        {"a": {"x": IV, "y": 0.5}, "b": {"x": 0.2}}, title="T", x="AUROC", against={"chance": 0.5}, show=False
+    ),
+    "bars": lambda: plots.bars({"x": IV, "y": 0.25}, title="T", y="share", band=("shuffled", 0.1, 0.2), show=False),
+    "curves": lambda: plots.curves(
+        [0, 4, 9],
+        {"a": [IV] * 3, "b": [1, np.nan, 3]},
+        title="T",
+        x_label="block",
+        y_label="nats",
+        marks={"chosen": 4},
+        predicted=[1, 2, 3],
+        show=False,
+    ),
+    "grid": lambda: plots.grid(
+        [[1.0, 2.0], [3.0, np.nan]],
+        [0, 1],
+        ["The", " cat"],
+        title="T",
+        label="nats",
+        x_label="token",
+        y_label="block",
+        show=False,
+    ),
+    "cloud": lambda: plots.cloud(
+        [[0, 0], [2, 1.0]],
+        ["true", "false"],
+        title="T",
+        x_label="x",
+        y_label="y",
+        arrows={"truth": (1.5, 0.2)},
+        show=False,
+    ),
+    "distribution": lambda: plots.distribution(
+        {"null": range(50)}, title="T", x_label="nats", mark={"measured": 3.25}, show=False
+    ),
+    "few": lambda: plots.distribution({"null": [1, 2, 3]}, title="T", x_label="nats", show=False),
+    "stream": lambda: plots.stream(30, title="T", marks={23: "the fact moves"}, show=False),
+    "patching": lambda: plots.patching(["The", " cat"], ["The", " dog"], 1, 12, title="T", show=False),
+    "push": lambda: plots.push(title="T", show=False),
+}
+TOLD = {
+    "dots": ["a: x 0.8 [0.7, 0.9], y 0.5; b: x 0.2", "chance at 0.5"],
+    "bars": ["x 0.8 [0.7, 0.9], y 0.25", "shuffled from 0.1 to 0.2"],
+    "curves": ["b: 1 at 0, 3 at 9, highest 3 at 9, lowest 1 at 0"],
+    "grid": ["Largest 3 at 1, The; smallest 1 at 0, The; mean 2."],
+    "cloud": ["true, 1 points around (0, 0)", "arrow truth by (1.5, 0.2)"],
+    "distribution": ["null: n = 50, median 24.5, from 0 to 49", "measured at 3.25"],
+    "few": ["n = 3, median 2"],
+    "stream": ["In each of 30 blocks", "block 23: the fact moves"],
+    "patching": ["state of token 1 (cat) before block 12 from A into B"],
+    "push": ["a projection until it is 0"],
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_of_the_grammar_tells_its_data_in_words(name):
+    alt = html.unescape(re.search(r'alt="([^"]*)"', DRAWN[name]())[1]).replace(MARK, "")
+    assert all(words in alt for words in TOLD[name]), alt
+
+
+def test_numbers_of_an_alt_text_are_left_out_of_the_comparison_and_its_words_are_not():
+    sanitised = [
+        DRAWN["dots"](),
+        plots.dots(
+            {"a": {"x": 0.31, "y": 0.5}, "b": {"x": 0.2}}, title="T", x="AUROC", against={"chance": 0.5}, show=False
+        ),
+    ]
+    rules = configparser.ConfigParser(interpolation=None)
+    rules.read("tests/sanitize.cfg", encoding="utf-8")
+    for section in rules.sections():
+        sanitised = [re.sub(rules[section]["regex"], rules[section]["replace"], markup) for markup in sanitised]
+    assert "NUMBER" in sanitised[0] and "0.8" not in sanitised[0] and "chance at" in sanitised[0]
+    assert sanitised[0] != sanitised[1], "an interval that is gone is a difference"
+
+
+def test_a_strip_marks_its_numbers_and_shows_small_ones():
+    markup = plots.strip(["a", " b"], [12.5, 0.04], unit="bits", title="Surprisal", show=False)
+    assert f"{MARK}12.5" in markup and f"{MARK}0.0" in markup and "<strong>Surprisal</strong>" in markup
+    assert f"{MARK}0.012" in plots.strip(["a"], [0.012], unit="bits", title="Surprisal", show=False)
+
+
+def test_bars_start_at_zero_and_dots_need_not():
+    figures = []
+    keep = grammar.base.rendered
+
+    def seen(fig, alt, caption=""):
+        figures.append(fig)
+        return keep(fig, alt, caption)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grammar.base, "rendered", seen)
+        plots.bars({"a": 0.80, "b": 0.82}, title="T", y="share", show=False)
+        plots.dots({"a": 0.80, "b": 0.82}, title="T", x="share", show=False)
+        DRAWN["cloud"]()
+        DRAWN["curves"]()
+    assert figures[0].axes[0].get_ylim()[0] <= 0 < figures[1].axes[0].get_xlim()[0]
+    assert figures[2].axes[0].get_aspect() == 1.0, "angles are true only if both axes have one scale"
+    assert figures[3].axes[0].lines[0].get_xdata().tolist() == [0, 4, 9], "blocks are spaced as they are"
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: plots.dots({}, title="T", x="x"), "values must hold at least one value, got none"),
+        (lambda: plots.dots({"a": NAN}, title="T", x="x"), r"values\['a'\] must be"),
+        (lambda: plots.dots({"a": 1, "b": {"c": 1}}, title="T", x="x"), "got a mixture"),
+        (lambda: plots.dots({"a": 1}, title="", x="x"), "title must hold some text"),
+        (lambda: plots.bars({"a": {}}, title="T", y="y"), r"values\['a'\] must hold at least one value"),
+        (lambda: plots.bars({"a": 1}, title="T", y="y", band=("b", 2.0, 1.0)), "band must have its low end first"),
+        (lambda: plots.curves([0, 1], {"a": [1]}, title="T", x_label="x", y_label="y"), "for each of the 2 in x"),
+        (lambda: plots.curves([0, 1], {}, title="T", x_label="x", y_label="y"), "lines must hold at least one line"),
+        (lambda: plots.curves([0, 1], {"a": [1, float("inf")]}, title="T", x_label="x", y_label="y"), "infinity"),
+        (lambda: plots.strip(["a"], [1, 2], unit="bits", title="T"), "one number a token"),
+        (lambda: plots.strip(["a"], [NAN], unit="bits", title="T"), "values must be finite"),
+        (lambda: plots.grid([[1.0]], [0, 1], [0], title="T", label="l", x_label="x", y_label="y"), r"\(2, 1\), got"),
+        (lambda: plots.cloud([[0, 1]], [], title="T", x_label="x", y_label="y"), "points must be"),
+        (lambda: plots.cloud([[0, NAN]], ["a"], title="T", x_label="x", y_label="y"), "points must be finite"),
+        (lambda: plots.distribution({"a": []}, title="T", x_label="x"), "values must hold at least one number"),
+        (lambda: plots.distribution({"a": [1]}, title="T", x_label="x", bins=0), "bins must be at least 1"),
+        (lambda: plots.stream(12, title="T", marks={12: "x"}), "blocks from 0 to 11, got 12"),
+        (lambda: plots.patching(["a"], ["b"], 1, 0, title="T"), "hold position 1"),
+    ],
+)
+def test_a_wrong_figure_is_refused_by_the_arguments_name(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,4 +1,4 @@
-"""Every figure of the course: one style, one colour-blind-safe palette, and an alt text that cannot be forgotten.
+"""What every figure rests on: one style, one colour-blind-safe palette, and an alt text that cannot be forgotten.
 
 Figures are drawn off screen and shown as an HTML `<figure>` with an `<img alt=…>`, because JupyterLab drops alt text
 that is set through output metadata. `show` refuses a figure without title, axis labels or a real alt text.
@@ -92,9 +92,9 @@ def line(
     the markers in turn. Raises ValueError if lengths differ, for infinity or for a colour nobody knows.
     """
     named = isinstance(x, list | tuple) and all(isinstance(name, str) for name in x)
-    x = list(x) if named else _plain("x", x)
+    x = list(x) if named else plain("x", x)
     given = {"y": y, "low": low, "high": high}
-    drawn = {name: _plain(name, values) for name, values in given.items() if name == "y" or values is not None}
+    drawn = {name: plain(name, values) for name, values in given.items() if name == "y" or values is not None}
     lengths = {"x": len(x)} | {name: len(values) for name, values in drawn.items()}
     if len(set(lengths.values())) > 1 or (low is None) != (high is None):
         raise ValueError(f"x, y, low and high must have one length, and low needs high; got {lengths}")
@@ -124,7 +124,7 @@ def heatmap(
     sign); None: one hue, dark to light. x_labels, y_labels: one a column, one a row.
     Raises ValueError for a matrix that is not 2-d, other numbers of labels, or no label for the bar.
     """
-    cells = _plain("matrix", matrix)
+    cells = plain("matrix", matrix)
     if cells.ndim != 2 or not cells.size:
         raise ValueError(f"matrix must be 2-d (rows, cols), got shape {cells.shape}")
     if not np.isfinite(cells).any():
@@ -161,8 +161,13 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
 @checked
 def html(fig: Figure, alt: str, caption: str = "") -> str:
     """The figure as an HTML `<figure>`: what `show` displays, for use inside a widget. Raises as `show` does."""
-    _check_alt(alt)
     _check_labels(fig)
+    return rendered(fig, alt, caption)
+
+
+def rendered(fig: Figure, alt: str, caption: str = "") -> str:
+    """The figure as HTML, its labels not looked at: for drawings, which have no axes. Raises ValueError without alt."""
+    _check_alt(alt)
     _finish(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
@@ -195,11 +200,13 @@ def tokens_html(
     digits: _Digits = 1,
     centre: Number | None = None,
     limits: tuple[float, float] | None = None,
+    mark: str = "",
 ) -> str:
     """The HTML that `tokens` displays, for use inside a widget.
 
     A blank is shown as "·", a line's end as "⏎", a tab as "⇥", and a token that holds only a part of a character (an
     emoji is often three tokens) as "…". digits: after the point. centre, limits: as in `heatmap`.
+    mark: put before each number (`strip` marks what may differ on another computer).
     Raises ValueError for lengths that differ, numbers that aren't finite or a missing alt text.
     """
     _check_alt(alt)
@@ -208,7 +215,7 @@ def tokens_html(
     low, high = _limits(values, centre, limits)
     cmap = matplotlib.colormaps["Blues" if centre is None else DIVERGING]
     cells = "".join(
-        _token_cell(text, value, cmap, 0.0 if high == low else (value - low) / (high - low), digits)
+        _token_cell(text, value, cmap, 0.0 if high == low else (value - low) / (high - low), digits, mark)
         for text, value in zip(texts, values)
     )
     escaped = _html.escape(alt)
@@ -218,25 +225,25 @@ def tokens_html(
     )
 
 
-def _token_cell(text: str, value: float, cmap: Colormap, share: float, digits: int) -> str:
+def _token_cell(text: str, value: float, cmap: Colormap, share: float, digits: int, mark: str) -> str:
     red, green, blue, _ = cmap(0.05 + 0.9 * min(max(share, 0.0), 1.0))
-    ink = "#000" if _luminance(red, green, blue) > 0.179 else "#fff"
+    ink = "#000" if luminance(red, green, blue) > 0.179 else "#fff"
     shown = _html.escape(text.translate({10: "⏎", 13: "␍", 9: "⇥", 32: "·"}) or "…")
     colour = f"rgb({red * 255:.0f},{green * 255:.0f},{blue * 255:.0f})"
     return (
         f'<span style="display:inline-block;text-align:center;margin:1px;padding:1px 4px;border-radius:3px;'
         f'background:{colour};color:{ink};font-family:monospace">{shown}<br>'
-        f"<small>{value:.{digits}f}</small></span>"
+        f"<small>{mark}{value:.{digits}f}</small></span>"
     )
 
 
-def _luminance(*channels: float) -> float:
+def luminance(*channels: float) -> float:
     """Relative luminance of an sRGB colour (WCAG 2.1); above 0.179, black text has more contrast than white."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _plain(name: str, values: Any) -> np.ndarray:
+def plain(name: str, values: Any) -> np.ndarray:
     """Numbers from a list, an array or a tensor, float64; NaN is allowed (a gap), infinity isn't."""
     if getattr(values, "is_meta", False):
         raise TypeError(f"{name} must be numbers, got a tensor without content (device meta)")
@@ -274,6 +281,11 @@ def _finish(fig: Figure) -> None:
             ax.set_title(title, loc="left", fontweight="bold")
         if legend := ax.get_legend():
             legend.set_frame_on(False)
+
+
+def escaped(text: str) -> str:
+    """Text that HTML shows as it is."""
+    return _html.escape(text)
 
 
 def _check_alt(alt: str) -> None:
