@@ -607,7 +607,7 @@ WRONG = {
         ("share", lambda d: d / d.sum(1, keepdim=True), "This is a share"),
         ("the damage itself", lambda d: d.clone(), "This is the damage itself"),
         ("one number a region", lambda d: d.max(1).values - d.mean(1), "You returned one number a region"),
-        ("three others, always", lambda d: d - (d.sum(1, keepdim=True) - d) / 3, "wrong for six"),
+        ("three others, always", lambda d: d - (d.sum(1, keepdim=True) - d) / 3, "hurts three kinds alike"),
         (
             "worst of the others",
             lambda d: d - torch.stack([d[:, torch.arange(d.shape[1]) != k].amax(1) for k in range(d.shape[1])], 1),
@@ -621,7 +621,7 @@ WRONG = {
             "the median of the others",
         ),
         ("added", lambda d: 2 * d - _selective_by_loops(d), "You added the mean"),
-        ("never below 0", lambda d: _selective_by_loops(d).clamp(min=0), "below 0 was cut off"),
+        ("never below 0", lambda d: _selective_by_loops(d).clamp(min=0), "each has one other kind"),
     ],
 }
 
@@ -645,4 +645,15 @@ RIGHT = {
     ],
     "1.6": [("loops and norms", _nearest_by_loops), ("one-hot and a scored product", _nearest_by_one_hot)],
     "1.7": [("loops", _selective_by_loops), ("centred and rescaled", _selective_scaled)],
+}
+
+
+EQUIVALENT = {
+    "1.4": {
+        "result made positive | induction_score": "attention is never below 0",
+        "result clamped to [0, 1] | induction_score": "attention lies between 0 and 1",
+    },
+    "1.6": {
+        "unique dropped | classes = labels.unique() | 1": "a class in the list twice has one mean twice, and one label",
+    },
 }

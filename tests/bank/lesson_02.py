@@ -333,7 +333,7 @@ WRONG = {
         (
             "positions fixed",
             lambda resid, hook, clean, positions: torch.where(torch.arange(len(clean))[:, None] % 3 == 1, clean, resid),
-            "wrong for another",
+            "whatever `positions` is",
         ),
     ],
     "2.4": [
@@ -345,7 +345,7 @@ WRONG = {
         ("absolute", lambda p, c, k: ((p - k) / (c - k)).abs(), "keep the sign"),
         ("absolute distance", lambda p, c, k: (p - k) / abs(c - k), "fails when clean lies below corrupt"),
         ("mean", lambda p, c, k: ((p - k) / (c - k)).mean(), "the shape stays"),
-        ("constant", lambda p, c, k: torch.full_like(p, 0.5), "`corrupt` itself gives 0"),
+        ("constant", lambda p, c, k: torch.full_like(p, 0.5), "whatever `patched` is"),
         ("adds corrupt below", lambda p, c, k: (p - k) / (c + k), "You divided by `clean + corrupt`"),
         ("adds corrupt above", lambda p, c, k: (p + k) / (c - k), "You added `corrupt`"),
         (
@@ -456,4 +456,24 @@ RIGHT = {
         ("matrix product", lambda c, k, g: ((c - k)[..., None, :] @ g[..., None]).squeeze(-1).squeeze(-1)),
     ],
     "2.7": [("right end points", _by_right_ends), ("trapezoid rule", _by_trapezoid)],
+}
+
+
+_ANY_RULE = "the text leaves the points to the learner: any place within each piece of the line will do"
+
+EQUIVALENT = {
+    "2.7": {
+        f"{change} | alphas = (torch.arange(steps) + 0.5) / steps | 1": _ANY_RULE
+        for change in ("second part of Add dropped", "0.5 -> 0.65", "0.5 -> 0.35")
+    },
+}
+
+
+_ANY_RULE = "the text leaves the points to the learner: any place within each piece of the line will do"
+
+EQUIVALENT = {
+    "2.7": {
+        f"{change} | alphas = (torch.arange(steps) + 0.5) / steps | 1": _ANY_RULE
+        for change in ("second part of Add dropped", "0.5 -> 0.65", "0.5 -> 0.35")
+    },
 }

@@ -563,3 +563,21 @@ def _add(row, ids):
     for i in ids[1:]:
         total = torch.logaddexp(total, row[i])
     return total
+
+
+_ONE_OF_EACH = "a pair has one true claim and one false one: the first is the last"
+_MARGINS = "[per_token[(pairs == p) & labels][0] - per_token[(pairs == p) & ~labels][0] for p in pairs.unique()]"
+_COIN = "trade = torch.rand(len(first), generator=generator) < 0.5"
+_COUNT = "as_large += bool(statistic(one, other) >= observed - 1e-9)"
+
+EQUIVALENT = {
+    "4.1": {f"0 -> -1 | {_MARGINS} | {place}": _ONE_OF_EACH for place in (1, 2)},
+    "4.8": {
+        f"Lt to LtE | {_COIN} | 1": "a fair coin still",
+        f"Lt to Gt | {_COIN} | 1": "a fair coin still, turned over",
+        f"GtE to Gt | {_COUNT} | 1": "a tie lies above the data's statistic less 1e-9",
+        f"arguments 1 and 2 swapped | {_COUNT} | 1": "the draw with every coin turned over is as likely",
+        f"second part of Sub dropped | {_COUNT} | 1": "exact ties count; those by rounding are only hinted at",
+        f"1e-09 -> 0.0 | {_COUNT} | 1": "exact ties count, as above",
+    },
+}

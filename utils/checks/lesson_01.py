@@ -10,7 +10,7 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call, describe_error
-from utils.checks.comparing import expect_close, expect_shape, expect_type, is_close, reject, seeded
+from utils.checks.comparing import expect_close, expect_each, expect_shape, expect_type, is_close, reject, seeded
 
 # ------------------------------------------------------------------------------------- 1.1 a hook that records
 
@@ -166,6 +166,9 @@ def check_add_up(attempt: Callable) -> None:
         ),
     ]
     reject(result, known)
+    blocks = torch.tensor([[[1.0]], [[10.0]]]), torch.tensor([[[2.0]], [[20.0]]])
+    told = "An embedding of 5 and blocks that add 1 + 2 and 10 + 20: the stream is 5, 8, 38."
+    expect_each(attempt, [((torch.tensor([[5.0]]), *blocks), torch.tensor([[[5.0]], [[8.0]], [[38.0]]]), told)])
     expect_close(
         result, right, "The shape is right, the numbers are not. Entry 1 is embedding + attn_outs[0] + mlp_outs[0]."
     )
@@ -274,14 +277,19 @@ def check_read_early(attempt: Callable) -> None:
     for wrong, message in mistakes:
         if is_close(result, wrong) and not is_close(wrong, right):
             raise Mistake(message)
+    plain = torch.tensor([[3.0, 4.0, 0.0]]), torch.ones(3), torch.eye(3), 0.0
+    told = "The mean square of (3, 4, 0) is 25/3, its root 2.887. With weight 1 the logits are 1.039, 1.386 and 0."
+    expect_each(attempt, [(plain, read_early(*plain), told)])
     expect_close(
         result, right, "The shape is right, the numbers are not: divide, multiply by the weight, then `@ unembed`."
     )
-    batch = 0.02 * torch.randn(2, 5, 4, generator=random)
-    message = "It works for (pos, d_model) but not for (batch, pos, d_model): use axis -1."
-    expect_close(call(attempt, batch, weight, unembed, eps), read_early(batch, weight, unembed, eps), message)
-    message = "Called without `eps` it should use the default of the first line, 1e-5."
-    expect_close(call(attempt, residual, weight, unembed), read_early(residual, weight, unembed), message)
+    batch = 0.02 * torch.randn(2, 5, 4, generator=random), weight, unembed, eps
+    default = residual, weight, unembed
+    cases = [
+        (batch, read_early(*batch), "It works for (pos, d_model) but not for (batch, pos, d_model): use axis -1."),
+        (default, read_early(*default), "Called without `eps` it should use the default of the first line, 1e-5."),
+    ]
+    expect_each(attempt, cases)
 
 
 # -------------------------------------------------------------------------------------- 1.4 the induction score
@@ -339,6 +347,8 @@ def check_induction_score(attempt: Callable) -> None:
             score(3, 4, 8),
             "You forgot the start token: it is position 0, so the second copy is positions period + 1 to 2 * period.",
         ),
+        (score(3, 6), "The first query is missing: the second copy begins at position period + 1."),
+        (score(3, 5, 7), "The last two queries are missing: the second copy ends at position 2 * period, included."),
         (score(3, 5, 8), "The last query is missing: the second copy ends at position 2 * period, included."),
         (
             score(3, 5) * 4,
@@ -439,6 +449,9 @@ def check_silence(attempt: Callable) -> None:
         (zeroed(every, -1, 1), "The head is silent at the last position only. Silence it at every position."),
     ]
     reject(result, mistakes)
+    filled = result[:, :, 1]
+    if filled.max() == filled.min() != 0 and is_close(result[:, :, [0, 2]], z[:, :, [0, 2]]):
+        raise Mistake(f"The head's output became {float(filled.max()):.3g} everywhere. Silent is exactly 0.")
     expect_close(
         result, zeroed(every, every, 1), "The head's output should be 0 everywhere, and all other heads untouched."
     )
@@ -446,6 +459,8 @@ def check_silence(attempt: Callable) -> None:
     mean_result = _hooked(call(attempt, 2, mean), z.clone(), hook)
     expect_type(mean_result, torch.Tensor, "With `mean` given, too, the hook function returns a tensor.")
     expect_shape(mean_result, (2, 4, 3, 5))
+    if is_close(mean_result[:, :, 2], z[:, :, 2]) and not is_close(mean_result, z):
+        raise Mistake("Another head than the given one was silenced. Use `head`: z[:, :, head].")
     if is_close(mean_result, zeroed(every, every, 2)):
         raise Mistake("With `mean` given the head still becomes 0. Replace its output by `mean`, of shape (d_head,).")
     own = z.clone()
@@ -554,6 +569,10 @@ def _near_misses(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor) 
             first_seen[distance.argmin(1)],
             "The means stand in one order and the labels in another: take both from one list of the classes.",
         ),
+        (
+            classes[torch.cdist(test, torch.stack([train[labels != c].mean(0) for c in classes])).argmin(1)],
+            "Each mean is of all the *other* classes. Average the rows of the class itself: `labels == c`.",
+        ),
         (classes[distance.argmax(1)], "These are the classes *farthest* away. Take the smallest distance (argmin)."),
         (
             classes[(test @ means.T).argmax(1)],
@@ -605,6 +624,21 @@ def selectivity(damage: torch.Tensor) -> torch.Tensor:
     return damage - others
 
 
+SIMPLE_DAMAGE = [
+    ((torch.full((1, 3), 2.0),), torch.zeros(1, 3), "A region that hurts three kinds alike scores 0 for each."),
+    (
+        (torch.tensor([[1.0, 0.0]]),),
+        torch.tensor([[1.0, -1.0]]),
+        "Two kinds, damages 1 and 0: each has one other kind to be compared with, so the scores are 1 and -1.",
+    ),
+    (
+        (torch.tensor([[6.0, 0.0, 3.0], [0.0, 0.0, 0.0]]),),
+        torch.tensor([[4.5, -4.5, 0.0], [0.0, 0.0, 0.0]]),
+        "Damages 6, 0, 3: the first score is 6 minus the mean of 0 and 3, so 4.5; then 0 - 4.5 and 3 - 3.",
+    ),
+]
+
+
 def check_selectivity(attempt: Callable) -> None:
     damage = torch.tensor([[4.0, 1.0, 1.0, 0.0], [2.0, 2.0, 2.0, 2.0], [0.5, 0.0, -0.1, 3.0]])
     result = call(attempt, damage)
@@ -652,6 +686,7 @@ def check_selectivity(attempt: Callable) -> None:
     ):
         mistakes.append((damage - torch.stack(summary, 1), message))
     reject(result, mistakes)
+    expect_each(attempt, SIMPLE_DAMAGE)
     expect_close(result, selectivity(damage), "Row 0 is 4, 1, 1, 0: its first score is 4 minus the mean of 1, 1 and 0.")
     other = torch.randn(2, 6, generator=seeded(17))
     message = "Right for four kinds of text and wrong for six: count the kinds, `damage.shape[1]`."

@@ -14,7 +14,7 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_close, expect_shape, expect_type, is_close, one_number
+from utils.checks.comparing import expect_close, expect_shape, expect_type, expect_used, is_close, one_number
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -53,11 +53,16 @@ def _check_logit_difference(fn):
         raise Mistake("You added the two logits. A preference is a difference: `answer` minus `other`.")
     if is_close(got, logits[:, -2, 6] - logits[:, -2, 1]):
         raise Mistake("This reads the last position but one. The next token is predicted at the last one, -1.")
+    for first, second in ((0, -1), (-1, 0), (-2, -1), (-1, -2)):
+        if is_close(got, logits[:, first, 6] - logits[:, second, 1]):
+            raise Mistake("The two logits are read at different positions. Read both at the last one, -1.")
     if is_close(got, right[:1].expand(3)):
         raise Mistake("Every prompt got the first prompt's number. Keep the batch axis: `logits[:, -1]`.")
     expect_close(
         got, right, "The shape is right, the numbers are not: logit of `answer` minus logit of `other`, last position."
     )
+    given = {"logits": logits, "answer": 6, "other": 1}
+    expect_used(fn, given, {"logits": logits.flip(0), "answer": 2, "other": 3})
     other = _random(2, 3, 9, seed=20)
     message = "Right for one pair of tokens and one length, wrong for others: use `answer`, `other` and position -1."
     expect_close(call(fn, other, 0, 8), _logit_difference(other, 0, 8), message)
@@ -149,6 +154,11 @@ def _check_patch_hook(fn):
         raise Mistake("The first rows of `clean` went in. Take the rows at the same positions: `clean[positions]`.")
     if is_close(got, resid * ~positions[:, None]):
         raise Mistake("The marked positions were set to 0. Fill them with the clean run's: `clean[positions]`.")
+    expect_used(
+        lambda resid, clean, positions: fn(resid, hook=None, clean=clean, positions=positions),
+        {"resid": resid, "clean": clean, "positions": positions},
+        {"resid": resid.flip(0), "clean": clean.flip(0), "positions": ~positions},
+    )
     expect_close(
         got, right, "Some entries are off: marked positions hold `clean`, all others hold `resid`, in every row."
     )
@@ -192,6 +202,8 @@ def _check_recovery(fn):
         raise Mistake("You divided by `clean + corrupt`. The whole way is their distance: `clean - corrupt`.")
     if is_close(got, (patched + corrupt) / (clean - corrupt)):
         raise Mistake("You added `corrupt`. The way a patch has come is `patched - corrupt`.")
+    given = {"patched": patched, "clean": clean, "corrupt": corrupt}
+    expect_used(fn, given, {"patched": patched + 1, "clean": 7.0, "corrupt": -1.0})
     expect_close(got, right, "Not quite: check that `corrupt` itself gives 0 and `clean` itself gives 1.")
     flipped = call(fn, patched, corrupt, clean)  # here clean is the smaller number
     message = "It fails when clean lies below corrupt. Divide by the signed distance `clean - corrupt`."
@@ -238,7 +250,7 @@ def _three(result):
 
 def _check_beyond_control(fn):
     recovered, control = _paired_data()
-    difference, n_resamples = recovered - control, 20_000
+    difference, n_resamples = recovered - control, 40_000
     mean = difference.mean()
     centre, bottom, top = _three(call(fn, recovered, control, n_resamples, 0))
     if is_close(centre, -mean):
@@ -267,6 +279,7 @@ def _check_beyond_control(fn):
                 f"Ten pairs of which one differs by 1 give [0.0, 0.3]; yours is [{low:.2f}, {high:.2f}]. "
                 "Draw ten of ten, with replacement: a pair may come up several times."
             )
+    _check_turned_round(fn, mean, bottom, top)
     if call(fn, recovered, control, 300, 5)[1] != call(fn, recovered, control, 300, 5)[1]:
         raise Mistake("The same seed gave two intervals. Make your own generator of `seed`, inside the function.")
     if call(fn, recovered, control, 300, 5)[1] == call(fn, recovered, control, 300, 6)[1]:
@@ -274,6 +287,18 @@ def _check_beyond_control(fn):
     _, low, high = _three(call(fn, recovered, control, 1, 0))
     if not is_close(low, high, 1e-9):
         raise Mistake("With `n_resamples=1` there is one mean, and both ends are it: `n_resamples` isn't used.")
+
+
+def _check_turned_round(fn, mean, bottom, top):
+    """Three times the differences, the other way round: all three numbers are below 0, and some below -1."""
+    recovered, control = _paired_data()
+    centre, low, high = _three(call(fn, 3 * control, 3 * recovered, 4000, 0))
+    if not is_close(centre, -3 * mean) or not is_close([low, high], [-3 * top, -3 * bottom], 0.3 * (top - bottom)):
+        raise Mistake(
+            f"Three times the differences, the other way round, should give {-3 * mean:.2f} "
+            f"[{-3 * top:.2f}, {-3 * bottom:.2f}]; yours is {centre:.2f} [{low:.2f}, {high:.2f}]. Cut nothing off, and "
+            "keep the signs."
+        )
 
 
 def _name_coarse_faults(difference, centre, bottom, top):
@@ -306,11 +331,11 @@ def _check_ends(bottom, top):
     """Name percentiles other than 2.5 and 97.5, and resamples of another size."""
     low, high = _ends()[[4, 194]]
     width, wanted = top - bottom, high - low
-    luck = 0.1 * wanted / 3.92  # more than five standard errors of a percentile, at 20,000 resamples
+    luck = 0.075 * wanted / 3.92  # about five standard errors of a percentile, at 40,000 resamples
     if abs(bottom - low) <= luck and abs(top - high) <= luck:
         return
     found = [float(np.interp(end, _ends(), np.arange(0.5, 100, 0.5))) for end in (bottom, top)]
-    if abs(found[0] + found[1] - 100) > 1:
+    if abs(found[0] + found[1] - 100) > 0.35:
         raise Mistake(
             f"The ends aren't where they should be: yours hold the middle from the {found[0]:.1f}th to the "
             f"{found[1]:.1f}th percentile of the resampled means; wanted are 2.5 and 97.5."
@@ -356,6 +381,16 @@ def _check_attribution(fn):
         raise Mistake("This is gradient × corrupt. A patch only changes the difference: use `clean - corrupt`.")
     if is_close(got, ((clean + corrupt) * gradient).sum(-1)):
         raise Mistake("You added the two runs. The step that a patch makes is `clean - corrupt`.")
+    if is_close(got, (clean - corrupt).sum(-1)):
+        raise Mistake(
+            "This is the step alone, added up. Multiply it by the gradient first: how much each part matters."
+        )
+    if is_close(got, gradient.sum(-1)):
+        raise Mistake("This is the gradient alone, added up. Multiply it by the step first: `clean - corrupt`.")
+    if is_close(got, ((clean - corrupt) / gradient).sum(-1)):
+        raise Mistake("You divided by the gradient. A first-order change is step *times* slope.")
+    given = {"clean": clean, "corrupt": corrupt, "gradient": gradient}
+    expect_used(fn, given, {name: value.flip(0) for name, value in given.items()})
     if is_close(got, right / 6):
         raise Mistake("You averaged over d_model. The first-order change is a sum, a dot product.")
     if is_close(got, right.abs()):

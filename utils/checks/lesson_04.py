@@ -7,7 +7,15 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_close, expect_finite, expect_shape, expect_type, is_close, one_number
+from utils.checks.comparing import (
+    expect_close,
+    expect_each,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+    one_number,
+)
 
 # ------------------------------------------------------------------------------------------------ 4.1 paired margin
 
@@ -79,6 +87,32 @@ def check_paired_margin(function):
             "You divided the difference by a common length. The two endings have lengths of their own: divide first, "
             "then subtract."
         )
+    one_each = torch.ones(2)
+    side_by_side, apart = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 0])
+    both = torch.tensor([True, False])
+    cases = [
+        (
+            (torch.tensor([-1.0, -3.0]), one_each, both, torch.tensor([0, 0])),
+            [2.0],
+            "One pair, -1 - (-3): the margin is 2.",
+        ),
+        (
+            (torch.tensor([-4.0, -3.0]), torch.tensor([2, 1]), both, torch.tensor([0, 0])),
+            [1.0],
+            "One pair; -4 over two tokens is -2 each, -3 over one is -3: the margin is 1.",
+        ),
+        (
+            (torch.tensor([-1.0, -3.0, -2.0, -7.0]), torch.ones(4), both.repeat(2), side_by_side),
+            [2.0, 5.0],
+            "Two pairs, each true claim before its false one: the margins are 2 and 5.",
+        ),
+        (
+            (torch.tensor([-1.0, -2.0, -7.0, -3.0]), torch.ones(4), both.repeat_interleave(2), apart),
+            [2.0, 5.0],
+            "Two pairs, -1 with -3 and -2 with -7, both true claims first: the margins are 2 and 5.",
+        ),
+    ]
+    expect_each(function, cases)
     expect_close(
         result,
         expected,
@@ -138,6 +172,18 @@ def check_answer_log_odds(function):
             raise Mistake("You used the last spelling on each side only. All spellings belong to the answer.")
         if is_close(result, p_yes.log2() - p_no.log2()) or is_close(result, p_yes.log10() - p_no.log10()):
             raise Mistake("The logarithm has another base. Nats are wanted: the natural logarithm.")
+        even, lean = torch.zeros(1, 3), torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0]])
+        cases = [
+            ((even, [0], [1]), [0.0], "Equal logits, one spelling each: the log-odds are 0."),
+            ((even, [0, 2], [1]), [np.log(2)], "Equal logits, two spellings of yes against one of no: log 2 = 0.693."),
+            (
+                (even, [0], [1, 2]),
+                [-np.log(2)],
+                "Equal logits, one spelling of yes against two of no: -log 2 = -0.693.",
+            ),
+            ((lean, [1], [2]), [2.0, 0.0], "One spelling each: the logits' difference, here 3 - 1 and 0 - 0."),
+        ]
+        expect_each(function, cases)
         message = "These aren't the log-odds. logsumexp over the yes columns, minus logsumexp over the no columns."
         expect_close(result, expected, message)
     other = torch.tensor([[1.0, -2.0, 0.5, 3.0, 0.0], [0.0, 1.0, 2.0, -1.0, 0.5], [2.0, 2.0, -3.0, 1.0, 1.5]])
@@ -159,6 +205,29 @@ def bias_order_separation(odds, labels):
     balanced = odds.mean(0)
     true, false = balanced[labels].mean(), balanced[~labels].mean()
     return float((true + false) / 2), float((odds[0] - odds[1]).mean() / 2), float(true - false)
+
+
+_ONE_TRUE = torch.tensor([True, False, False])
+_UNEVEN = torch.tensor([[1.0, 2.0, 6.0, 0.0, -1.0, -5.0]]), torch.tensor([True, True, True, False, False, False])
+SIMPLE_ODDS = [
+    ((torch.full((2, 3), 2.0), _ONE_TRUE), (2.0, 0.0, 0.0), "Every answer leans to yes by 2: bias 2, nothing else."),
+    (
+        (torch.tensor([[1.0], [-1.0]]).expand(2, 3), _ONE_TRUE),
+        (0.0, 1.0, 0.0),
+        "1 in the first order, -1 in the second, whatever the claim: an order effect of 1, nothing else.",
+    ),
+    (
+        (torch.tensor([[3.0, -3.0, -3.0]]).expand(2, 3), _ONE_TRUE),
+        (0.0, 0.0, 6.0),
+        "The true claim at 3, the false ones at -3, in both orders: a separation of 6, nothing else.",
+    ),
+    (
+        (torch.cat([_UNEVEN[0] + 1, _UNEVEN[0]]), _UNEVEN[1]),
+        (1.0, 0.5, 5.0),
+        "True claims at 1, 2, 6 (mean 3), false ones at 0, -1, -5 (mean -2), and 1 more in the first order: bias 1, "
+        "order effect 0.5, separation 5.",
+    ),
+]
 
 
 def check_bias_order_separation(function):
@@ -189,7 +258,9 @@ def check_bias_order_separation(function):
             raise Mistake("Your bias is the mean of one class. Go halfway between the two class means.")
         if is_close(bias, -expected[0]):
             raise Mistake("Your bias has its sign turned round: an organism that likes to say yes has one above 0.")
-        raise Mistake("The bias isn't right. Average the two orders, then go halfway between the two class means.")
+        expect_each(function, SIMPLE_ODDS)
+        message = "The bias isn't right. Average the two orders, then go halfway between the two class means."
+        expect_close(bias, expected[0], message)
     if not is_close(order, expected[1]):
         if is_close(order, -expected[1]):
             raise Mistake("The order effect's sign is turned round: first row minus second.")
@@ -210,7 +281,9 @@ def check_bias_order_separation(function):
         halves = (odds[0] - odds[1]) / 2
         if is_close(order, float(halves[labels].mean() + halves[~labels].mean()) / 2):
             raise Mistake("Your order effect weighs the two classes alike. Take the plain mean over all claims.")
-        raise Mistake("The order effect isn't right. Mean of (first order - second order), divided by 2.")
+        expect_each(function, SIMPLE_ODDS)
+        message = "The order effect isn't right. Mean of (first order - second order), divided by 2."
+        expect_close(order, expected[1], message)
     if not is_close(separation, expected[2]):
         if is_close(separation, -expected[2]):
             raise Mistake("The separation's sign is turned round: true claims minus false ones.")
@@ -222,7 +295,9 @@ def check_bias_order_separation(function):
             raise Mistake("Your separation is half of it: true mean minus false mean, nothing divided.")
         if is_close(separation, 2 * expected[0]):
             raise Mistake("Your separation is the *sum* of the two class means. It is their difference.")
-        raise Mistake("The separation isn't right. Mean balanced log-odds of true claims minus that of false ones.")
+        expect_each(function, SIMPLE_ODDS)
+        message = "The separation isn't right. Mean balanced log-odds of true claims minus that of false ones."
+        expect_close(separation, expected[2], message)
     # Turned round, all three are below 0.
     again = [one_number(x, "in nats") for x in call(function, -odds, labels)]
     for name, came, wanted in zip(("bias", "order effect", "separation"), again, bias_order_separation(-odds, labels)):
@@ -240,6 +315,25 @@ def kappa(first, second):
     p, q = first.float().mean(), second.float().mean()
     chance = p * q + (1 - p) * (1 - q)
     return float((agree - chance) / (1 - chance)) if chance < 1 else 0.0
+
+
+_HALF = torch.tensor([True, True, False, False])
+_MOST = torch.tensor([True, True, True, False])
+SIMPLE_RATERS = [
+    ((_MOST, _MOST), 1.0, "A rater compared with itself agrees fully: kappa is 1."),
+    ((_HALF, ~_HALF), -1.0, "Two raters who say yes half of the time and never agree: kappa is -1."),
+    (
+        (_HALF, _HALF[[0, 2, 1, 3]]),
+        0.0,
+        "Both say yes half of the time and agree half of the time, as chance has it: 0.",
+    ),
+    ((_MOST, _HALF), 0.5, "Agreement 3/4, shares of yes 3/4 and 1/2, so chance is 1/2: kappa is 1/2."),
+    (
+        (_MOST, _MOST[[3, 0, 1, 2]]),
+        -1 / 3,
+        "Agreement 1/2, both say yes 3/4 of the time, so chance is 5/8: kappa is -1/3.",
+    ),
+]
 
 
 def check_kappa(function):
@@ -287,7 +381,9 @@ def check_kappa(function):
             raise Mistake("You divided by chance. Divide by what chance leaves: 1 - chance.")
         if is_close(result, (agree - chance) / (1 - agree)):
             raise Mistake("You divided by 1 - agreement. Divide by what chance leaves: 1 - chance.")
-        raise Mistake("This isn't kappa: (agreement - chance) / (1 - chance), chance from both raters' shares of yes.")
+        expect_each(function, SIMPLE_RATERS)
+        message = "This isn't kappa: (agreement - chance) / (1 - chance), chance from both raters' shares of yes."
+        expect_close(result, expected, message)
     for one, other in ((first, first), (first, ~first), (second, first), (first[1:8], ~second[1:8])):
         again, wanted = one_number(call(function, one, other), "kappa"), kappa(one, other)
         if wanted < 0 and (is_close(again, -wanted) or is_close(again, 0.0)):
@@ -316,6 +412,23 @@ def accuracy_by_knowledge(probe_margin, known):
     return float(right[known].mean()), float(right[~known].mean())
 
 
+_KNOWN = torch.tensor([True, True, False, False, False])
+SIMPLE_MARGINS = [
+    ((torch.tensor([1.0, 2.0, -1.0, -2.0, -3.0]), _KNOWN), (1.0, 0.0), "Right where known, wrong elsewhere: 1 and 0."),
+    ((torch.tensor([-1.0, -2.0, 1.0, 2.0, 3.0]), _KNOWN), (0.0, 1.0), "Wrong where known, right elsewhere: 0 and 1."),
+    (
+        (torch.tensor([5.0, -1.0, -1.0, 4.0, -2.0]), _KNOWN),
+        (1 / 2, 1 / 3),
+        "1 of 2 known and 1 of 3 others are above 0.",
+    ),
+]
+
+
+def _two_accuracies(function):
+    """The learner's function, its two numbers as floats."""
+    return lambda *given: [one_number(x, "an accuracy") for x in function(*given)]
+
+
 def check_accuracy_by_knowledge(function):
     # One margin of exactly 0 on each side; shares that differ for every way of counting.
     probe = torch.tensor([0.0, 0.0, 0.7, 1.0, 2.1, 2.6, 2.2, 1.7, 0.8, 0.1, 1.5, -3.2])
@@ -326,9 +439,7 @@ def check_accuracy_by_knowledge(function):
     expect_shape(list(result), (2,), "Return two numbers: (where known, where not known).")
     pair = [one_number(x, "an accuracy") for x in result]
     if is_close(pair, expected):
-        other, mask = torch.tensor([-1.0, 2.0, 3.0, 0.5]), torch.tensor([False, False, True, False])
-        message = "Right for one set of margins and wrong for another: use `known` as it comes."
-        expect_close([float(x) for x in call(function, other, mask)], accuracy_by_knowledge(other, mask), message)
+        expect_each(_two_accuracies(function), SIMPLE_MARGINS)
         return
 
     def shares(right):
@@ -376,6 +487,7 @@ def check_accuracy_by_knowledge(function):
     below = float((probe[~known] < 0).float().mean())
     if is_close(pair, [expected[0], 1 - expected[1]]) or is_close(pair, [expected[0], below]):
         raise Mistake("The second number is upside down: count the probe as right when it agrees with the *truth*.")
+    expect_each(_two_accuracies(function), SIMPLE_MARGINS)
     expect_close(
         pair,
         expected,
@@ -423,8 +535,10 @@ def check_merge_low_rank(function):
             raise Mistake("You added the two thin matrices. The change is their matrix product, `b @ a`.")
         if is_close(result, weight @ (scale * (b @ a))) or is_close(result, weight * (scale * (b @ a))):
             raise Mistake("You multiplied the weights by the change. It is added to them.")
-        if is_close(result, weight + scale + b @ a):
-            raise Mistake("You added the scale. It multiplies the change.")
+        if is_close(result, weight + scale + b @ a) or is_close(result, weight + scale):
+            raise Mistake("You added the scale. It multiplies the change, B @ A.")
+        if is_close(result, weight + scale / (b @ a)):
+            raise Mistake("You divided the scale by the change. It multiplies the change, B @ A.")
         if is_close(result, weight + scale**2 * (b @ a)):
             raise Mistake("The scale went in twice. Multiply the change by it once.")
         expect_close(result, expected, "This isn't W + scale * B A.")
@@ -547,15 +661,15 @@ def _distance(first, second):
     return float((first.mean(0) - second.mean(0)).norm())
 
 
-def _traded(function, first, second, n_draws, seed):
-    """Call a swap test and return its p-value with all that its statistic was called on."""
+def _traded(function, first, second, *settings, size=1.0):
+    """Call a swap test and return its p-value with all that its statistic, of a given size, was called on."""
     seen = []
 
     def spy(one, other):
         seen.append((one.clone(), other.clone()))
-        return _distance(one, other)
+        return size * _distance(one, other)
 
-    p = one_number(call(function, first, second, spy, n_draws, seed), "the p-value")
+    p = one_number(call(function, first, second, spy, *settings), "the p-value")
     return p, seen
 
 
@@ -576,6 +690,9 @@ def check_swap_test(function):
     _check_coins(traded)
     _check_p_value(p, first, second, seen, n_draws)
     again = [_traded(function, first, second, 60, seed)[1] for seed in (3, 3, 4)]
+    for calls in again:
+        if len(calls) not in (61, 120):
+            raise Mistake(f"`statistic` was called {len(calls)} times for 60 draws: use the `n_draws` you are given.")
     draws = [torch.stack([one for one, _ in calls]) for calls in again]
     if not torch.equal(draws[0], draws[1]):
         raise Mistake("The same seed gave other draws. Make your own generator of `seed`, inside the function.")
@@ -591,6 +708,8 @@ def check_swap_test(function):
 def _check_draws(first, second, seen):
     """Each draw holds every pair's two maps, as they were or traded. -> (calls, pair) bool, True where traded."""
     together = torch.stack([first, second], 1)
+    if not seen:
+        raise Mistake("The `statistic` that was handed over was never called. Use it for the data and for each draw.")
     for one, other in seen:
         if one.shape != first.shape or other.shape != second.shape:
             raise Mistake("A draw must keep the shapes: as many maps on each side as before.")
@@ -598,14 +717,12 @@ def _check_draws(first, second, seen):
         whole = (kept == together).flatten(1).all(1) | (kept == together.flip(1)).flatten(1).all(1)
         if not bool(whole.all()):
             flat = (kept == together).reshape(len(first), 2, -1) | (kept == together.flip(1)).reshape(len(first), 2, -1)
-            if bool(flat.all()):
-                raise Mistake(
-                    "You swapped single entries of a map. A map trades places as a whole: one coin for each pair."
-                )
-            raise Mistake(
+            entries = "You swapped single entries of a map. A map trades places as a whole: one coin for each pair."
+            mixed = (
                 "You mixed maps of different pairs. Within a pair only: its two maps trade places or stay, so what "
                 "makes pairs differ from one another cancels."
             )
+            raise Mistake(entries if bool(flat.all()) else mixed)
     return torch.stack([(one != first).flatten(1).any(1) for one, _ in seen])
 
 
@@ -652,7 +769,7 @@ def _check_other_statistics(function):
     """Twenty pairs, so that no draw is as large as the data; maps of one axis; a statistic that has a sign."""
     apart = torch.arange(20.0)[:, None] + torch.zeros(20, 3)
     try:
-        p, seen = _traded(function, apart + 1, apart, 150, 0)
+        p, seen = _traded(function, apart + 1, apart, 150, 0, size=1e-3)
         _check_draws(apart + 1, apart, seen)
     except Mistake as mistake:
         message = (
@@ -663,6 +780,11 @@ def _check_other_statistics(function):
         raise Mistake(
             f"None of 150 draws is as large as the data, so p is (1 + 0) / (1 + 150) = {1 / 151:.5f}; yours is "
             f"{p:.5f}. The data counts as one of the draws, above and below."
+        )
+    _, seen = _traded(function, apart + 1, apart)
+    if len(seen) not in (1001, 2000):
+        raise Mistake(
+            f"Without `n_draws` there should be 1000 draws, as the first line says; yours made {len(seen) - 1}."
         )
     p = one_number(
         call(function, apart, apart + 1, lambda one, other: float((one - other).mean()), 150, 0), "the p-value"
