@@ -214,6 +214,18 @@ def test_no_check_accepts_noise(lesson):
         return noisy
 
     for number, exercise in checks.exercises(lesson).items():
-        for answer in (noise_like(exercise.reference), lambda *a, **k: 0, lambda *a, **k: a[0] if a else 0):
+        if exercise.by_value:
+            answers = ["", "zzz", 0, [], ["zzz"], {}, lambda *a, **k: "zzz"]
+        else:
+            answers = [noise_like(exercise.reference), lambda *a, **k: 0, lambda *a, **k: a[0] if a else 0]
+        for answer in answers:
             verdict = checks.mark(exercise, answer)
             assert verdict.status == NOT_YET, f"{number} accepts noise: {verdict}"
+
+
+@pytest.mark.parametrize("lesson", checks.lessons())
+def test_every_option_of_a_choice_has_feedback_of_its_own(lesson):
+    for number, exercise in checks.exercises(lesson).items():
+        said = [checks.mark(exercise, option).message for option in exercise.options]
+        assert all(len(message) > 40 for message in said) and len(set(said)) == len(said), number
+        assert exercise.kind != "choose" or len(said) >= 3, number

@@ -113,10 +113,31 @@ def test_a_change_deep_inside_an_argument_is_made():
     assert not mutations._write_over("text") and not mutations._write_over(3)
 
 
-def test_the_last_raise_of_a_check_is_its_fallback():
-    exercise = checks.find("5.1")
-    named = checks.mark(exercise, lambda x, W, b: x @ W.T @ W + b)
-    fallback = checks.mark(exercise, lambda x, W, b: x * 3 + 7)
-    assert named.status == fallback.status == checks.NOT_YET
-    assert not fallbacks.is_generic(named) and fallbacks.is_generic(fallback)
-    assert not fallbacks.is_generic(checks.mark(exercise, exercise.reference))
+SOURCE = """def check(function):
+    result = call(function, 1)
+    if result == 2:
+        raise Mistake("Half of it.")
+    if result > 3:
+        if result > 9:
+            raise Mistake("Far too much.")
+        raise Mistake("Wrong.")
+    reject(result, [(5, "The input.")])
+    expect_close(result, 1, "Not it.")
+    raise Mistake(
+        "Wrong too."
+    )
+"""
+
+
+def test_the_last_raise_of_a_check_is_its_fallback(tmp_path):
+    path = tmp_path / "lesson_98.py"
+    path.write_text(SOURCE)
+    assert sorted(fallbacks.fallback_lines(str(path))) == [8, 10, 11, 12, 13]
+
+
+def test_a_verdict_that_could_not_be_compared_is_generic():
+    exercise = Exercise("1.1", "t", centred, lambda f: calling.call(f, TABLE).no_such)
+    assert fallbacks.is_generic(checks.mark(exercise, lambda x: 1))
+    named = Exercise("1.1", "t", centred, check_centred)
+    assert not fallbacks.is_generic(checks.mark(named, centred))
+    assert not fallbacks.is_generic(checks.mark(named, lambda x: None))

@@ -10,7 +10,7 @@ import csv
 import html
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,13 @@ class _Shown:
 
 
 @checked
-def check(number: Text, attempt: Any) -> Callable:
-    """Check an exercise, say how it went, and return the function the lesson goes on with.
+def check(number: Text, attempt: Any) -> Any:
+    """Check an exercise, say how it went, and return what the lesson goes on with.
 
-    number: the exercise, "3.1". attempt: the learner's function (the function itself, not its result: that is told).
-    Says *not attempted*, *not yet* (naming the mistake) or *passed*. Returns the learner's function if it passed and
-    the course's reference otherwise. Raises ValueError for a number that does not exist.
+    number: the exercise, "3.1". attempt: the learner's function (itself, not its result: that is told), or their answer
+    where one is asked for (a letter, a list of texts; None: not attempted). Says *not attempted*, *not yet* (naming the
+    mistake) or *passed*. Returns the learner's own if it passed and the course's otherwise. Raises ValueError for a
+    number that does not exist.
     """
     exercise = checks.find(number)
     verdict = checks.mark(exercise, attempt)

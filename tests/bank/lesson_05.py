@@ -48,11 +48,6 @@ def _train(W, b, batches, importance, rate, weigh=True, over="sum", clear=True, 
     return W.detach(), b.detach(), losses
 
 
-def _train_as_tensors(W, b, batches, importance, rate):
-    W, b, losses = _train(W, b, batches, importance, rate)
-    return W, b, [torch.tensor(loss, requires_grad=True) for loss in losses]
-
-
 def _train_nothing(W, b, batches, importance, rate):
     first = _train(W, b, batches[:1], importance, rate)[2]
     return W, b, first * len(batches)
@@ -461,7 +456,6 @@ WRONG = {
         ("only W", lambda *a: _train(*a)[0], "Return three things"),
         ("AdamW", lambda *a: _train(*a, kind=torch.optim.AdamW), "This is AdamW"),
         ("bias from 0", lambda W, b, *a: _train(W, torch.zeros_like(b), *a), "Your bias starts at 0"),
-        ("losses with their graph", _train_as_tensors, "Your losses still hang on"),
         ("the default learning rate", lambda W, b, x, i, rate: _train(W, b, x, i, 0.001), "The learning rate is 0.001"),
         (
             "losses rounded",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
@@ -19,23 +19,58 @@ from typing import Any
 
 from utils.checks import forms
 from utils.checks.calling import Mistake, NotAttempted
+from utils.checks.kinds import KINDS, Score, choosing, chosen, handed_in, letters, words
 
 NOT_ATTEMPTED, NOT_YET, PASSED = "not attempted", "not yet", "passed"
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: its number ("3.1"), title, reference solution, and the check that a right answer passes."""
+    """One exercise: its number ("3.1"), title, the course's own answer, and the check that a right answer passes.
+
+    kind: "write" (a function), "choose" (a letter), "design" or "attack" (a function or a list of texts, scored on
+    data the learner hasn't seen). check: raises `Mistake`; of a design or an attack it may return a `Score`. options:
+    the letters of a *choose* exercise; `choose` makes one.
+    """
 
     number: str
     title: str
-    reference: Callable
-    check: Callable[[Callable], None]
+    reference: Any
+    check: Callable[[Any], Any]
+    kind: str = "write"
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.kind == "write" and not callable(self.reference):
+            raise ValueError(f"exercise {self.number}: the reference of a 'write' exercise must be a function")
+
+    @property
+    def by_value(self) -> bool:
+        """Whether an answer is a value (a letter, a list of texts) and not a function."""
+        return not callable(self.reference)
+
+    @property
+    def answer_words(self) -> str:
+        """What an answer by value looks like, for the lesson's stub: "a", "b" or "c"; a list of texts."""
+        return letters(self.options) if self.options else words(self.reference)
 
     @property
     def lesson(self) -> str:
         """Two-digit lesson number, "03" for exercise 3.1."""
         return f"{int(self.number.split('.')[0]):02d}"
+
+
+def choose(number: str, title: str, right: str | Sequence[str], feedback: Mapping[str, str]) -> Exercise:
+    """A *choose* exercise. right: the letter that passes, or several. feedback: what each option answers, by letter.
+
+    The options' texts stand in the lesson (`- **a** …`). Raises ValueError for a right letter without feedback.
+    """
+    rights = (right,) if isinstance(right, str) else tuple(right)
+    if not rights or not set(rights) < set(feedback):
+        raise ValueError(f"right must name some, not all, of the options {', '.join(feedback)}, got {right!r}")
+    return Exercise(number, title, rights[0], choosing(rights, feedback), "choose", tuple(feedback))
 
 
 @dataclass(frozen=True)
@@ -120,14 +155,12 @@ def form(exercise: Exercise) -> forms.Form:
 def mark(exercise: Exercise, attempt: Any) -> Verdict:
     """Run an exercise's check on an attempt and say how it went, in one of three ways. A bad answer never raises."""
     number = exercise.number
-    if not callable(attempt):
-        came = type(attempt).__name__
-        message = f"lab.check needs your function itself, but got a {came}. Pass its name without brackets after it."
-        return Verdict(number, NOT_YET, message)
     changed: list[bool] = []
-    own = attempt is exercise.reference
     try:
-        exercise.check(attempt if own else forms.fitted(attempt, form(exercise), changed))
+        answer = _as_handed_in(exercise, attempt, changed)
+        said = exercise.check(answer)
+        if isinstance(said, Score) and not said.reached:
+            raise Mistake(said.sentence())
     except NotAttempted:
         return Verdict(number, NOT_ATTEMPTED, "Not attempted yet. The lesson goes on with the course's own version.")
     except Mistake as mistake:
@@ -135,6 +168,25 @@ def mark(exercise: Exercise, attempt: Any) -> Verdict:
     except Exception as error:  # an answer of a kind the check did not foresee must not end the lesson
         message = f"Your result could not be compared ({type(error).__name__}: {error}). Check its type and shape."
         return Verdict(number, NOT_YET, message)
-    # Results that came in another form come so in the lesson too, where a cell may need the lesson's own.
-    answer = forms.fitted(attempt, form(exercise)) if changed else attempt
-    return Verdict(number, PASSED, "Passed. The lesson now uses your function.", answer=answer)
+    if not exercise.by_value:
+        # Results that came in another form come so in the lesson too, where a cell may need the lesson's own.
+        answer = forms.fitted(attempt, form(exercise)) if changed else attempt
+    told = said.sentence() if isinstance(said, Score) else said if isinstance(said, str) else ""
+    goes_on = f"The lesson now uses your {'answer' if exercise.by_value else 'function'}."
+    return Verdict(number, PASSED, " ".join(filter(None, ("Passed.", told, goes_on))), answer=answer)
+
+
+def _as_handed_in(exercise: Exercise, attempt: Any, changed: list[bool]) -> Any:
+    """What the check gets: a function whose results have the lesson's form, or a value in the form of the course's."""
+    if exercise.by_value:
+        if attempt is None:
+            raise NotAttempted
+        if exercise.options:
+            return chosen(attempt, exercise.options)
+        return handed_in(attempt, exercise.reference)
+    if not callable(attempt):
+        came = type(attempt).__name__
+        raise Mistake(
+            f"lab.check needs your function itself, but got a {came}. Pass its name without brackets after it."
+        )
+    return attempt if attempt is exercise.reference else forms.fitted(attempt, form(exercise), changed)

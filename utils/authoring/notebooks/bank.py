@@ -1,8 +1,9 @@
 """The wrong-answer bank: for every exercise, answers that must be rejected with their own message, and right ones.
 
 `tests/bank/lesson_03.py` holds `WRONG = {"3.1": [(name, function, words of the message), …]}` and
-`RIGHT = {"3.1": [(how it differs, function), …]}`. A check is measured by them: one that accepts noise, or that
-rejects a right answer written differently, fails here.
+`RIGHT = {"3.1": [(how it differs, function), …]}`; of an exercise that hands in a value, the value. A check is measured
+by them: one that accepts noise, or that rejects a right answer written differently, fails here. A *choose* exercise
+needs no entries: its options are the answers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
+from typing import Any
 
 from utils import checks
 from utils.authoring.notebooks import ROOT
@@ -47,6 +49,8 @@ def tally(lesson: str) -> Tally:
         result.failures.append(f"{number}: in the bank, but not an exercise")
     for number, exercise in known.items():
         wrong, right = bank.WRONG.get(number, []), bank.RIGHT.get(number, [])
+        if exercise.kind == "choose":
+            wrong, right = _choices(exercise)
         if len(wrong) < MIN_WRONG or len(right) < MIN_RIGHT:
             too_few = (
                 f"{number}: needs {MIN_WRONG} wrong and {MIN_RIGHT} right answers, has {len(wrong)} and {len(right)}"
@@ -69,3 +73,16 @@ def tally(lesson: str) -> Tally:
             else:
                 result.failures.append(f"{number}, right ({name}): {verdict.status}: {verdict.message}")
     return result
+
+
+def _choices(exercise: checks.Exercise) -> tuple[list[tuple[str, Any, str]], list[tuple[str, Any]]]:
+    """Wrong and right answers of a *choose* exercise: its options, and what is none of them."""
+    passes = {letter: checks.mark(exercise, letter) for letter in exercise.options}
+    rights = [letter for letter, verdict in passes.items() if verdict.status == checks.PASSED]
+    wrong = [
+        (f"option {letter}", letter, passes[letter].message) for letter in exercise.options if letter not in rights
+    ]
+    odd: list[Any] = ["", "no such option", 7, [rights[0]], True, exercise.check]
+    wrong += [(f"{type(answer).__name__} {answer!r}"[:40], answer, "Hand in one letter, ") for answer in odd]
+    spelt = [(form, form.format(letter)) for letter in rights for form in ("{}", " {} ", "({})", "{}.")]
+    return wrong, [*spelt, ("a capital", rights[0].upper())]

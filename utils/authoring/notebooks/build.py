@@ -55,6 +55,7 @@ class Problem:
 def strip_solution(source: str) -> str:
     """Replace each marked solution region by a stub that raises NotImplementedError.
 
+    A region that isn't inside a function is an answer by value (a letter, a list of texts): its stub is `name = None`.
     Raises ValueError for a region that is unclosed, nested, or closed without being open.
     """
     lines: list[str] = []
@@ -66,7 +67,7 @@ def strip_solution(source: str) -> str:
                 raise ValueError(f"nested {BEGIN!r}: the region above it is still open")
             inside = True
             indent = text[: len(text) - len(text.lstrip())]
-            lines += [f"{indent}# YOUR CODE HERE", f"{indent}raise NotImplementedError"]
+            lines += [f"{indent}# YOUR CODE HERE", f"{indent}raise NotImplementedError"] if indent else [_blank(source)]
         elif marker == END:
             if not inside:
                 raise ValueError(f"{END!r} without a {BEGIN!r} above it")
@@ -78,6 +79,17 @@ def strip_solution(source: str) -> str:
     if inside:
         raise ValueError(f"{BEGIN!r} is never closed")
     return "\n".join(lines)
+
+
+def _blank(source: str) -> str:
+    """The stub of an answer by value, and what to put there: `control = None  # YOUR ANSWER HERE: "a", "b" or "c"`."""
+    match = notebooks.CHECK_LINE.match(source.rstrip().rsplit("\n", 1)[-1])
+    if match is None:
+        raise ValueError('a solution region outside a function needs `name = lab.check("3.1", name)` as the last line')
+    exercise = checks.find(match["number"])
+    if not exercise.by_value:
+        raise ValueError(f"exercise {exercise.number} hands in a function: its solution region stands inside one")
+    return f"{match['given']} = None  # YOUR ANSWER HERE: {exercise.answer_words}"
 
 
 def lesson_from(solution: NotebookNode) -> NotebookNode:
@@ -153,9 +165,15 @@ def _exercises(notebook: NotebookNode, lesson: str) -> Found:
         match = notebooks.CHECK_LINE.match(cell.source.rstrip().rsplit("\n", 1)[-1])
         if match and match["name"] != match["given"]:
             yield index, f"exercise {number} hands in {match['given']!r} but keeps it as {match['name']!r}"
-        if not _function_has_docstring(cell.source, match["given"] if match else ""):
+        exercise = _known(number)
+        by_value = exercise is not None and exercise.by_value
+        if not by_value and not _function_has_docstring(cell.source, match["given"] if match else ""):
             yield index, f"exercise {number} must define its function with a docstring that gives shapes"
         above = notebook.cells[index - 1] if index else None
+        offered = re.findall(r"^- \*\*(\w+)\*\*", above.source, re.MULTILINE) if above is not None else []
+        if exercise is not None and exercise.options and tuple(offered) != exercise.options:
+            options = ", ".join(exercise.options)
+            yield index, f"exercise {number} needs its options just above, each `- **a** …`: {options}; found {offered}"
         heading = _HEADING.search(above.source) if above is not None and above.cell_type == "markdown" else None
         if heading is None or heading["number"] != number:
             yield (
@@ -164,7 +182,9 @@ def _exercises(notebook: NotebookNode, lesson: str) -> Found:
             )
         below = notebook.cells[index + 1] if index + 1 < len(notebook.cells) else None
         hints = re.findall(r"<summary>(.*?)</summary>", below.source) if below is not None else []
-        if below is None or below.cell_type != "markdown" or not _is_ladder(hints):
+        # Every option of a choice answers back: that is its ladder.
+        choice = exercise is not None and exercise.kind == "choose"
+        if not choice and (below is None or below.cell_type != "markdown" or not _is_ladder(hints)):
             yield (
                 index,
                 f"exercise {number} needs a hint ladder just below: {', '.join(_HINTS)}, each in <details>",
@@ -175,6 +195,13 @@ def _exercises(notebook: NotebookNode, lesson: str) -> Found:
     registered = list(checks.exercises(lesson))
     if seen != registered:
         yield None, f"the notebook's exercises are {seen}, utils/checks/lesson_{lesson}.py has {registered}"
+
+
+def _known(number: str) -> checks.Exercise | None:
+    try:
+        return checks.find(number)
+    except ValueError:
+        return None  # told below, with the list of those there are
 
 
 def _is_ladder(hints: list[str]) -> bool:
