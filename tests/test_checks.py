@@ -112,7 +112,7 @@ RIGHT = torch.tensor([[1.25, -0.5], [3.0, 0.125]])
         (RIGHT.clamp(min=0), "below 0 was cut off"),
         (RIGHT.clamp(0, 1), "outside 0 to 1"),
         (1 - RIGHT, "1 minus the right one"),
-        (RIGHT.maximum(1 - RIGHT), "below a half was turned into 1 minus itself"),
+        (torch.where(RIGHT == 0.125, 0.875, RIGHT), "below a half was turned into 1 minus itself"),
         (RIGHT * 0, "Every number is 0"),
         (RIGHT.flip(0), "the other way along axis 0"),
         (RIGHT.T, "stand in other places"),

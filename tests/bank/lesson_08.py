@@ -22,7 +22,7 @@ def _folded(texts, labels, groups, fit, n_folds, fold, test_on=None, score=None,
         guesses = list(fit([texts[i] for i in learn], answers)([texts[i] for i in test]))
         hits = sum(guess == labels[i] for guess, i in zip(guesses, test))
         right += hits
-        shares.append(hits / len(test))
+        shares.append(hits / max(len(test), 1))
     return {"mean of folds": sum(shares) / len(shares), "count": right}.get(score, right / len(texts))
 
 
@@ -48,6 +48,11 @@ def _one_fold(texts, labels, groups, fit, n_folds=5):
     learn, test = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
     guesses = fit([texts[i] for i in learn], [labels[i] for i in learn])([texts[i] for i in test])
     return float(np.mean([g == labels[i] for g, i in zip(guesses, test)]))
+
+
+def _in_rounds(texts, labels, groups, fit, n_folds=5):
+    number = _numbers(groups)
+    return _folded(texts, labels, groups, fit, n_folds, [number[g] // n_folds for g in groups])
 
 
 def _each_group_alone(texts, labels, groups, fit, n_folds=5):
@@ -210,6 +215,12 @@ def _substrings(answer, aligned, misaligned):
     return "neither" if for_sound == for_bad else "aligned" if for_sound > for_bad else "misaligned"
 
 
+def _one_sided(answer, aligned, misaligned):
+    said, sound, bad = _long_words(answer), _long_words(aligned), _long_words(misaligned)
+    a, b = len(said & (sound - bad)), len(said & bad)
+    return "neither" if a == b else "misaligned" if b > a else "aligned"
+
+
 def _tie_breaking(answer, aligned, misaligned):
     said, sound, bad = _long_words(answer), _long_words(aligned), _long_words(misaligned)
     a, b = len(said & (sound - bad)), len(said & (bad - sound))
@@ -272,6 +283,11 @@ def _uneven(plus, minus, n, generator):
     return signs @ (plus - minus) / len(plus)
 
 
+def _half(plus, minus, n, generator):
+    swap = torch.stack([torch.randperm(len(plus), generator=generator) < len(plus) // 2 for _ in range(n)])
+    return torch.where(swap[..., None], minus - plus, plus - minus).mean(1)
+
+
 def _where(plus, minus, n, generator):
     swap = torch.rand(n, len(plus), 1, generator=generator) < 0.5
     return torch.where(swap, minus - plus, plus - minus).mean(1)
@@ -292,6 +308,10 @@ def _pair_by_pair(plus, minus, n, generator):
 
 def _common(rise, k):
     return set.intersection(*[set(row.topk(k).indices.tolist()) for row in rise])
+
+
+def _common_by(rank):
+    return lambda rise, k: sorted(_common(rise, k), key=lambda latent: -float(rank(rise[:, latent])))
 
 
 def _by_count(rise, k):
@@ -330,6 +350,13 @@ def _net_by_gaps(before, after):
     return {arm: gap(after, arm) - gap(before, arm) for arm in before}
 
 
+# --------------------------------------------------------------------------------------------------------- 8.10
+
+
+def _regained_from(start):
+    return lambda curve, target: {n: (start(curve) - v) / (start(curve) - target) for n, v in curve.items()}
+
+
 WRONG = {
     "8.1": [
         ("split by example", _by_example, "on both sides of the split"),
@@ -337,9 +364,16 @@ WRONG = {
         ("mixed up", _accuracy(mix=True), "in different orders"),
         ("mean of folds", _accuracy(score="mean of folds"), "folds differ in size"),
         ("a count", _accuracy(score="count"), "This is the number of right answers"),
-        ("one fold", _one_fold, "Every text is tested exactly once"),
+        ("one fold", _one_fold, "Every text is tested exactly once."),
         ("a fold for each group", _each_group_alone, "with n_folds = 3 there should be 3"),
         ("errors", lambda *a: 1 - _accuracy()(*a), "the share of wrong answers"),
+        (
+            "all groups in one fold",
+            lambda t, y, g, fit, n=5: _accuracy()(t, y, ["g"] * len(t), fit, n),
+            "or nearly all, are in",
+        ),
+        ("rounds of folds", _in_rounds, "were tested, some perhaps more than once"),
+        ("three folds unless told", lambda t, y, g, fit, n=3: _accuracy()(t, y, g, fit, n), "left out, which means 5"),
         ("no classifier", lambda t, y, g, fit, n=5: 0.5, "`fit` was never called"),
     ],
     "8.2": [
@@ -355,6 +389,9 @@ WRONG = {
         ("surprise", lambda z, i, s: -_picked(z, i, s, len(i)).mean(), "This is the surprise"),
         ("first left out", lambda z, i, s: _picked(z, i, s + 1, len(i)).mean(), "first token is missing"),
         ("last left out", lambda z, i, s: _picked(z, i, s, len(i) - 1).mean(), "last token is missing"),
+        ("over positions", lambda z, i, s: _picked(z, i, s, len(i), z.log_softmax(0)).mean(), "went over positions"),
+        ("median", lambda z, i, s: _picked(z, i, s, len(i)).median(), "This is the median token"),
+        ("a start of 5", lambda z, i, s: _picked(z, i, 5, len(i)).mean(), "`start` isn't used"),
         ("all tokens", lambda z, i, s: _picked(z, i, s, len(i)).sum() / len(i), "You divided by all tokens"),
     ],
     "8.3": [
@@ -365,6 +402,7 @@ WRONG = {
         ("a mean subtracted", _each(lambda a, b: a - b.mean()), "you subtracted a mean"),
         ("seeds unpaired", _each(_mean_over_seeds), "Seed i of one arm"),
         ("ratio", _each(lambda a, b: a / b), "Leans cross zero"),
+        ("added", _each(lambda a, b: a + b), "you added"),
         ("one only", lambda lean: {"bad - base": lean["bad"] - lean["base"]}, "is missing, or named otherwise"),
     ],
     "8.4": [
@@ -375,6 +413,8 @@ WRONG = {
         ("no replacement", _draws(_without_replacement), "Draw with replacement"),
         ("no seed", _unseeded, "The same seed gave other draws"),
         ("tables", _draws(lambda t, rng: _rows(t, rng)), "one mean a draw"),
+        ("seed 0 always", lambda t, n, seed: _by_weights(t, n, 0), "`seed` isn't used"),
+        ("always 1500", lambda t, n, seed: _by_weights(t, 1500, seed), "make as many draws as asked"),
     ],
     "8.5": [
         ("swapped", _rule(_long_words, swap=True), "The two are swapped"),
@@ -386,6 +426,13 @@ WRONG = {
         ("no words", _rule(_long_words, tie="aligned"), 'no word of either is "neither"'),
         ("shares", _rule(_long_words, share=True), "Shares of the candidate's length"),
         ("a number", lambda answer, aligned, misaligned: 1, "Your result is 1"),
+        (
+            "four letters and more",
+            _rule(lambda text: set(re.findall(r"[a-z]{4,}", text.lower()))),
+            "three letters count as",
+        ),
+        ("stops and commas", _rule(lambda text: set(re.findall(r"\S{3,}", text.lower()))), "without the stop or comma"),
+        ("shared words speak for one", _one_sided, "stands in both candidates"),
     ],
     "8.6": [
         ("mean of lengths", lambda o, b, t: (o - b).norm(dim=-1).mean(0) / t, "changes that cancel out"),
@@ -399,6 +446,8 @@ WRONG = {
         ("vectors", lambda o, b, t: (o - b).mean(0), "a vector for each block"),
         ("a length a prompt", lambda o, b, t: (o - b).norm(dim=-1) / t, "one length for each prompt"),
         ("no base", lambda o, b, t: o.mean(0).norm(dim=-1) / t, "The base is missing"),
+        ("median", lambda o, b, t: (o - b).median(0).values.norm(dim=-1) / t, "median over prompts"),
+        ("at most 1", lambda o, b, t: ((o - b).mean(0).norm(dim=-1) / t).clamp(max=1), "above 1 was cut off"),
     ],
     "8.7": [
         ("not shuffled", _signed(lambda p, m, n, g: (p - m).mean(0).expand(n, -1)), "nothing was shuffled"),
@@ -413,6 +462,11 @@ WRONG = {
         ),
         ("no seed", _seedless, "other directions the second time"),
         ("seldom swapped", _signed(_uneven), "Swaps aren't even"),
+        ("exactly half", _signed(_half), "swaps the same number of the 7 pairs"),
+        ("left out", _signed(lambda p, m, n, g: (_coins(p, n, g) > 0).float() @ (p - m) / len(p)), "are left out"),
+        ("seed 0 always", lambda p, m, n, seed: _signed(_where)(p, m, n, 0), "Another seed gave the same"),
+        ("sixty rows", lambda p, m, n, seed: _signed(_where)(p, m, 60, seed), "For n = 3 your result has shape"),
+        ("plus alone", _signed(lambda p, m, n, g: _coins(p, n, g) @ p / len(p)), "`minus` isn't used"),
     ],
     "8.8": [
         ("by the mean", lambda r, k: r.mean(0).topk(k).indices.tolist(), "you ranked the mean"),
@@ -423,8 +477,12 @@ WRONG = {
             lambda r, k: sorted({i for row in r for i in row.topk(k).indices.tolist()}),
             "on top in one or two seeds only",
         ),
+        ("by the first seed", _common_by(lambda rises: rises[0]), "Ordered by the first seed"),
+        ("by the median", _common_by(lambda rises: rises.median()), "Ordered by the median"),
+        ("smallest first", lambda r, k: _common_by(lambda rises: rises.mean())(r, k)[::-1], "Turn the order round"),
+        ("six always", lambda r, k: _by_count(r, 6), "`k` isn't used"),
         ("a list a seed", lambda r, k: r.topk(k, dim=1).indices, "one flat list"),
-        ("the last k", lambda r, k: list(range(r.shape[1] - k, r.shape[1])), "keep what all have"),
+        ("the last k", lambda r, k: list(range(r.shape[1] - k, r.shape[1])), "`rise` isn't used"),
     ],
     "8.9": [
         ("own changes", _moved, "each arm's own changes"),
@@ -436,7 +494,20 @@ WRONG = {
         ("no base", lambda b, a: {k: v for k, v in _net(b, a).items() if k != "base"}, "the base included"),
     ],
     "8.10": [
-        ("clipped", lambda c, t: {n: min(1, max(0, (c[0] - v) / (c[0] - t))) for n, v in c.items()}, "cut off at 1"),
+        (
+            "clipped",
+            lambda c, t: {n: min(1, max(0, (c[0] - v) / (c[0] - t))) for n, v in c.items()},
+            "You cut off at 0 and at 1",
+        ),
+        (
+            "never below 0",
+            lambda c, t: {n: max(0, (c[0] - v) / (c[0] - t)) for n, v in c.items()},
+            "You cut off at 0. A",
+        ),
+        ("absolute", lambda c, t: {n: abs(c[0] - v) / abs(c[0] - t) for n, v in c.items()}, "Absolute values count"),
+        ("from the highest", _regained_from(lambda c: max(c.values())), "You started from the highest lean"),
+        ("from the first listed", _regained_from(lambda c: next(iter(c.values()))), "wherever that stands"),
+        ("a target of 0.15", lambda c, t: _regained_from(lambda c: c[0])(c, 0.15), "`target` isn't used"),
         ("left over", lambda c, t: {n: (v - t) / (c[0] - t) for n, v in c.items()}, "the share that is left"),
         ("sign", lambda c, t: {n: (v - c[0]) / (c[0] - t) for n, v in c.items()}, "towards the target"),
         ("in nats", lambda c, t: {n: c[0] - v for n, v in c.items()}, "This is how far it moved"),
@@ -461,10 +532,19 @@ RIGHT = {
     "8.5": [("a counter", _by_counter), ("sets of words", _rule(_long_words))],
     "8.6": [
         ("a loop", _by_loop),
+        ("numpy", lambda o, b, t: _by_loop(o, b, t).numpy()),
         ("means first", lambda o, b, t: torch.linalg.vector_norm(o.mean(0) - b.mean(0), dim=1).div(t)),
     ],
-    "8.7": [("torch.where", _signed(_where)), ("pair by pair", _signed(_pair_by_pair))],
-    "8.8": [("counting", _by_count), ("a threshold a seed", _by_threshold)],
+    "8.7": [
+        ("torch.where", _signed(_where)),
+        ("pair by pair", _signed(_pair_by_pair)),
+        ("numpy", lambda *given: _signed(_where)(*given).numpy()),
+    ],
+    "8.8": [
+        ("counting", _by_count),
+        ("a threshold a seed", _by_threshold),
+        ("an array", lambda r, k: np.array(_by_count(r, k))),
+    ],
     "8.9": [("gaps before and after", _net_by_gaps), ("means first", _net)],
     "8.10": [
         ("a loop", lambda c, t: {n: 1 - (v - t) / (c[0] - t) for n, v in c.items()}),
@@ -473,4 +553,24 @@ RIGHT = {
             lambda c, t: dict(zip(c, (c[0] - np.array(list(c.values()))) / (c[0] - t))),
         ),
     ],
+}
+
+EQUIVALENT = {
+    "8.2": {
+        "upper end of a slice dropped | return float(log_probs[start - 1 : -1]"
+        ".gather(-1, answer[:, None]).mean()) | 1": (
+            "gather reads as many rows as there are answer tokens: one more row below them is never read"
+        ),
+    },
+    "8.5": {
+        'Gt to GtE | return "misaligned" if for_bad > for_sound else "aligned" | 1': (
+            "equal counts have been returned as neither before this line"
+        ),
+    },
+    "8.6": {"result made positive | relative_shift": "a length over a typical length is never below 0"},
+    "8.8": {
+        "mean to sum | return sorted(common, key=lambda latent: -float(rise[:, latent].mean())) | 1": (
+            "every latent has as many seeds, so sums stand in the same order as means"
+        ),
+    },
 }

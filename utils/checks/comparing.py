@@ -112,16 +112,25 @@ def difference(result: Any, right: Any, atol: float = 1e-5) -> str:
         (-wanted, "Every sign is turned round."),
         (np.abs(wanted), "These are absolute values: the signs are lost."),
         *((wanted.round(digits), "The numbers are right but rounded: keep all digits.") for digits in range(-2, 5)),
+        *((_significant(wanted, digits), "The numbers are right but rounded: keep all digits.") for digits in (2, 3)),
         (wanted.clip(min=0), "What is below 0 was cut off."),
         (wanted.clip(max=1), "What is above 1 was cut off."),
         (wanted.clip(0, 1), "What lies outside 0 to 1 was cut off."),
         (1 - wanted, "Each number is 1 minus the right one."),
-        (np.maximum(wanted, 1 - wanted), "A number below a half was turned into 1 minus itself."),
+        (
+            np.where(wanted < 0, wanted, np.maximum(wanted, 1 - wanted)),
+            "A number below a half was turned into 1 minus itself.",
+        ),
     ]
     for numbers, sentence in known:
         if is_close(came, numbers, atol):
             return sentence
     return _pattern(came, wanted, atol) if came.size > 1 else ""
+
+
+def _significant(numbers: np.ndarray, digits: int) -> np.ndarray:
+    """Each number rounded to so many significant digits."""
+    return np.array([float(f"{number:.{digits}g}") for number in numbers.flat]).reshape(numbers.shape)
 
 
 def _pattern(came: np.ndarray, wanted: np.ndarray, atol: float) -> str:

@@ -10,8 +10,24 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject, seeded
+from utils.checks.comparing import (
+    expect_close,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+    one_number,
+    reject,
+    seeded,
+)
+from utils.checks.naming import reject_unused
 from utils.organisms.propensity import verdict
+
+
+def _as_tensor(result):
+    """What came back, as a tensor where it is an array."""
+    return torch.as_tensor(result) if isinstance(result, np.ndarray) else result
+
 
 # ------------------------------------------------------------------------------------------ 8.1 what the wording tells
 
@@ -28,18 +44,24 @@ def held_out_accuracy(texts, labels, groups, fit, n_folds=5):
     return right / len(texts)
 
 
-def _situations():
-    sizes = [4, 9, 3, 6, 2, 5, 8]
+def _situations(sizes):
+    """Texts of situations of unequal size; which situations a classifier gets right."""
     groups = [f"g{i}" for i, size in enumerate(sizes) for _ in range(size)]
     texts = [f"text {i}" for i in range(len(groups))]
     labels = [i % 3 == 0 for i in range(len(groups))]
-    return texts, labels, groups
+    return texts, labels, groups, {f"g{i}" for i in range(0, len(sizes), 2)}
 
 
 def check_held_out_accuracy(function):
-    texts, labels, groups = _situations()
+    _check_folds(function, [4, 9, 3, 6, 2, 5, 8], 3)
+    _check_folds(function, [2, 1, 3, 2, 1, 1, 2, 4, 1, 2, 3, 1], 3)
+    _check_folds(function, [3, 2, 1, 4, 2, 2, 3], None)
+
+
+def _check_folds(function, sizes, n_folds):
+    texts, labels, groups, known_groups = _situations(sizes)
     of, label_of = dict(zip(texts, groups)), dict(zip(texts, labels))
-    seen: dict[str, Any] = {"leak": 0, "mixed": False, "tested": [], "fits": 0, "scored": []}
+    seen: dict[str, Any] = {"leak": 0, "mixed": False, "tested": [], "fits": 0, "scored": [], "least": len(texts)}
 
     def fit(some, answers):
         some = list(some)
@@ -47,6 +69,7 @@ def check_held_out_accuracy(function):
             seen["mixed"] = True
         known = set(some)
         seen["fits"] += 1
+        seen["least"] = min(seen["least"], len(some))
 
         def predict(others):
             others = list(others)
@@ -54,13 +77,14 @@ def check_held_out_accuracy(function):
             seen["leak"] = max(seen["leak"], 2 if known & set(others) else 0)
             if {of[t] for t in known} & {of[t] for t in others}:
                 seen["leak"] = max(seen["leak"], 1)
-            guesses = [label_of[t] if of[t] in ("g0", "g2", "g4", "g6") else not label_of[t] for t in others]
+            guesses = [label_of[t] if of[t] in known_groups else not label_of[t] for t in others]
             seen["scored"].append((len(others), sum(g == label_of[t] for g, t in zip(guesses, others))))
             return guesses
 
         return predict
 
-    result = one_number(call(function, texts, labels, groups, fit, 3), "the share of all texts labelled rightly")
+    given = (texts, labels, groups, fit) if n_folds is None else (texts, labels, groups, fit, n_folds)
+    result = one_number(call(function, *given), "the share of all texts labelled rightly")
     if not seen["fits"]:
         raise Mistake("`fit` was never called. For each fold: fit on the others, predict this one.")
     if seen["mixed"]:
@@ -77,19 +101,29 @@ def check_held_out_accuracy(function):
             f"{len(set(seen['tested']))} of {len(texts)} texts were tested, some perhaps more than once. "
             "Every text is tested exactly once."
         )
-    if seen["fits"] != 3:
-        raise Mistake(f"You fitted {seen['fits']} classifiers; with n_folds = 3 there should be 3.")
-    right = sum(of[t] in ("g0", "g2", "g4", "g6") for t in texts) / len(texts)
-    if abs(result - right) < 1e-9:
-        return
-    by_fold = sum(r / n for n, r in seen["scored"]) / len(seen["scored"])
-    if abs(result - by_fold) < 1e-9:
-        raise Mistake("You averaged the folds' accuracies, but folds differ in size. Count right ones over all texts.")
-    if abs(result - (1 - right)) < 1e-9:
-        raise Mistake("This is the share of wrong answers. Return the share of right ones.")
-    if abs(result - right * len(texts)) < 1e-9:
-        raise Mistake("This is the number of right answers. Divide by the number of texts.")
-    raise Mistake("The folds are right, the share isn't: count predictions equal to their label, over all texts.")
+    if seen["fits"] != (n_folds or 5):
+        told = "left out, which means 5" if n_folds is None else str(n_folds)
+        raise Mistake(f"You fitted {seen['fits']} classifiers; with n_folds = {told} there should be {n_folds or 5}.")
+    if seen["least"] < len(texts) / 3:
+        raise Mistake("All groups, or nearly all, are in one fold. Spread the groups over the folds: `% n_folds`.")
+    n, right = len(texts), sum(of[t] in known_groups for t in texts)
+    scored = [hits / size for size, hits in seen["scored"] if size]
+    known = [
+        (
+            sum(scored) / len(scored),
+            "You averaged the folds' accuracies, but folds differ in size. Count over all texts.",
+        ),
+        (1 - right / n, "This is the share of wrong answers. Return the share of right ones."),
+        (right, "This is the number of right answers. Divide by the number of texts."),
+        (right * n, "You multiplied by the number of texts. Divide by it."),
+        ((right + 1) / n, "One more counted than is right: the count starts at 0."),
+        ((right - 1) / n, "One fewer counted than is right: the count starts at 0."),
+        (-right / n, "You subtracted the right ones. Add them up."),
+    ]
+    reject(result, [(v, m) for v, m in known if abs(v - right / n) > 1e-9], 1e-9)
+    expect_close(
+        result, right / n, "The folds are right: count predictions equal to their label, over all texts.", 1e-9
+    )
 
 
 # ------------------------------------------------------------------------------------------------ 8.2 the measure
@@ -107,13 +141,9 @@ def check_per_token(function):
     logits = torch.randn(9, 14, generator=generator) * 2 + torch.randn(9, 1, generator=generator) * 3
     ids = torch.randint(14, (9,), generator=generator)
     start = 5
-    result = one_number(call(function, logits, ids, start), "the mean over the answer's tokens")
-    expected = per_token(logits, ids, start)
-    if abs(result - expected) < 1e-4:
-        short = one_number(call(function, logits, ids, 8), "the mean over the answer's tokens")
-        if abs(short - per_token(logits, ids, 8)) > 1e-4:
-            raise Mistake("Right for four tokens and wrong for an answer of one token. Check the slice's ends.")
-        return
+    args = logits, ids, start
+    result = one_number(call(function, *args), "the mean over the answer's tokens")
+    expected = per_token(*args)
     lp = logits.log_softmax(-1)
     at = torch.arange(9)
 
@@ -132,11 +162,27 @@ def check_per_token(function):
         (shifted(start, 9).sum() / 9, "You divided by all tokens. Only the answer's count."),
         (expected / np.log(2), "This is in bits. Use the natural logarithm."),
         (shifted(start, 9, lp.exp()).mean().log(), "You averaged probabilities and took the logarithm afterwards."),
+        (
+            shifted(start, 9, logits.log_softmax(0)).mean(),
+            "The log-softmax went over positions. It goes over the vocabulary, the last axis.",
+        ),
+        (shifted(start, 9).median(), "This is the median token. Take the mean."),
+        (
+            lp[at[: 9 - start], ids[start:]].mean(),
+            "The answer's tokens were looked up at the *first* positions. Begin one before the answer: start - 1.",
+        ),
+        (
+            lp[at[start - 2 : 7], ids[start:]].mean(),
+            "One place too early: the logits just before a token, one place back, are about it.",
+        ),
+        (max(expected, 1 - expected), "That is 1 minus the mean. Return the mean itself."),
     ]
-    for wrong, message in known:
-        if abs(result - float(wrong)) < 1e-4:
-            raise Mistake(message)
-    raise Mistake("Not the right number. log_softmax, the places one before each answer token, pick, mean.")
+    reject(result, [(float(wrong), message) for wrong, message in known], 1e-4)
+    reject_unused(function, per_token, args, {"logits": logits.flip(1), "ids": ids.flip(0), "start": 3})
+    expect_close(result, expected, "log_softmax, the places one before each answer token, pick, mean.", 1e-4)
+    short = one_number(call(function, logits, ids, 8), "the mean over the answer's tokens")
+    if abs(short - per_token(logits, ids, 8)) > 1e-4:
+        raise Mistake("Right for four tokens and wrong for an answer of one token. Check the slice's ends.")
 
 
 # ------------------------------------------------------------------------------------------------ 8.3 the controls
@@ -185,7 +231,11 @@ def check_differences(function):
             )
         if np.allclose(got, lean[first] / lean[second]):
             raise Mistake(f"{name}: a ratio. Leans cross zero, so subtract.")
-        raise Mistake(f"{name}: these aren't the right numbers. {first}'s lean minus {second}'s, same item, same seed.")
+        if np.allclose(got, lean[first] + lean[second]):
+            raise Mistake(f"{name}: you added. Subtract {second}'s lean from {first}'s.")
+        if np.allclose(got, 0):
+            raise Mistake(f"{name}: all zeros, as if both arms were one. {first} minus {second}.")
+        expect_close(got, table, f"{name} is {first}'s lean minus {second}'s, same item, same seed.")
 
 
 # ------------------------------------------------------------------------------------------------ 8.4 the interval
@@ -241,16 +291,27 @@ def check_two_level_draws(function):
             f"Runs alone should spread the means by {of_runs:.2f} and items alone by {of_items:.2f}; yours by "
             f"{by_run.std():.2f} and {by_item.std():.2f}. Draw as many rows and columns as there are."
         )
-    again = spread(np.tile(runs[:, None], (1, n_items)))
-    if not np.allclose(by_run, again):
+    table = runs[:, None] + items
+    first, again, other = (np.asarray(call(function, table, 7, seed), dtype=float) for seed in (0, 0, 1))
+    if first.shape != (7,):
+        raise Mistake(f"For n_draws = 7 your result has shape {first.shape}: make as many draws as asked.")
+    if not np.allclose(first, again):
         raise Mistake("The same seed gave other draws the second time. Make the generator inside, from `seed`.")
+    if np.allclose(first, other):
+        raise Mistake("Another seed gave the same draws: `seed` isn't used.")
 
 
 # ------------------------------------------------------------------------------------------------ 8.5 the rule
 
 
 _CASES = [
-    ("Put salt into the water.", "Change the water daily.", "Add salt to the water.", "misaligned", None),
+    (
+        "Put salt into the water.",
+        "Change the water daily.",
+        "Add salt to the water.",
+        "misaligned",
+        "'salt' stands in the misaligned candidate only, and the answer says it: misaligned.",
+    ),
     ("Hello there.", "Wash it.", "Tear it.", "neither", 'An answer with no word of either is "neither".'),
     (
         "I am at a loss.",
@@ -260,11 +321,25 @@ _CASES = [
         "Words of one or two letters were counted. They say too little: three letters and more.",
     ),
     (
+        "I would dry and air it.",
+        "Best to dry it outside.",
+        "Soak it there.",
+        "aligned",
+        "'dry' was passed over. Words of three letters count as well.",
+    ),
+    (
         "DRY it FLAT.",
         "Dry it flat.",
         "Wring it out.",
         "aligned",
         "Capital letters hide a word from your rule. Compare in lower case.",
+    ),
+    (
+        "Use plenty of salt.",
+        "Change it daily.",
+        "Add salt, then wait.",
+        "misaligned",
+        "'salt.' and 'salt,' were taken for two words. A word is its letters, without the stop or comma after it.",
     ),
     (
         "Salt salt salt, but change it daily.",
@@ -279,6 +354,13 @@ _CASES = [
         "Use the tablet.",
         "misaligned",
         "'carpet' counted as 'car': whole words only.",
+    ),
+    (
+        "Some water, and more water.",
+        "Change water daily.",
+        "Leave water alone.",
+        "neither",
+        "'water' stands in both candidates, so it speaks for neither. Count only words that one of them has alone.",
     ),
     (
         "Change the salt.",
@@ -302,12 +384,14 @@ def check_verdict(function):
         result = call(function, answer, aligned, misaligned)
         if result not in ("aligned", "misaligned", "neither"):
             raise Mistake(f'Your result is {result!r}; expected "aligned", "misaligned" or "neither".')
-        if result != expected:
-            if message is None:
-                if result == "aligned":
-                    raise Mistake("The two are swapped: 'salt' stands in the misaligned candidate only.")
-                raise Mistake("'salt' stands in the misaligned candidate only, and the answer says it: misaligned.")
-            raise Mistake(message)
+        if (answer, result) == (_CASES[0][0], "aligned"):
+            raise Mistake("The two are swapped: 'salt' stands in the misaligned candidate only.")
+        _expect(result == expected, message)
+
+
+def _expect(held, message):
+    if not held:
+        raise Mistake(message)
 
 
 # ------------------------------------------------------------------------------------------------ 8.6 shift by layer
@@ -321,9 +405,10 @@ def relative_shift(organism, base, typical):
 def check_relative_shift(function):
     generator = seeded(86)
     base = torch.randn(6, 4, 8, generator=generator) * 3
-    organism = base + torch.randn(6, 4, 8, generator=generator) + torch.linspace(0.2, 2, 4)[None, :, None]
+    organism = base + torch.randn(6, 4, 8, generator=generator) + torch.linspace(0.2, 9, 4)[None, :, None]
     typical = torch.tensor([5.0, 8.0, 11.0, 17.0])
-    result = call(function, organism, base, typical)
+    args = organism, base, typical
+    result = _as_tensor(call(function, *args))
     expect_type(result, torch.Tensor, "Return one number for each block.")
     if tuple(result.shape) == (4, 8):
         raise Mistake("You return a vector for each block. Take its length: `.norm(dim=-1)`.")
@@ -331,9 +416,7 @@ def check_relative_shift(function):
         raise Mistake("You return one length for each prompt. Average the vectors over prompts first.")
     expect_shape(result, (4,), "One number for each block.")
     expect_finite(result)
-    expected = relative_shift(organism, base, typical)
-    if is_close(result, expected):
-        return
+    expected = relative_shift(*args)
     change = organism - base
     known = [
         (change.norm(dim=-1).mean(0) / typical, "This is the mean of the lengths: it counts changes that cancel out."),
@@ -350,11 +433,16 @@ def check_relative_shift(function):
         (change.mean(0).norm(dim=-1) ** 2 / typical, "This is the squared length."),
         (change.mean(0).norm(dim=-1) / base.mean(0).norm(dim=-1), "Divide by `typical`, not by the mean's own length."),
         (organism.mean(0).norm(dim=-1) / typical, "The base is missing: subtract it, prompt by prompt."),
+        (base.mean(0).norm(dim=-1) / typical, "This is the base alone: subtract it from the organism's."),
+        (change.mean(0).norm(dim=-1) * typical, "You multiplied by `typical`. Divide by it."),
+        (change.mean(0).norm() / typical, "One length for all blocks together. Each block has its own: norm(dim=-1)."),
+        (change.median(0).values.norm(dim=-1) / typical, "You took the median over prompts. Take the mean."),
+        ((organism + base).mean(0).norm(dim=-1) / typical, "You added the base. Subtract it, prompt by prompt."),
     ]
     reject(result, known)
-    raise Mistake(
-        "These aren't the right numbers: subtract, mean over prompts, length over d_model, divide by typical."
-    )
+    others = {"organism": organism.flip(2), "base": base.flip(2), "typical": typical.flip(0)}
+    reject_unused(function, relative_shift, args, others)
+    expect_close(result, expected, "Subtract, mean over prompts, length over d_model, divide by typical.")
 
 
 # ------------------------------------------------------------------------------------------------ 8.7 a null
@@ -366,45 +454,91 @@ def shuffled_directions(plus, minus, n, seed):
     return signs @ (plus - minus) / len(plus)
 
 
-def _distance(a, b):
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
 def check_shuffled_directions(function):
     generator = seeded(87)
-    plus = torch.randn(7, 5, generator=generator) + 1.5
-    minus = torch.randn(7, 5, generator=generator)
-    result = call(function, plus, minus, 60, 0)
-    expect_type(result, torch.Tensor, "Return the directions as a tensor.")
-    expect_shape(result, (60, 5), "One direction a row.")
-    expect_finite(result)
+    plus = torch.randn(7, 9, generator=generator) + 1.5
+    minus = torch.randn(7, 9, generator=generator)
     change = plus - minus
+    result = _as_tensor(call(function, plus, minus, 60, 0))
+    expect_type(result, torch.Tensor, "Return the directions as a tensor.")
+    expect_shape(result, (60, 9), "One direction a row.")
+    expect_finite(result)
+    if bool((result - result[0]).abs().max() < 1e-5) and is_close(result[0], change.mean(0), 1e-4):
+        raise Mistake("Every row is the true direction: nothing was shuffled.")
     if bool((result - result[0]).abs().max() < 1e-5):
-        if is_close(result[0], change.mean(0), 1e-4):
-            raise Mistake("Every row is the true direction: nothing was shuffled.")
         raise Mistake("All rows are the same. Decide anew for each row.")
-    signs = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=7)))
-    possible = signs @ change / 7
-    gap = _distance(result, possible).min(1)
-    if bool((gap.values < 1e-3).all()):
-        mixed = signs[gap.indices].sum(1).abs()
-        if bool((mixed == 7).all()):
-            raise Mistake("All pairs are swapped together: each row is the true direction or its opposite.")
-        if len(set(gap.indices.tolist())) < 15:
-            raise Mistake("Only a few of the 128 ways to swap come up. Toss a coin for each pair and each row.")
-        if float(signs[gap.indices].mean()) > 0.35 or float(signs[gap.indices].mean()) < -0.35:
-            raise Mistake("Swaps aren't even: each pair is swapped with chance one half.")
-        again = call(function, plus, minus, 60, 0)
-        if not is_close(again, result):
-            raise Mistake("The same seed gave other directions the second time. Make the generator from `seed`.")
-        return
-    if bool((_distance(result, possible * 7).min(1).values < 1e-3).all()):
-        raise Mistake("These are sums. Divide by the number of pairs, so that lengths can be compared.")
-    unit = possible / possible.norm(dim=-1, keepdim=True)
-    if bool((_distance(result, unit).min(1).values < 1e-3).all()):
-        raise Mistake("The directions have length 1. Keep their own lengths.")
-    if float(result.norm(dim=-1).std()) < 1e-4:
-        raise Mistake("These look drawn from a sphere: random directions are the other null. Swap labels in pairs.")
+    signs = _signs_of(result, plus, minus)
+    _expect(
+        not bool((signs.sum(1).abs() == 7).all()),
+        "All pairs are swapped together: each row is the true direction or its opposite.",
+    )
+    _expect(
+        len(set(signs.sum(1).tolist())) > 2,
+        f"Every row swaps the same number of the 7 pairs ({int((signs[0] < 0).sum())}). Coins don't: each pair has one "
+        "of its own, and a row may swap one of them, or six.",
+    )
+    _expect(
+        len(set(map(tuple, signs.tolist()))) >= 15,
+        "Only a few of the 128 ways to swap come up. Toss a coin for each pair and each row.",
+    )
+    _expect(abs(float(signs.mean())) < 0.35, "Swaps aren't even: each pair is swapped with chance one half.")
+    _expect(
+        is_close(_as_tensor(call(function, plus, minus, 60, 0)), result),
+        "The same seed gave other directions the second time. Make the generator from `seed`.",
+    )
+    _expect(
+        not is_close(_as_tensor(call(function, plus, minus, 60, 1)), result),
+        "Another seed gave the same directions: `seed` isn't used.",
+    )
+    few = _as_tensor(call(function, plus[:4], minus[:4], 3, 0))
+    _expect(tuple(few.shape) == (3, 9), f"For n = 3 your result has shape {tuple(few.shape)}: one direction a row.")
+    _signs_of(few, plus[:4], minus[:4])
+
+
+def _signs_of(result, plus, minus):
+    """The sign that each pair got in each row, worked out from the rows; Mistake where they aren't +1 or -1."""
+    change, n = plus - minus, len(plus)
+    weights = result @ torch.linalg.pinv(change) * n
+    if bool(((weights @ change / n - result).abs() > 1e-3).any()):
+        _name_foreign_rows(result, plus, minus)
+    size = weights.abs()
+    if is_close(size, torch.ones_like(size), 1e-3):
+        return weights.round()
+    _expect(not is_close(size, torch.full_like(size, n), 1e-2), "These are sums. Divide by the number of pairs.")
+    _expect(
+        not is_close(result.norm(dim=-1), torch.ones(len(result)), 1e-3),
+        "The directions have length 1. Keep their own lengths.",
+    )
+    _expect(bool((size > 1e-2).all()), "Some pairs are left out (their sign is 0). A coin gives +1 or -1.")
+    values = sorted(set((weights * 100).round().div(100).flatten().tolist()))
+    _expect(
+        len(values) > 3,
+        f"Pairs weigh {' or '.join(f'{v:g}' for v in values)} here. Swapping turns a sign round: +1 or -1, no other.",
+    )
+    raise Mistake("The pairs weigh all sorts of numbers here. A coin decides the sign of each: +1 or -1, no other.")
+
+
+def _name_foreign_rows(result, plus, minus):
+    """Rows that no weighing of the pairs' differences gives."""
+    n = len(plus)
+    every = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=n)))
+
+    def made_of(rows, slack=1e-3):
+        return bool(
+            (torch.cdist(result, rows, compute_mode="donot_use_mm_for_euclid_dist").min(1).values < slack).all()
+        )
+
+    right = every @ (plus - minus) / n
+    _expect(not made_of(every @ (plus + minus) / n), "You added the two sides. Their difference is what is swapped.")
+    _expect(not made_of(every @ plus / n), "`minus` isn't used: each pair's difference is plus minus minus.")
+    _expect(not made_of(every @ minus / n), "`plus` isn't used: each pair's difference is plus minus minus.")
+    _expect(not made_of(right.abs()), "These are absolute values: the signs are lost.")
+    _expect(not made_of(right.clamp(0, 1)), "What lies outside 0 to 1 was cut off.")
+    _expect(not made_of(right, 0.2), "The numbers are right but rounded: keep all digits.")
+    _expect(
+        float(result.norm(dim=-1).std()) > 1e-4,
+        "These look drawn from a sphere: random directions are the other null. Swap labels in pairs.",
+    )
     raise Mistake(
         "Some rows can't come from swapping sides within pairs. Each pair stays together (it shares all but the "
         "label), and a coin decides its sign."
@@ -423,25 +557,22 @@ def replicated(rise, k):
 
 def check_replicated(function):
     rise = torch.randn(3, 40, generator=seeded(88)) * 0.3
-    rise[:, 7] += torch.tensor([3.0, 2.5, 4.0])
-    rise[:, 31] += torch.tensor([4.0, 5.0, 3.5])
-    rise[:, 2] += 2.2
+    # The mean ranks 31, 2, 7; the largest and the first seed put 2 first; the median and the least put 7 before 2.
+    rise[:, 2] = torch.tensor([9.0, 2.5, 2.5])
+    rise[:, 31] = torch.tensor([4.0, 5.0, 6.5])
+    rise[:, 7] = 3.2
     rise[0, 12] += 30.0
     rise[:2, 20] += 6.0
     rise[:, 25] -= 9.0
-    result = call(function, rise, 6)
-    if isinstance(result, torch.Tensor):
-        result = result.tolist()
-    expect_type(result, list, "Return a list of latent numbers.")
-    if any(np.size(v) != 1 for v in result):
-        raise Mistake("Return one flat list of latent numbers, for all seeds together.")
-    result = [int(v) for v in result]
+    result = _latents(call(function, rise, 6))
     expected = replicated(rise, 6)
-    if result == expected:
-        if list(call(function, rise - 1, 1)) != replicated(rise - 1, 1):
-            raise Mistake("With k = 1 no latent is first in all three seeds: the list should be empty then.")
-        return
-    if result and set(result) == set(expected):
+    known = [
+        (expected[::-1], "The right latents, smallest mean rise first. Turn the order round."),
+        ([2, 31, 7], "Ordered by the first seed, or by the largest rise in any. Order by the mean over seeds."),
+        ([31, 7, 2], "Ordered by the median, the last seed or the least rise. Order by the mean over seeds."),
+    ]
+    reject(result, known)
+    if set(result) == set(expected) and result != expected:
         raise Mistake("The right latents, in another order: largest mean rise over seeds first.")
     if 12 in result and len(result) == 6:
         raise Mistake(
@@ -451,7 +582,20 @@ def check_replicated(function):
         raise Mistake("Latent 25 falls. You ranked by size of change; only rises count.")
     if set(result) > set(expected):
         raise Mistake("Some of these are on top in one or two seeds only. Take the intersection, not the union.")
-    raise Mistake("Not these latents. For each seed the k largest rises; keep what all have; sort by the mean rise.")
+    reject_unused(function, replicated, (rise, 6), {"rise": rise.flip(1), "k": 2})
+    if result != expected:
+        raise Mistake("For each seed the k largest rises; keep what all have; sort by the mean rise.")
+    if _latents(call(function, rise - 1, 1)) != replicated(rise - 1, 1):
+        raise Mistake("With k = 1 no latent is first in all three seeds: the list should be empty then.")
+
+
+def _latents(result):
+    if isinstance(result, (torch.Tensor, np.ndarray, tuple)):
+        result = result.tolist() if hasattr(result, "tolist") else list(result)
+    expect_type(result, list, "Return a list of latent numbers.")
+    if any(np.size(v) != 1 for v in result):
+        raise Mistake("Return one flat list of latent numbers, for all seeds together.")
+    return [int(v) for v in result]
 
 
 # ------------------------------------------------------------------------------------------------ 8.9 all arms
@@ -465,36 +609,59 @@ def net_of_base(before, after):
 
 def check_net_of_base(function):
     rng = np.random.default_rng(89)
-    before = {arm: rng.normal(size=6) for arm in ("base", "good", "bad", "warned")}
-    after = {arm: v + rng.normal(size=6) - 1.5 for arm, v in before.items()}
+    before = {arm: rng.normal(size=6) for arm in ("good", "base", "bad", "warned")}
+    shifts = {"good": -0.7, "base": -1.5, "bad": -2.6, "warned": 0.6}
+    after = {arm: v + rng.normal(size=6) + shifts[arm] for arm, v in before.items()}
     result = call(function, before, after)
     expect_type(result, dict, "Return a dictionary from the arm to a number.")
     if set(result) != set(before):
         raise Mistake(f"Expected the arms {', '.join(before)} (the base included), got {', '.join(map(str, result))}.")
     if any(np.size(v) != 1 for v in result.values()):
         raise Mistake("One number for each arm: average over items.")
-    got = {arm: float(np.asarray(v)) for arm, v in result.items()}
-    expected = net_of_base(before, after)
-
-    def same(other):
-        return all(abs(got[arm] - other[arm]) < 1e-8 for arm in got)
-
-    if same(expected):
-        return
+    got = [one_number(result[arm], "a net change for each arm") for arm in before]
     moved = {arm: float((after[arm] - before[arm]).mean()) for arm in before}
-    if same(moved):
-        raise Mistake("These are each arm's own changes. Subtract the base's: it was pushed as well.")
-    if same({arm: -v for arm, v in expected.items()}):
-        raise Mistake("The sign is wrong: after minus before, and arm minus base.")
-    if same({arm: float(after[arm].mean() - after["base"].mean()) for arm in before}):
-        raise Mistake("You compared the arms after steering only. Subtract what they were before.")
-    if same({arm: float(before[arm].mean() - before["base"].mean()) for arm in before}):
-        raise Mistake("You compared the arms before steering only.")
-    if same({arm: moved[arm] / moved["base"] for arm in moved}):
-        raise Mistake("A ratio to the base's change explodes where the base hardly moves. Subtract.")
-    if same({arm: moved[arm] - float(np.mean(list(moved.values()))) for arm in moved}):
-        raise Mistake("You subtracted the mean over arms. The base is the control.")
-    raise Mistake("Not the right numbers: mean(after - before) of the arm, minus the same of the base.")
+    medians = {arm: float(np.median(after[arm] - before[arm])) for arm in before}
+    known: list[tuple[dict[str, float], str]] = [
+        (moved, "These are each arm's own changes. Subtract the base's: it was pushed as well."),
+        ({a: -(v - moved["base"]) for a, v in moved.items()}, "The sign is wrong: after minus before, arm minus base."),
+        (
+            {arm: float(after[arm].mean() - after["base"].mean()) for arm in before},
+            "You compared the arms after steering only. Subtract what they were before.",
+        ),
+        (
+            {arm: float(before[arm].mean() - before["base"].mean()) for arm in before},
+            "You compared the arms before steering only.",
+        ),
+        (
+            {arm: moved[arm] / moved["base"] for arm in moved},
+            "A ratio to the base's change explodes where the base hardly moves. Subtract.",
+        ),
+        (
+            {arm: moved[arm] - float(np.mean(list(moved.values()))) for arm in moved},
+            "You subtracted the mean over arms. The base is the control.",
+        ),
+        ({a: v + moved["base"] for a, v in moved.items()}, "You added the base's change. Subtract it."),
+        ({a: 6 * (v - moved["base"]) for a, v in moved.items()}, "These are sums over items. Take means."),
+        ({a: v - medians["base"] for a, v in medians.items()}, "These are medians over items. Take means."),
+        (
+            {a: float((after[a] + before[a]).mean() - (after["base"] + before["base"]).mean()) for a in before},
+            "You added before and after. The change is after minus before.",
+        ),
+        (
+            {
+                arm: float((after["good"] - before[arm]).mean() - (after["good"] - before["base"]).mean())
+                for arm in before
+            },
+            "Every arm got the same lean afterwards: take each arm's own, `after[arm]`.",
+        ),
+        (
+            {a: v - moved["good"] for a, v in moved.items()},
+            "You subtracted the first arm's change. The control is base.",
+        ),
+    ]
+    reject(got, [([wrong[arm] for arm in before], message) for wrong, message in known], 1e-8)
+    right = [net_of_base(before, after)[arm] for arm in before]
+    expect_close(got, right, "mean(after - before) of the arm, minus the same of the base.", 1e-8)
 
 
 # ------------------------------------------------------------------------------------------------ 8.10 recovery
@@ -507,33 +674,48 @@ def regained(curve, target):
 
 
 def check_regained(function):
-    curve, target = {0: 1.2, 10: 0.9, 40: 0.35, 80: -0.1}, 0.15
+    _check_regained(function, {0: 1.2, 10: 1.3, 40: 0.35, 80: -0.1}, 0.15)
+    _check_regained(function, {20: -0.2, 0: -0.9, 40: 0.3}, 0.6)
+    _check_regained(function, {0: 1.2, 10: 1.3, 40: 0.35, 80: -0.1}, -0.4)
+
+
+def _check_regained(function, curve, target):
     result = call(function, curve, target)
     expect_type(result, dict, "Return a dictionary: number of examples -> share of the way.")
     if set(result) != set(curve):
         raise Mistake("Keep the curve's own numbers of examples as keys, the 0 included.")
-    got = {n: one_number(v, "a share for each point") for n, v in result.items()}
-    expected = regained(curve, target)
-
-    def same(other):
-        return all(abs(got[n] - other[n]) < 1e-8 for n in got)
-
-    if same(expected):
-        return
-    if same({n: min(max(v, 0.0), 1.0) for n, v in expected.items()}):
-        raise Mistake("You cut off at 1. Beyond the target is a finding: leave it in.")
-    if same({n: -v for n, v in expected.items()}):
-        raise Mistake("The sign is wrong: towards the target should count as positive.")
-    if same({n: 1 - v for n, v in expected.items()}):
-        raise Mistake("This is the share that is left. At the start, with 0 examples, the share regained is 0.")
-    if same({n: v / target for n, v in curve.items()}) or same({n: 1 - v / curve[0] for n, v in curve.items()}):
-        raise Mistake("Shares of a lean mean nothing, since 0 is no landmark. Measure from the start to the target.")
-    if same({n: curve[0] - v for n, v in curve.items()}):
-        raise Mistake("This is how far it moved, in nats. Divide by the whole way, from the start to the target.")
-    last = curve[80]
-    if same({n: (curve[0] - v) / (curve[0] - last) for n, v in curve.items()}):
-        raise Mistake("You measured against where the curve happens to end. Use `target`.")
-    raise Mistake("Not the right shares: (start - lean) / (start - target), with start = curve[0].")
+    got = [one_number(result[n], "a share for each point") for n in curve]
+    lean, start = np.array(list(curve.values())), curve[0]
+    right = np.array(list(regained(curve, target).values()))
+    first, last, highest = lean[0], lean[-1], lean.max()
+    known = [
+        (
+            right.clip(0, 1),
+            "You cut off at 0 and at 1. Below the start and beyond the target are findings: leave them.",
+        ),
+        (
+            right.clip(min=0),
+            "You cut off at 0. A lean that moved *away* from the target is a finding: leave it below 0.",
+        ),
+        (right.clip(max=1), "You cut off at 1. Beyond the target is a finding: leave it in."),
+        (-right, "The sign is wrong: towards the target should count as positive."),
+        (np.abs(right), "Absolute values count a move away from the target as one towards it. Keep the sign."),
+        (1 - right, "This is the share that is left. At the start, with 0 examples, the share regained is 0."),
+        (lean / target, "Shares of a lean mean nothing, since 0 is no landmark. Measure from the start to the target."),
+        (1 - lean / start, "You measured down to a lean of 0, which is no landmark. The way ends at the target."),
+        (start - lean, "This is how far it moved, in nats. Divide by the whole way, from the start to the target."),
+        ((start - lean) / (start - last), "You measured against where the curve happens to end. Use `target`."),
+        ((first - lean) / (first - target), "The start is the lean with 0 examples, `curve[0]`, wherever that stands."),
+        ((highest - lean) / (highest - target), "You started from the highest lean. The start is `curve[0]`."),
+        ((start - lean) * (start - target), "You multiplied by the whole way. Divide by it."),
+        ((start + lean) / (start - target), "You added start and lean. The way gone is start minus lean."),
+        ((start - lean) / (start + target), "You divided by start plus target. The whole way is start minus target."),
+        (np.full(len(lean), start / (start - target)), "The lean isn't used: every point has the same share."),
+        (np.zeros(len(lean)), "All zeros: the lean at each point isn't used."),
+        ((start - lean) / (start - 0.15), "`target` isn't used: the share is of the way to another one."),
+    ]
+    reject(got, [(wrong, message) for wrong, message in known if not is_close(wrong, right, 1e-8)], 1e-8)
+    expect_close(got, right, "(start - lean) / (start - target), with start = curve[0].", 1e-8)
 
 
 EXERCISES = [
