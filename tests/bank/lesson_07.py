@@ -346,10 +346,10 @@ WRONG = {
         (
             "a limit of one's own",
             lambda a, t, p, m: _contrast(a, t, p, 4 * a.norm(dim=-1).median()),
-            "`limit` isn't used",
+            "whatever `limit` is",
         ),
         ("shorter than the limit", _contrast_strictly, "exactly as long as `limit` was left out"),
-        ("texts in a row", _contrast_in_a_row, "`text` isn't used"),
+        ("texts in a row", _contrast_in_a_row, "whatever `text` is"),
         ("added", lambda a, t, p, m: _contrast(a, t, p, m) + 2 * _means(a, t, p, m)[~p].mean(0), "You added the two"),
     ],
     "7.2": [
@@ -408,8 +408,8 @@ WRONG = {
         ("zeros for not allowed", _setting_of(lambda e, c, b: torch.where(c <= b, e, 0.0)), "minus infinity"),
         ("flattened", lambda e, c, b: int(torch.where(c <= b, e, -torch.inf).argmax()), "flattened table"),
         ("swapped", lambda e, c, b: _setting_by_loop(e, c, b)[::-1], "look swapped"),
-        ("effect never read", _setting_of(lambda e, c, b: torch.where(c <= b, c, -torch.inf)), "`effect` isn't used"),
-        ("a budget of 1", lambda e, c, b: _setting_by_loop(e, c, 1.0), "`budget` isn't used"),
+        ("effect never read", _setting_of(lambda e, c, b: torch.where(c <= b, c, -torch.inf)), "whatever `effect` is"),
+        ("a budget of 1", lambda e, c, b: _setting_by_loop(e, c, 1.0), "whatever `budget` is"),
         (
             "divided by the rows",
             lambda e, c, b: divmod(int(torch.where(c <= b, e, -torch.inf).argmax()), e.shape[0]),
@@ -512,7 +512,7 @@ WRONG = {
         ("encoder row", lambda e, d, i: _unit(e[i]), "W_enc is the encoder, and its rows"),
         ("negative", lambda e, d, i: -_unit(d[i]), "turns the latent down"),
         ("whole norm", lambda e, d, i: d[i] / d.norm(), "norm of the whole matrix"),
-        ("typed by hand", lambda e, d, i: _unit(d[2]), "`latent` isn't used"),
+        ("typed by hand", lambda e, d, i: _unit(d[2]), "whatever `latent` is"),
         ("times the norm", lambda e, d, i: d[i] * d[i].norm(), "You multiplied by the row's length"),
         ("square matrices only", lambda e, d, i: _unit(d[i] if len(d) == d.shape[1] else d[:, 0]), "more latents"),
     ],

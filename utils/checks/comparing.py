@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -80,8 +81,24 @@ def expect_used(function: Callable, given: Mapping[str, Any], other: Mapping[str
     """
     before = call(function, *given.values())
     for name, value in other.items():
-        if is_close(call(function, *{**given, name: value}.values()), before, atol):
+        if _alike(call(function, *{**given, name: value}.values()), before, atol):
             raise Mistake(f"Your result is the same whatever `{name}` is. Use the `{name}` that you are given.")
+
+
+def named(reference: Callable, args: Sequence[Any]) -> dict[str, Any]:
+    """Arguments by the names that the reference gives them, in their order: what `expect_used` is given."""
+    return dict(zip(inspect.signature(reference).parameters, args))
+
+
+def _alike(first: Any, second: Any, atol: float) -> bool:
+    """True when two results hold the same: numbers within a tolerance, words exactly, containers item by item."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_alike(first[key], second[key], atol) for key in first)
+    if is_close(first, second, atol):
+        return True
+    if type(first) in (list, tuple) and type(first) is type(second):
+        return len(first) == len(second) and all(_alike(a, b, atol) for a, b in zip(first, second))
+    return isinstance(first, (str, bool, type(None), set, frozenset)) and first == second
 
 
 def _brief(value: Any) -> str:

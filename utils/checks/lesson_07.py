@@ -14,18 +14,13 @@ from utils.checks.comparing import (
     expect_finite,
     expect_shape,
     expect_type,
+    expect_used,
     is_close,
+    named,
     one_number,
     reject,
     seeded,
 )
-from utils.checks.naming import reject_unused
-
-
-def _as_tensor(result):
-    """What came back, as a tensor where it is an array or a list of numbers."""
-    return torch.as_tensor(result) if isinstance(result, np.ndarray) else result
-
 
 # ------------------------------------------------------------------------------------------------- 7.1 the direction
 
@@ -51,7 +46,7 @@ def _tokens():
 
 def check_contrast_direction(function):
     acts, text, positive, limit = args = _tokens()
-    result = _as_tensor(call(function, *args))
+    result = call(function, *args)
     expect_type(result, torch.Tensor, "Return the direction as a tensor.")
     if tuple(result.shape) == (5, 8):
         raise Mistake("You return one mean for each text. Average them over the texts of each side, then subtract.")
@@ -66,12 +61,12 @@ def check_contrast_direction(function):
         "positive": ~positive.roll(1),
         "limit": 1e9,
     }
-    reject_unused(function, contrast_direction, args, others)
+    expect_used(function, named(contrast_direction, args), others)
     expect_close(result, expected, "Kept tokens -> a mean a text -> a mean a side -> with minus without.")
     # Texts out of order, and one token exactly as long as the limit allows.
     few = torch.tensor([[3.0, 4.0], [1.0, 0.0], [0.0, 2.0], [6.0, 8.0], [2.0, 1.0]])
     order, sides = torch.tensor([2, 0, 1, 0, 2]), torch.tensor([False, True, True])
-    result = _as_tensor(call(function, few, order, sides, 5.0))
+    result = call(function, few, order, sides, 5.0)
     if is_close(result, contrast_direction(few, order, sides, 4.9)):
         raise Mistake("A token exactly as long as `limit` was left out. Only *longer* ones are: keep norm <= limit.")
     if not is_close(result, contrast_direction(few, order, sides, 5.0)):
@@ -152,7 +147,7 @@ def check_push(function):
     acts[1, 2] *= 50
     direction, strength, typical = torch.randn(6, generator=generator) * 7, 0.4, 2.5
     args = acts, direction, strength, typical
-    result = _as_tensor(call(function, *args))
+    result = call(function, *args)
     expect_type(result, torch.Tensor, "Return the edited activations.")
     expect_shape(result, (3, 4, 6), "The activations keep their shape.")
     expect_finite(result)
@@ -162,7 +157,7 @@ def check_push(function):
     back = call(function, acts, direction, -0.4, typical)
     if is_close(result, expected) and not is_close(back, push(acts, direction, -0.4, typical)):
         raise Mistake("A negative strength must push the other way by as much.")
-    reject_unused(function, push, args, {"acts": acts + 1, "direction": direction.flip(0), "strength": 0.7})
+    expect_used(function, named(push, args), {"acts": acts + 1, "direction": direction.flip(0), "strength": 0.7})
     expect_close(result, expected, "acts + strength * typical * unit, and massive tokens as they were.")
     _check_limit_of_push(function)
 
@@ -223,7 +218,7 @@ def _check_limit_of_push(function):
     lengths = torch.tensor([8.0, 9.8, 10.0, 10.3, 11.0])
     direction = torch.tensor([0.0, 2.0, 0.0])
     acts = torch.stack([lengths, -lengths])[..., None] * torch.tensor([0.0, 1.0, 0.0])
-    result, right = _as_tensor(call(function, acts, direction, 0.4, 2.5)), push(acts, direction, 0.4, 2.5)
+    result, right = call(function, acts, direction, 0.4, 2.5), push(acts, direction, 0.4, 2.5)
     if not is_close(result, right):
         step = torch.tensor([0.0, 1.0, 0.0])
         after = torch.where((acts + step).norm(dim=-1, keepdim=True) > 10, acts, acts + step)
@@ -254,7 +249,7 @@ def log_odds(logits, ids):
 def check_log_odds(function):
     logits = torch.randn(4, 9, generator=seeded(73)) * 2
     ids = [1, 4, 7]
-    result = _as_tensor(call(function, logits, ids))
+    result = call(function, logits, ids)
     expect_type(result, torch.Tensor, "Return one number for each row.")
     expect_shape(result, (4,), "One number for each row of logits.")
     expected = log_odds(logits, ids)
@@ -283,11 +278,11 @@ def check_log_odds(function):
         (torch.full((4,), -torch.inf), "Minus infinity: no token counts as wanted. Mark those in `ids`."),
     ]
     reject(result, known, 1e-4)
-    reject_unused(function, log_odds, (logits, ids), {"logits": logits.roll(1, 1), "ids": [0, 8]})
+    expect_used(function, named(log_odds, (logits, ids)), {"logits": logits.roll(1, 1), "ids": [0, 8]})
     expect_close(result, expected, "logsumexp over the wanted logits minus that over the rest.", 1e-4)
     extreme = torch.zeros(2, 9)
     extreme[0, 1], extreme[1, 2] = 120.0, 120.0
-    far = _as_tensor(call(function, extreme, ids))
+    far = call(function, extreme, ids)
     if not is_close(far, log_odds(extreme, ids), 1e-2):
         raise Mistake(
             "Right on ordinary logits, but not when the model is very sure: 1 - p rounds to 0. Stay with logits: "
@@ -333,7 +328,7 @@ def check_best_setting(function):
         raise Mistake(f"{got} costs more than the budget.")
     # Another table of effects, other costs, another budget: each alone moves the best setting.
     others = {"effect": effect.flip(0), "cost": cost.flip(0), "budget": 0.7}
-    reject_unused(lambda *given: _setting(call(function, *given)), best_setting, args, others)
+    expect_used(lambda *given: _setting(call(function, *given)), named(best_setting, args), others)
     if got != (1, 3):
         raise Mistake(f"{got} isn't it. Drop what costs more than the budget, then take the largest effect.")
     if _setting(call(function, effect - 10, cost, 1.0)) != (1, 3):
@@ -373,7 +368,7 @@ def random_pushes(direction, n, seed):
 def check_random_pushes(function):
     direction = torch.linspace(-3, 3, 48)[torch.randperm(48, generator=seeded(75))]
     length = float(direction.norm())
-    result = _as_tensor(call(function, direction, 40, 0))
+    result = call(function, direction, 40, 0)
     expect_type(result, torch.Tensor, "Return the directions as a tensor.")
     if tuple(result.shape) == (48, 40):
         raise Mistake("Your result is (d_model, n); expected one direction a row, (n, d_model).")
@@ -414,11 +409,11 @@ def check_random_pushes(function):
             "A few entries are far larger than the rest, so the directions lie near the axes. Draw from a normal "
             "distribution, torch.randn, which favours no direction."
         )
-    if not torch.allclose(result, _as_tensor(call(function, direction, 40, 0))):
+    if not torch.allclose(result, call(function, direction, 40, 0)):
         raise Mistake("The same seed gave different directions. Use a generator made from `seed`.")
-    if torch.allclose(result, _as_tensor(call(function, direction, 40, 1))):
+    if torch.allclose(result, call(function, direction, 40, 1)):
         raise Mistake("Another seed gave the same directions: `seed` isn't used.")
-    other = _as_tensor(call(function, direction[:7] * 2, 3, 1))
+    other = call(function, direction[:7] * 2, 3, 1)
     if tuple(other.shape) != (3, 7):
         raise Mistake(f"For n = 3 and 7 dimensions the shape is {tuple(other.shape)}: take both from the arguments.")
     if not torch.allclose(other.norm(dim=-1), (direction[:7] * 2).norm().expand(3), rtol=1e-3):
@@ -460,7 +455,7 @@ def check_mention_share(function):
     result = one_number(result, "between 0 and 1: the share of texts")
     reject(result, _other_shares(_TEXTS, _LEXICON), 1e-6)
     others = {"texts": ["fog", "no", "none"], "lexicon": ["butter", "bay"]}
-    reject_unused(function, mention_share, (_TEXTS, _LEXICON), others)
+    expect_used(function, named(mention_share, (_TEXTS, _LEXICON)), others)
     expect_close(result, 10 / 14, f"{result:.3f} isn't the share of texts that hold a word of the lexicon.", 1e-6)
     if not is_close(call(function, ["a.b", "axb", "no", "a.bc"], ["a.b"]), 0.25, 1e-6):
         raise Mistake("A dot in the lexicon matched any letter: escape the words with re.escape.")
@@ -575,7 +570,9 @@ def check_gained_lost(function):
         if got[place] != right and got[1 - place] == (2, 4)[place] and got[place] in one:
             raise Mistake(f"As {name} you count what is {one[int(got[place])]}. Both before and after decide.")
     args = before, after
-    reject_unused(function, gained_lost, args, {"before": [not b for b in before], "after": [not a for a in after]})
+    expect_used(
+        function, named(gained_lost, args), {"before": [not b for b in before], "after": [not a for a in after]}
+    )
     if got != (4, 2):
         raise Mistake(f"{tuple(result)} isn't right: look at the pairs one by one.")
     few = call(function, [False] * 3, [False, True, False])
@@ -597,7 +594,7 @@ def check_steerability(function):
     strengths = torch.tensor([-0.2, 0.0, 0.1, 0.4, 0.5])
     scores = torch.randn(5, 7, generator=generator) + strengths[:, None] * torch.linspace(-9, 9, 7) + 4
     args = strengths, scores
-    result = _as_tensor(call(function, *args))
+    result = call(function, *args)
     expect_type(result, torch.Tensor, "Return one slope for each input.")
     if tuple(result.shape) == (5,):
         raise Mistake(
@@ -609,7 +606,7 @@ def check_steerability(function):
     expect_finite(result)
     expected = steerability(*args)
     reject(result, _other_slopes(*args), 1e-3)
-    reject_unused(function, steerability, args, {"strengths": strengths**2, "scores": scores.flip(0)})
+    expect_used(function, named(steerability, args), {"strengths": strengths**2, "scores": scores.flip(0)})
     expect_close(result, expected, "Least squares, with centred strengths c: (c @ scores) / (c @ c).", 1e-3)
     order = torch.tensor([3, 0, 4, 2, 1])
     if not is_close(call(function, strengths[order], scores[order, :3]), expected[:3], 1e-3):
@@ -662,7 +659,7 @@ def check_latent_direction(function):
     generator = seeded(79)
     W_enc, W_dec = torch.randn(6, 6, generator=generator), torch.randn(6, 6, generator=generator) * 3
     args = W_enc, W_dec, 2
-    result = _as_tensor(call(function, *args))
+    result = call(function, *args)
     expect_type(result, torch.Tensor, "Return the direction as a tensor.")
     if result.numel() == 1:
         raise Mistake("One number came back. A latent's direction has d_model numbers: take a whole row.")
@@ -687,10 +684,10 @@ def check_latent_direction(function):
         (torch.ones(6), "All ones: the row was divided by itself. Divide by its norm, one number."),
     ]
     reject(result, known)
-    reject_unused(function, latent_direction, args, {"W_dec": W_dec.flip(1), "latent": 4})
+    expect_used(function, named(latent_direction, args), {"W_dec": W_dec.flip(1), "latent": 4})
     expect_close(result, right, "That isn't the latent's decoder row with length 1.")
     wide = W_enc[:4], W_dec[:, :4], 5
-    if not is_close(_as_tensor(call(function, *wide)), latent_direction(*wide)):
+    if not is_close(call(function, *wide), latent_direction(*wide)):
         raise Mistake(
             "Right when d_sae equals d_model and wrong when there are more latents: W_dec has a row a latent."
         )
@@ -710,13 +707,13 @@ def check_clamp(function):
     acts, direction = torch.randn(2, 3, 5, generator=generator) * 2, torch.randn(5, generator=generator) * 4
     value = 1.7
     args = acts, direction, value
-    result = _as_tensor(call(function, *args))
+    result = call(function, *args)
     expect_type(result, torch.Tensor, "Return the edited activations.")
     expect_shape(result, (2, 3, 5), "The activations keep their shape.")
     expect_finite(result)
     expected = clamp(*args)
     reject(result, _other_clamps(*args), 1e-4)
-    reject_unused(function, clamp, args, {"acts": acts.flip(2), "direction": direction.flip(0), "value": -0.6})
+    expect_used(function, named(clamp, args), {"acts": acts.flip(2), "direction": direction.flip(0), "value": -0.6})
     unit = direction / direction.norm()
     left = (result - acts) - ((result - acts) @ unit)[..., None] * unit
     if float(left.abs().max()) > 1e-3:
@@ -728,7 +725,7 @@ def check_clamp(function):
     for shape in ((5,), (4, 5), (2, 1, 3, 5)):
         some = torch.randn(shape, generator=generator)
         try:
-            edited = _as_tensor(call(function, some, direction, 0.0))
+            edited = call(function, some, direction, 0.0)
         except Mistake as error:
             raise Mistake(f"Right for three axes, but not for acts of shape {shape}. {error}") from None
         if not is_close(edited, clamp(some, direction, 0.0), 1e-4):

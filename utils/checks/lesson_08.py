@@ -15,19 +15,14 @@ from utils.checks.comparing import (
     expect_finite,
     expect_shape,
     expect_type,
+    expect_used,
     is_close,
+    named,
     one_number,
     reject,
     seeded,
 )
-from utils.checks.naming import reject_unused
 from utils.organisms.propensity import verdict
-
-
-def _as_tensor(result):
-    """What came back, as a tensor where it is an array."""
-    return torch.as_tensor(result) if isinstance(result, np.ndarray) else result
-
 
 # ------------------------------------------------------------------------------------------ 8.1 what the wording tells
 
@@ -178,7 +173,7 @@ def check_per_token(function):
         (max(expected, 1 - expected), "That is 1 minus the mean. Return the mean itself."),
     ]
     reject(result, [(float(wrong), message) for wrong, message in known], 1e-4)
-    reject_unused(function, per_token, args, {"logits": logits.flip(1), "ids": ids.flip(0), "start": 3})
+    expect_used(function, named(per_token, args), {"logits": logits.flip(1), "ids": ids.flip(0), "start": 3})
     expect_close(result, expected, "log_softmax, the places one before each answer token, pick, mean.", 1e-4)
     short = one_number(call(function, logits, ids, 8), "the mean over the answer's tokens")
     if abs(short - per_token(logits, ids, 8)) > 1e-4:
@@ -408,7 +403,7 @@ def check_relative_shift(function):
     organism = base + torch.randn(6, 4, 8, generator=generator) + torch.linspace(0.2, 9, 4)[None, :, None]
     typical = torch.tensor([5.0, 8.0, 11.0, 17.0])
     args = organism, base, typical
-    result = _as_tensor(call(function, *args))
+    result = call(function, *args)
     expect_type(result, torch.Tensor, "Return one number for each block.")
     if tuple(result.shape) == (4, 8):
         raise Mistake("You return a vector for each block. Take its length: `.norm(dim=-1)`.")
@@ -441,7 +436,7 @@ def check_relative_shift(function):
     ]
     reject(result, known)
     others = {"organism": organism.flip(2), "base": base.flip(2), "typical": typical.flip(0)}
-    reject_unused(function, relative_shift, args, others)
+    expect_used(function, named(relative_shift, args), others)
     expect_close(result, expected, "Subtract, mean over prompts, length over d_model, divide by typical.")
 
 
@@ -459,7 +454,7 @@ def check_shuffled_directions(function):
     plus = torch.randn(7, 9, generator=generator) + 1.5
     minus = torch.randn(7, 9, generator=generator)
     change = plus - minus
-    result = _as_tensor(call(function, plus, minus, 60, 0))
+    result = call(function, plus, minus, 60, 0)
     expect_type(result, torch.Tensor, "Return the directions as a tensor.")
     expect_shape(result, (60, 9), "One direction a row.")
     expect_finite(result)
@@ -483,14 +478,14 @@ def check_shuffled_directions(function):
     )
     _expect(abs(float(signs.mean())) < 0.35, "Swaps aren't even: each pair is swapped with chance one half.")
     _expect(
-        is_close(_as_tensor(call(function, plus, minus, 60, 0)), result),
+        is_close(call(function, plus, minus, 60, 0), result),
         "The same seed gave other directions the second time. Make the generator from `seed`.",
     )
     _expect(
-        not is_close(_as_tensor(call(function, plus, minus, 60, 1)), result),
+        not is_close(call(function, plus, minus, 60, 1), result),
         "Another seed gave the same directions: `seed` isn't used.",
     )
-    few = _as_tensor(call(function, plus[:4], minus[:4], 3, 0))
+    few = call(function, plus[:4], minus[:4], 3, 0)
     _expect(tuple(few.shape) == (3, 9), f"For n = 3 your result has shape {tuple(few.shape)}: one direction a row.")
     _signs_of(few, plus[:4], minus[:4])
 
@@ -582,7 +577,7 @@ def check_replicated(function):
         raise Mistake("Latent 25 falls. You ranked by size of change; only rises count.")
     if set(result) > set(expected):
         raise Mistake("Some of these are on top in one or two seeds only. Take the intersection, not the union.")
-    reject_unused(function, replicated, (rise, 6), {"rise": rise.flip(1), "k": 2})
+    expect_used(function, named(replicated, (rise, 6)), {"rise": rise.flip(1), "k": 2})
     if result != expected:
         raise Mistake("For each seed the k largest rises; keep what all have; sort by the mean rise.")
     if _latents(call(function, rise - 1, 1)) != replicated(rise - 1, 1):
