@@ -89,6 +89,27 @@ def test_explore_redraws_and_turns_errors_into_sentences(shown):
     assert text.description == "Word" and slider.description == "Layer"
 
 
+def test_a_button_shows_one_example_after_the_other_and_draws_each_once(shown):
+    drawn = []
+
+    def render(word, layer):
+        drawn.append((word, layer))
+        return f"<p>{word} at {layer}</p>"
+
+    controls = {"word": widgets.Text("Word", "cat"), "layer": widgets.Slider("Layer", 3, 0, 9)}
+    examples = [{"word": "cow", "layer": 1}, {"word": "dog", "layer": 2}, {"word": "eel"}]
+    widgets.explore(render, controls, "Title", "render({word}, {layer})", examples)
+    button = next(p for p in descendants(live(shown[0])) if type(p).__name__ == "Button")
+    assert button.description == "Show me a random one"
+    for _ in range(3):
+        button.click()
+    assert sorted(word for word, _ in drawn[1:]) == ["cow", "dog", "eel"] and drawn[0] == ("cat", 3)
+    button.click()
+    assert drawn[4][0] == drawn[1][0], "after the last the first comes again"
+    widgets.explore(render, controls, "Title", "render({word}, {layer})")
+    assert not [p for p in descendants(live(shown[1])) if type(p).__name__ == "Button"]
+
+
 def test_search_lists_what_it_finds_and_shows_the_entry_chosen(shown):
     animals = {"cat": "says miaow", "cow": "says moo", "dog": "says woof"}
 
@@ -144,6 +165,12 @@ def test_an_empty_text_may_mean_something(shown):
         (lambda: widgets.explore(str, SLIDER, "t", "f({m}, {n})"), ValueError, "braces that name no control"),
         (lambda: widgets.explore(str, SLIDER, "t", "f({n}, {)"), ValueError, "braces that name no control"),
         (lambda: widgets.explore(str, {"kind": "text"}, "t", "c"), TypeError, r"controls\['kind'\] must be a Text or"),
+        (lambda: widgets.explore(str, SLIDER, "t", "{n}", [{"m": 1}]), ValueError, "'m', which is no control"),
+        (
+            lambda: widgets.explore(str, SLIDER, "t", "{n}", [{"n": 10}]),
+            ValueError,
+            r"examples\[0\]\['n'\]: value must lie",
+        ),
         (lambda: widgets.Slider("Layer", 30, 0, 9), ValueError, "value must lie between low and high, 0 and 9, got 30"),
         (lambda: widgets.Slider("Layer", 3, 0, 9, 0), ValueError, "step must be above 0"),
         (lambda: widgets.Slider("Layer", float("nan"), 0, 9), ValueError, "value must be a finite number"),

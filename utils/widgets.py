@@ -8,10 +8,12 @@ nothing is loaded from the network.
 from __future__ import annotations
 
 import html
+import itertools
+import random
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from utils import inputs
@@ -77,7 +79,13 @@ Control = Text | Slider | Choice
 
 
 @checked
-def explore(render: Callable[..., str], controls: Mapping[str, Control], title: inputs.Text, code: inputs.Text) -> None:
+def explore(
+    render: Callable[..., str],
+    controls: Mapping[str, Control],
+    title: inputs.Text,
+    code: inputs.Text,
+    examples: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Show controls above what `render` makes of them, and redraw when a control changes.
 
     render: called with one keyword argument a control, returns HTML (`plots.html`, `plots.tokens_html`, a table). An
@@ -85,7 +93,9 @@ def explore(render: Callable[..., str], controls: Mapping[str, Control], title: 
     a text is empty that may not be. controls: keyword name -> control.
     code: the plain-code way to do the same, shown below with the controls' present values where their names stand in
     braces, as Python writes them: "logit_lens(model, {prompt}, depth={depth})"; {depth!s} is the bare text.
-    Raises ValueError for no controls, or code that leaves one of them out.
+    examples: settings, {control: value} each, that a button "Show me a random one" takes in a shuffled order, all of
+    them before one comes again.
+    Raises ValueError for no controls, code that leaves one of them out, or an example that a control can't take.
     """
     import ipywidgets as w
 
@@ -94,6 +104,8 @@ def explore(render: Callable[..., str], controls: Mapping[str, Control], title: 
     start = {name: control.value for name, control in controls.items()}
     _check_code(code, start)
     boxes = {name: _input(control) for name, control in controls.items()}
+    for number, example in enumerate(examples):
+        _check_example(f"examples[{number}]", example, controls)
 
     def drawn(values: Mapping[str, Any]) -> str:
         missing = [c for name, c in controls.items() if isinstance(c, Text) and _is_missing(c, values[name])]
@@ -102,16 +114,35 @@ def explore(render: Callable[..., str], controls: Mapping[str, Control], title: 
     first = drawn(start)
     view, status, how = w.HTML(first), w.HTML(_status("Ready. Change a control to redraw.")), w.HTML(_how(code, start))
 
-    def redraw(_change: Any) -> None:
+    several = False  # while an example sets control after control, nothing is drawn before the last
+
+    def redraw(_change: Any = None) -> None:
+        if several:
+            return
         status.value = _status("Working …")
         values = {name: box.value for name, box in boxes.items()}
         view.value, how.value = drawn(values), _how(code, values)
         status.value = _status("Redrawn.")
 
+    order = itertools.cycle(random.Random(0).sample(list(examples), len(examples)))
+
+    def surprise(_button: Any) -> None:
+        nonlocal several
+        several = True
+        try:
+            for name, value in next(order).items():
+                boxes[name].value = value
+        finally:
+            several = False
+        redraw()
+
     for box in boxes.values():
         box.observe(redraw, names="value")
+    button = w.Button(description="Show me a random one", layout=w.Layout(width="auto"))
+    button.on_click(surprise)
     heading = f"<strong>{html.escape(title)}</strong>"
-    shell = w.VBox([w.HTML(CSS + heading), *boxes.values(), status, view, how])
+    buttons = [button] if examples else []
+    shell = w.VBox([w.HTML(CSS + heading), *boxes.values(), *buttons, status, view, how])
     shell.add_class("lab-widget")
     settings = "".join(
         f"<li>{html.escape(control.label)}: <code>{html.escape(str(control.value))}</code></li>"
@@ -288,6 +319,17 @@ def _check_code(code: str, values: Mapping[str, Any]) -> None:
         raise ValueError(f"code holds braces that name no control ({error}); write {{{{ for a brace itself") from None
     if missing := [f"{{{name}}}" for name in values if name not in named]:
         raise ValueError(f"code must hold {', '.join(missing)}, where the value goes, got {code!r}")
+
+
+def _check_example(name: str, example: Mapping[str, Any], controls: Mapping[str, Control]) -> None:
+    """Raise ValueError unless an example gives controls that there are values which they can take."""
+    for key, value in example.items():
+        if key not in controls:
+            raise ValueError(f"{name} names {key!r}, which is no control; there are {', '.join(controls)}")
+        try:
+            replace(controls[key], value=value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}[{key!r}]: {error}") from None
 
 
 def _how(code: str, values: Mapping[str, Any]) -> str:
