@@ -662,7 +662,11 @@ WRONG = {
 
 RIGHT = {
     "5.1": [("einsum and clamp", _toy_einsum), ("row by row, by the Gram matrix", _toy_by_rows)],
-    "5.2": [("a parameter dictionary", _train_functional), ("autograd.grad, a tensor of losses", _train_with_autograd)],
+    "5.2": [
+        ("a parameter dictionary", _train_functional),
+        ("autograd.grad, a tensor of losses", _train_with_autograd),
+        ("losses as tensors of one number", _train_as_tensors),
+    ],
     "5.3": [
         ("a double loop", _share_by_loop),
         ("the Gram matrix alone", _share_by_gram),
