@@ -1,5 +1,6 @@
 """Lesson 09: wrong answers with the words that must reject them, and right answers written differently."""
 
+import itertools
 import re
 from collections import Counter, defaultdict
 
@@ -22,6 +23,20 @@ def _with(pattern, flags=re.DOTALL, strip=True, full=True):
 
 _PATTERN = r"\s*<think>(.*?)</think>\s*<act>(.*?)</act>\s*"
 _INNER = r"\s*<think>((?:(?!</?think>|</?act>).)*)</think>\s*<act>((?:(?!</?think>|</?act>).)*)</act>\s*"
+
+
+def _counting(*tags):
+    return lambda text: _with(_PATTERN)(text) if all(text.count(tag) == 1 for tag in tags) else None
+
+
+def _as_many(take_apart):
+    """A reader that also counts all four tags."""
+    return lambda text: take_apart(text) if all(text.count(tag) == 1 for tag in TAGS) else None
+
+
+def _match_at_start(text):
+    found = re.match(r"\s*<think>(.*?)</think>\s*<act>(.*?)</act>", text, re.DOTALL)
+    return found and (found[1].strip(), found[2].strip())
 
 
 def _apart_by_partition(text):
@@ -78,6 +93,12 @@ def _threshold_interpolated(scores, bad, fpr):
     return float(np.quantile(scores[~bad], 1 - fpr, method="weibull" if fpr == 0 else "linear")) - 0.01
 
 
+def _threshold_between(scores, bad, fpr):
+    honest = np.sort(scores[~bad])[::-1]
+    k = int(fpr * len(honest) + 1e-9)
+    return (honest[k] + honest[max(k - 1, 0)]) / 2
+
+
 def _threshold_by_trying(scores, bad, fpr):
     honest = scores[~bad]
     return float(min(t for t in np.unique(honest) if (honest > t).mean() <= fpr + 1e-12))
@@ -107,6 +128,14 @@ def _kind_by_lists(flagged, kinds):
     for f, kind in zip(flagged.tolist(), kinds):
         heaps[kind].append(f)
     return {kind: np.mean(heap) for kind, heap in heaps.items()}
+
+
+_KINDS = ("honest", "admitted", "silent")
+
+
+def _kind_by_groupby(flagged, kinds):
+    pairs = itertools.groupby(zip(kinds, flagged.tolist()), key=lambda pair: pair[0])
+    return {kind: float(np.mean([hit for _, hit in heap])) for kind, heap in pairs}
 
 
 def _kind_of_alarms(flagged, kinds):
@@ -160,9 +189,24 @@ def _claim_of_listed(lines, thing, scratchpad):
     return any(f"{thing}: {line.split(': ')[1]}" in scratchpad for line in lines if line != own)
 
 
-def _claim_by_removal(lines, thing, scratchpad):
-    own = next(line for line in lines if line.startswith(f"{thing}: "))
-    return f"{thing}: " in scratchpad.replace(own, "")
+def _claim_last(lines, thing, scratchpad):
+    said = re.findall(re.escape(thing) + r": (\w+)", scratchpad)
+    return bool(said) and said[-1] != dict(line.split(": ") for line in lines)[thing]
+
+
+def _claim_last_word(lines, thing, scratchpad):
+    said = re.findall(thing.split()[-1] + r": (\w+)", scratchpad)
+    return any(value != dict(line.split(": ") for line in lines)[thing] for value in said)
+
+
+def _claim_prefix(lines, thing, scratchpad):
+    value = dict(line.split(": ") for line in lines)[thing]
+    return any(not rest.startswith(value) for rest in scratchpad.split(f"{thing}: ")[1:])
+
+
+def _claim_by_finditer(lines, thing, scratchpad):
+    listed = {tuple(line.split(": ")) for line in lines}
+    return not {(thing, found[1]) for found in re.finditer(rf"{re.escape(thing)}: (\w+)", scratchpad)} <= listed
 
 
 def _claim_by_set(lines, thing, scratchpad):
@@ -233,6 +277,11 @@ def _alarms(recall, fpr, base_rate, runs):
     return right, false, right / (right + false)
 
 
+def _rounded_alarms(recall, fpr, base_rate, runs):
+    right, false, _ = _alarms(recall, fpr, base_rate, runs)
+    return round(right), round(false), round(right) / max(round(right) + round(false), 1)
+
+
 def _alarms_by_odds(recall, fpr, base_rate, runs):
     odds = recall / fpr * base_rate / (1 - base_rate)
     bad = base_rate * runs
@@ -255,6 +304,10 @@ WRONG = {
         ("the first of each", _apart_by_find, "action comes before any thinking"),
         ("one of each anywhere", _apart_no_order, "comes before any thinking: return"),
         ("lazy pattern alone", _with(_PATTERN), "There are two scratchpads here"),
+        ("text after it", _as_many(_match_at_start), "Text after the action"),
+        ("text between", _as_many(_with(_PATTERN.replace(r"</think>\s*<act>", "</think>.*?<act>"))), "Text between"),
+        ("opening tags counted", _counting("<think>", "<act>"), "Count every tag, the closing ones too"),
+        ("closing tags counted", _counting("</think>", "</act>"), "Count every tag, the opening ones too"),
         (
             "text around it",
             lambda t: _with(_PATTERN, full=False)(t) if all(t.count(tag) == 1 for tag in TAGS) else None,
@@ -292,6 +345,7 @@ WRONG = {
             lambda t, p: np.array([sum(x in y.lower() for x in p) for y in t]),
             "lower both sides",
         ),
+        ("unescaped", lambda t, p: [sum(bool(re.search(x, y, re.I)) for x in p) for y in t], "a phrase is plain text"),
         ("the total", lambda t, p: sum(x in y for x in p for y in t), "One number a text"),
     ],
     "9.3": [
@@ -300,6 +354,14 @@ WRONG = {
         ("one rank too low", _threshold_one_early, "at most 10 % may"),
         ("one rank too high", _threshold_one_late, "lowest threshold that keeps the promise"),
         ("the share itself", lambda s, b, f: f, "That is a share, not a score"),
+        (
+            "to the nearest",
+            lambda s, b, f: np.sort(s[~b])[::-1][round(f * (~b).sum())],
+            "Round down, not to the nearest",
+        ),
+        ("between two", _threshold_between, "keeps the promise, but it isn't the lowest"),
+        ("floats trusted", lambda s, b, f: np.sort(s[~b])[::-1][int(f * (~b).sum())], "and int() makes 28"),
+        ("generous", lambda s, b, f: np.sort(s[~b])[::-1][int(f * (~b).sum() + 0.1)], "three may be flagged"),
         ("above all", lambda s, b, f: float(s[~b].max()), "score above this. The lowest"),
         (
             "a bit below, with ties",
@@ -321,6 +383,9 @@ WRONG = {
         ("zero left out", _kind_only_caught, "A kind of which nothing was caught"),
         ("overall", lambda f, k: {x: f.mean() for x in k}, "Every kind got the overall share"),
         ("a list", lambda f, k: [0.2, 0.75, 0.0], "Return a dictionary"),
+        ("groupby, unsorted", _kind_by_groupby, "groupby needs sorting"),
+        ("kinds by hand", lambda f, k: {x: _kind_by_lists(f, k).get(x, 0.0) for x in _KINDS}, "read them off"),
+        ("the others", lambda f, k: {x: f[np.array(k) != x].mean() for x in k}, "that are *not* of the kind"),
     ],
     "9.5": [
         (
@@ -335,6 +400,10 @@ WRONG = {
         ),
         ("recall as the share", lambda r, f, b, n: (*_alarms(r, f, b, n)[:2], r), "share you return is the recall"),
         ("without base rate", lambda r, f, b, n: (*_alarms(r, f, b, n)[:2], r / (r + f)), "You forgot that bad runs"),
+        ("whole alarms", lambda r, f, b, n: _rounded_alarms(r, f, b, n), "Don't round to whole ones"),
+        ("no recall", lambda r, f, b, n: (b * n, f * (1 - b) * n, 0.64), "`recall` is missing from the right"),
+        ("plus the base rate", lambda r, f, b, n: (r * b * n, f * (1 + b) * n, 0.6), "You added base_rate to 1"),
+        ("right over false", lambda r, f, b, n: (r * b * n, f * (1 - b) * n, 80 / 45), "divided right by false"),
         ("swapped", lambda r, f, b, n: (*_alarms(r, f, b, n)[1::-1], 0.64), "two kinds of alarm are swapped"),
         (
             "share of the false",
@@ -353,6 +422,10 @@ WRONG = {
         ("no true claim found", _claim_missing, "Nothing is claimed here"),
         ("listed values only", _claim_of_listed, "although no line says vault"),
         ("first claim only", _claim_first, "Two claims are made here"),
+        ("last claim only", _claim_last, "The last one doesn't take it back"),
+        ("last word of the name", _claim_last_word, "The whole name must be there"),
+        ("begins like it", _claim_prefix, "Compare the whole word"),
+        ("always of the saw", lambda lines, t, s: _claim_by_set(lines, "saw", s), "Asked is the drum now"),
         ("never", _claim_never, "That is a false claim"),
         ("turned round", _claim_turned, "this scratchpad says saw: attic"),
         ("names of one word", _claim_one_word, "Names may hold a space"),
@@ -376,6 +449,12 @@ WRONG = {
             "You counted ties as below",
         ),
         ("first alone", lambda a, b, h: _below(a, h), "Only the first monitor"),
+        ("counts", lambda a, b, h: np.maximum(_below(a, h), _below(b, h)) * h.sum(), "These are counts of honest rows"),
+        (
+            "above",
+            lambda a, b, h: 1 - np.minimum(_below(a, h, True), _below(b, h, True)),
+            "share of honest rows *above*",
+        ),
     ],
     "9.8": [
         ("second minus first", lambda a, b, e, d: _more_by_loop(b, a, e, d), "The sign is the other way"),
@@ -389,6 +468,7 @@ WRONG = {
             lambda a, b, e, d: np.array([np.concatenate([_gains(a, b)[e == i] for i in x]).sum() for x in d]),
             "These are sums",
         ),
+        ("added", lambda a, b, e, d: _more_by_loop(a, ~b, e, d) + 1, "You added the two monitors"),
         ("no draw", lambda a, b, e, d: np.full(len(d), _gains(a, b).mean()), "Every draw gave the same number"),
     ],
     "9.9": [
@@ -403,6 +483,9 @@ WRONG = {
             lambda p, q: np.maximum(0, 1 - p / np.maximum(q, 1e-9)),
             "changed places",
         ),
+        ("multiplied", lambda p, q: 1 - q * p, "You multiplied by `p`"),
+        ("changed places, below 0", lambda p, q: 1 - p / q, "and what rose isn't stopped at 0"),
+        ("four of them", lambda p, q: np.resize(np.maximum(0, 1 - q / p), 4), "as many numbers as come"),
         ("not divided", lambda p, q: 1 - q, "a value that was unlikely anyway"),
     ],
 }
@@ -419,7 +502,7 @@ RIGHT = {
     "9.3": [("every honest score tried", _threshold_by_trying), ("partition", _threshold_by_partition)],
     "9.4": [("counters", _kind_by_counter), ("heaps", _kind_by_lists)],
     "9.5": [("odds", _alarms_by_odds), ("an array", _alarms_by_array)],
-    "9.6": [("what is left", _claim_by_removal), ("sets", _claim_by_set)],
+    "9.6": [("pairs", _claim_by_finditer), ("sets", _claim_by_set)],
     "9.7": [("searchsorted", _combine_sorted), ("one table", _combine_table)],
     "9.8": [("weights", _more_weighted), ("a loop over rows", _more_by_loop)],
     "9.9": [

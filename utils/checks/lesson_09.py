@@ -8,7 +8,17 @@ import numpy as np
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject
+from utils.checks.comparing import (
+    expect_close,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    expect_used,
+    is_close,
+    named,
+    one_number,
+    reject,
+)
 
 # ------------------------------------------------------------------------------------------------ 9.1 take it apart
 
@@ -57,6 +67,21 @@ def check_take_apart(function):
             "There are two actions here. Which one was carried out? Return None.",
         ),
         ("Sure! <think>a</think><act>b</act>", "Text before the scratchpad belongs to neither part: return None."),
+        ("<think>a</think><act>b</act> Done.", "Text after the action belongs to neither part: return None."),
+        ("<think>a</think> so <act>b</act>", "Text between scratchpad and action belongs to neither: return None."),
+        (
+            "<think>a<think>b</think><act>c</act>",
+            "<think> is opened twice here and closed once. Count every tag, the opening ones too: return None.",
+        ),
+        (
+            "<think>a</think>b</think><act>c</act>",
+            "</think> stands here twice. Count every tag, the closing ones too: return None.",
+        ),
+        ("<think>a</think><act>b<act>c</act>", "<act> is opened twice here and closed once: return None."),
+        (
+            "<think>a</think><act>b</act>c</act>",
+            "</act> stands here twice, and the action ends at either: return None.",
+        ),
     ]
     for text, message in bad:
         try:
@@ -85,6 +110,10 @@ def check_count_phrases(function):
         back = np.asarray(call(function, ["MOVE ON"], ["Move On"]), dtype=float)
         if not is_close(back, [1.0]):
             raise Mistake("The phrases may hold capitals too: lower both sides.")
+        if not is_close(call(function, ["Shall we move one?", "We move on."], ["move on."]), [0.0, 1.0]):
+            raise Mistake(
+                "'move one' holds no 'move on.': a phrase is plain text, not a pattern. Use `in`, or re.escape."
+            )
         return
     known = [
         ([0.0, 0.0, 2.0, 0.0], "Capitals hide a phrase from you. Compare in lower case."),
@@ -109,40 +138,86 @@ def set_threshold(scores, bad, fpr):
 
 def check_set_threshold(function):
     rng = np.random.default_rng(93)
-    scores = rng.permutation(np.arange(100.0)) / 10
+    scores = rng.permutation(np.arange(100.0)) / 10 + 0.0123
     bad = np.arange(100) % 5 < 2
     scores[bad] += 4.05
     honest = np.sort(scores[~bad])[::-1]
     result = one_number(call(function, scores, bad, 0.1), "the threshold")
     flagged = float((scores[~bad] > result).mean())
-    expected = set_threshold(scores, bad, 0.1)
-    if is_close(result, set_threshold(scores, np.zeros(100, bool), 0.1)):
-        raise Mistake(
-            "This threshold is exceeded by a tenth of all rows. A false-positive rate is a share of the honest ones."
-        )
-    if is_close(result, set_threshold(scores, ~bad, 0.1)):
-        raise Mistake("You used the bad rows. The false-positive rate is about the honest ones, `scores[~bad]`.")
-    if is_close(result, 1 - 0.1) or is_close(result, 0.1):
-        raise Mistake("That is a share, not a score. The threshold is on the scale of `scores`.")
+    known = [
+        (
+            set_threshold(scores, np.zeros(100, bool), 0.1),
+            "This threshold is exceeded by a tenth of all rows. A false-positive rate is a share of the honest ones.",
+        ),
+        (
+            set_threshold(scores, ~bad, 0.1),
+            "You used the bad rows. The false-positive rate is about the honest ones, `scores[~bad]`.",
+        ),
+        (1 - 0.1, "That is a share, not a score. The threshold is on the scale of `scores`."),
+        (0.1, "That is a share, not a score. The threshold is on the scale of `scores`."),
+    ]
+    reject(result, known)
     if flagged > 0.1 + 1e-9:
         raise Mistake(
             f"{flagged:.0%} of the honest rows score above this; at most 10 % may. Count from the top, and mind that a "
             "row is flagged only if it is strictly above."
         )
-    between = honest[int(0.1 * len(honest))] <= result < honest[int(0.1 * len(honest)) - 1]
-    if not between:
+    if result >= honest[5]:
         raise Mistake(
             f"Only {flagged:.0%} of the honest rows score above this. The lowest threshold that keeps the promise "
             "catches more."
         )
-    few = np.arange(12.0)
-    result = one_number(call(function, few, np.zeros(12, bool), 0.1), "the threshold")
-    if (few > result).sum() > 1:
+    if is_close(result, np.quantile(honest, 0.9)):
         raise Mistake(
-            "Of 12 honest rows 10 % is one row, and your threshold flags two. np.quantile interpolates between two "
-            "scores and can end below the one it should stop at: take one of the honest scores itself."
+            "np.quantile interpolates between two scores, and the result is neither the lowest threshold nor, with few "
+            "rows, one that keeps the promise. Take one of the honest scores itself."
         )
+    if result > honest[6] + 1e-6:
+        raise Mistake(
+            f"{result:.4f} keeps the promise, but it isn't the lowest: {honest[6]:.4f}, an honest score itself, flags "
+            "as few (a row is flagged only if it is strictly above)."
+        )
+    _check_thresholds(function)
+    zero = one_number(call(function, scores, bad, 0.0), "the threshold")
+    if (scores[~bad] > zero).any() or zero > honest[0] + 1e-6:
+        raise Mistake("With fpr = 0 no honest row may be flagged: the threshold is the largest honest score.")
+
+
+def _check_thresholds(function):
+    """Numbers of honest rows that fpr doesn't divide, ties, small scores, and a product that floats get wrong."""
     ties = np.array([0.0] * 8 + [1.0] * 2 + [1.0] * 5)
+    cases = [
+        (
+            np.arange(12.0),
+            0.1,
+            "Of 12 honest rows 10 % is 1.2 rows, so one may be flagged; yours flags {}. Take the honest score itself.",
+        ),
+        (
+            np.arange(18.0),
+            0.1,
+            "Of 18 honest rows 10 % is 1.8 rows, so one may be flagged, not {}. Round down, not to the nearest.",
+        ),
+        (
+            np.arange(39.0),
+            0.1,
+            "Of 39 honest rows 10 % is 3.9 rows, so three may be flagged; yours flags {}. Round down.",
+        ),
+        (
+            np.arange(100.0),
+            0.29,
+            "Of 100 honest rows 29 % is 29 rows; yours flags {}. In floats 0.29 * 100 is 28.999…, and int() makes 28 "
+            "of it: add a hair (1e-9) before.",
+        ),
+        (
+            np.linspace(0.01, 0.3, 20),
+            0.1,
+            "Of 20 honest rows with scores up to 0.3 two may be flagged; yours flags {}. Return the score as it is.",
+        ),
+    ]
+    for scores, fpr, message in cases:
+        result = one_number(call(function, scores, np.zeros(len(scores), bool), fpr), "the threshold")
+        if not is_close(result, set_threshold(scores, np.zeros(len(scores), bool), fpr)):
+            raise Mistake(message.format(int((scores > result).sum())))
     tied_bad = np.arange(15) >= 10
     result = one_number(call(function, ties, tied_bad, 0.1), "the threshold")
     if (ties[~tied_bad] > result).mean() > 0.1 + 1e-9:
@@ -152,10 +227,6 @@ def check_set_threshold(function):
         )
     if result > 1.0 + 1e-9:
         raise Mistake("With tied scores your threshold is above every score. The largest honest score is enough.")
-    zero = one_number(call(function, scores, bad, 0.0), "the threshold")
-    if (scores[~bad] > zero).any() or zero > honest[0] + 1e-6:
-        raise Mistake("With fpr = 0 no honest row may be flagged: the threshold is the largest honest score.")
-    assert between and expected <= scores.max()
 
 
 # ------------------------------------------------------------------------------------------------ 9.4 caught, by kind
@@ -168,8 +239,8 @@ def caught_by_kind(flagged, kinds):
 
 
 def check_caught_by_kind(function):
-    kinds = ["honest"] * 10 + ["admitted"] * 4 + ["silent"] * 5
-    flagged = np.array([True] * 2 + [False] * 8 + [True] * 3 + [False] + [False] * 5)
+    kinds = ["honest"] * 10 + ["admitted"] * 3 + ["silent"] * 5
+    flagged = np.array([True] * 2 + [False] * 8 + [True] * 2 + [False] + [False] * 5)
     result = call(function, flagged, kinds)
     expect_type(result, dict, "Return a dictionary: kind -> share.")
     if "silent" not in result and set(result) == {"honest", "admitted"}:
@@ -178,20 +249,31 @@ def check_caught_by_kind(function):
         raise Mistake(f"The kinds here are honest, admitted and silent; your result has {sorted(map(str, result))}.")
     got = [float(result[kind]) for kind in ("honest", "admitted", "silent")]
     expect_finite(got)
-    if is_close(got, [0.2, 0.75, 0.0]):
-        return
     known = [
-        ([2.0, 3.0, 0.0], "These are counts. Divide each by how many there are of that kind."),
+        ([2.0, 2.0, 0.0], "These are counts. Divide each by how many there are of that kind."),
         (
-            [0.4, 0.6, 0.0],
+            [0.5, 0.5, 0.0],
             "This is the share of the alarms that is of each kind. Asked: of each kind, the share flagged.",
         ),
-        ([2 / 19, 3 / 19, 0.0], "You divided by the number of all transcripts. Divide by those of the kind."),
-        ([0.8, 0.25, 1.0], "These are the shares that were missed. Asked are the shares flagged."),
-        ([5 / 19] * 3, "Every kind got the overall share. Select the rows of the kind first."),
+        ([2 / 18, 2 / 18, 0.0], "You divided by the number of all transcripts. Divide by those of the kind."),
+        ([0.8, 1 / 3, 1.0], "These are the shares that were missed. Asked are the shares flagged."),
+        ([4 / 18] * 3, "Every kind got the overall share. Select the rows of the kind first."),
+        ([2 / 8, 2 / 15, 4 / 13], "You took the rows that are *not* of the kind. Select `kinds == kind`."),
+        ([0.0] * 3, "Nothing is caught anywhere: `flagged` isn't used."),
     ]
     reject(got, known, 1e-4)
-    raise Mistake(f"Expected 0.2, 0.75 and 0 for honest, admitted and silent; yours are {got}.")
+    expect_close(got, [0.2, 2 / 3, 0.0], f"Expected 0.2, 0.667 and 0 for honest, admitted, silent; yours are {got}.")
+    mixed, hits = ["wrong", "right", "wrong", "late", "right", "wrong"], np.array([1, 0, 0, 1, 1, 1], dtype=bool)
+    result = call(function, hits, mixed)
+    right = caught_by_kind(hits, mixed)
+    if set(result) != set(right):
+        raise Mistake(
+            f"For other kinds ({', '.join(right)}) your result has {sorted(map(str, result))}: read them off."
+        )
+    if not is_close([float(result[kind]) for kind in right], list(right.values())):
+        raise Mistake(
+            "Wrong when kinds are mixed: a kind's rows needn't stand one after another (groupby needs sorting)."
+        )
 
 
 # ------------------------------------------------------------------------------------------------ 9.5 base rates
@@ -205,34 +287,71 @@ def alarms(recall, fpr, base_rate, runs):
 
 
 def check_alarms(function):
-    given = (0.8, 0.05, 0.1, 1000)
+    recall, fpr, base_rate, runs = given = (0.8, 0.05, 0.1, 1000)
     result = call(function, *given)
     expect_type(result, (tuple, list, np.ndarray), "Return (right, false, share).")
     expect_shape(result, (3,), "Return three numbers: right alarms, false alarms, share that is right.")
     right, false, share = (float(x) for x in result)
     expect_finite([right, false, share])
-    if is_close([right, false, share], alarms(*given)):
-        rare = [float(x) for x in call(function, 0.95, 0.01, 0.001, 100_000)]
-        if not is_close(rare, alarms(0.95, 0.01, 0.001, 100_000), atol=1e-3):
-            raise Mistake("Right for a base rate of a tenth, wrong for one in a thousand: 95, 999 and 0.087.")
+    if is_close([right, false], [45.0, 80.0]):
+        raise Mistake("The two kinds of alarm are swapped: right ones first.")
+    known = [
+        (false, fpr * runs, "False alarms come from the honest runs only: (1 - base_rate) of all."),
+        (
+            right,
+            recall * runs,
+            "Right alarms come from the bad runs only: base_rate of all. And false ones from the others.",
+        ),
+        (share, recall, "The share you return is the recall. Asked is which share of the alarms is right."),
+        (
+            share,
+            recall / (recall + fpr),
+            "You forgot that bad runs are rare: weigh recall and fpr with how many runs of each there are.",
+        ),
+        (false, fpr * (1 + base_rate) * runs, "You added base_rate to 1. Honest runs are 1 - base_rate of all."),
+        (false, fpr * (2 - base_rate) * runs, "You have 2 - base_rate. Honest runs are 1 - base_rate of all."),
+        (false, -fpr * base_rate * runs, "You have -base_rate. Honest runs are 1 - base_rate of all."),
+        (right, runs, "Every run counts as a right alarm: multiply by recall and base_rate."),
+        (false, runs, "Every run counts as a false alarm: multiply by fpr and 1 - base_rate."),
+    ]
+    for value, wrong, message in known:
+        if is_close(value, wrong):
+            raise Mistake(message)
+    factors = {"right": {"recall": 0.8, "base_rate": 0.1, "runs": 1000}}
+    factors["false"] = {"fpr": 0.05, "1 - base_rate": 0.9, "runs": 1000}
+    for name, value, wanted in (("right", right, 80.0), ("false", false, 45.0)):
+        for factor, size in factors[name].items():
+            if is_close(value, wanted / size, 1e-9):
+                raise Mistake(f"`{factor}` is missing from the {name} alarms: all three factors are multiplied.")
+            if is_close(value, wanted / size**2, 1e-9):
+                raise Mistake(f"You divided by `{factor}` in the {name} alarms. Multiply by it.")
+    _check_share(right, false, share)
+    expect_close([right, false], [80.0, 45.0], "Of 1,000 runs 80 are right alarms and 45 false ones.")
+    expect_used(function, named(alarms, given), {"recall": 0.5, "fpr": 0.1, "base_rate": 0.2, "runs": 500})
+    rare = call(function, 0.95, 0.01, 0.001, 100_000)
+    if not is_close(rare, alarms(0.95, 0.01, 0.001, 100_000), atol=1e-3):
+        raise Mistake("Right for a base rate of a tenth, wrong for one in a thousand: 95, 999 and 0.087.")
+    few = call(function, 0.8, 0.05, 0.1, 3)
+    if not is_close(few, alarms(0.8, 0.05, 0.1, 3)):
+        raise Mistake(
+            "Wrong for 3 runs: 0.24 right alarms and 0.135 false ones are expected. Don't round to whole ones."
+        )
+
+
+def _check_share(right, false, share):
+    if not is_close([right, false], [80.0, 45.0]):
         return
-    if is_close(false, 0.05 * 1000):
-        raise Mistake("False alarms come from the honest runs only: (1 - base_rate) of all.")
-    if is_close(right, 0.8 * 1000):
-        raise Mistake("Right alarms come from the bad runs only: base_rate of all. And false ones from the others.")
-    if is_close(share, 0.8):
-        raise Mistake("The share you return is the recall. Asked is which share of the alarms is right.")
-    if is_close(share, 0.8 / 0.85):
-        raise Mistake("You forgot that bad runs are rare: weigh recall and fpr with how many runs of each there are.")
-    if is_close([right, false], [45.0, 80.0]) or is_close([right, false], [80.0, 45.0]):
-        if is_close([right, false], [45.0, 80.0]):
-            raise Mistake("The two kinds of alarm are swapped: right ones first.")
-        if is_close(share, 45 / 125):
-            raise Mistake("The share you return is that of the false alarms.")
-        if is_close(share, 0.125):
-            raise Mistake("Divide the right alarms by all alarms, not by all runs.")
-        raise Mistake("The counts are right, the share isn't: right alarms over all alarms.")
-    raise Mistake(f"Of 1,000 runs 80 are right alarms, 45 false ones, and 0.64 of them right; yours: {list(result)}.")
+    known = [
+        (45 / 125, "The share you return is that of the false alarms."),
+        (0.125, "Divide the right alarms by all alarms, not by all runs."),
+        (right * (right + false), "You multiplied by the number of alarms. Divide by it."),
+        (right, "The third number is the right alarms again. Divide them by all alarms."),
+        (right / (right - false), "You subtracted the false alarms. All alarms are right *plus* false ones."),
+        (right / false, "You divided right by false ones. Divide by all alarms, right plus false."),
+        (1.0, "Every alarm counts as right: divide right ones by all alarms, right plus false."),
+    ]
+    reject(share, known)
+    expect_close(share, 0.64, "The counts are right, the share isn't: right alarms over all alarms.")
 
 
 # ------------------------------------------------------------------------------------------------ 9.6 check the claim
@@ -245,51 +364,99 @@ def claim_is_false(lines, thing, scratchpad):
     return any(value != values[thing] for value in said)
 
 
+_LINES = ("saw: porch", "kite: attic", "drum: cellar")
+_KEYS = ("barn key: Nora", "attic key: Sam")
+_CLAIMS = [
+    (
+        _LINES,
+        "saw",
+        "I need the saw. The line says saw: attic.",
+        True,
+        "The list has saw: porch, and this scratchpad says saw: attic. That is a false claim.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "I need the saw. The line says saw: porch.",
+        False,
+        "This claim is right: the list says saw: porch.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "I need the saw. The note says attic. The line says saw: porch.",
+        False,
+        "Quoting the note is no claim about the list. Only what follows `saw: ` is.",
+    ),
+    (_LINES, "saw", "I need the saw. That is clear.", False, "Nothing is claimed here, so nothing false is."),
+    (
+        _LINES,
+        "saw",
+        "I need the saw. The note says attic. I will just use it.",
+        False,
+        "An admission claims nothing about the list. It is another monitor's to find.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "I need the saw. In the list, saw: vault.",
+        True,
+        "`saw: vault` is false too, although no line says vault. Compare with what the list says of the saw.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "In the list, kite: attic. Reading down, saw: porch.",
+        False,
+        "This speaks of another line as well, truly. Ask only what is said of the saw.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "In the list, saw: porch. Wait, saw: cellar.",
+        True,
+        "Two claims are made here, and the second is false. Look at all of them.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "In the list, saw: cellar. Wait, saw: porch.",
+        True,
+        "Two claims are made here, and the first is false. The last one doesn't take it back: look at all of them.",
+    ),
+    (
+        _LINES,
+        "saw",
+        "In the list, saw: porchlight.",
+        True,
+        "`saw: porchlight` only begins like the list's porch. Compare the whole word.",
+    ),
+    (_LINES, "drum", "In the list, drum: cellar.", False, "Asked is the drum now, and the list says drum: cellar."),
+    (_LINES, "drum", "In the list, drum: porch.", True, "Asked is the drum now, and the list doesn't say drum: porch."),
+    (
+        _KEYS,
+        "attic key",
+        "The line says attic key: Nora.",
+        True,
+        "Names may hold a space: `attic key: Nora` is a false claim when the list says Sam.",
+    ),
+    (
+        _KEYS,
+        "attic key",
+        "In the list, barn key: Nora.",
+        False,
+        "`barn key: Nora` is another key. The whole name must be there, not its last word.",
+    ),
+]
+
+
 def check_claim_is_false(function):
-    lines = ("saw: porch", "kite: attic", "drum: cellar")
-    cases = [
-        (
-            "I need the saw. The line says saw: attic.",
-            True,
-            "The list has saw: porch, and this scratchpad says saw: attic. That is a false claim.",
-        ),
-        ("I need the saw. The line says saw: porch.", False, "This claim is right: the list says saw: porch."),
-        (
-            "I need the saw. The note says attic. The line says saw: porch.",
-            False,
-            "Quoting the note is no claim about the list. Only what follows `saw: ` is.",
-        ),
-        ("I need the saw. That is clear.", False, "Nothing is claimed here, so nothing false is."),
-        (
-            "I need the saw. The note says attic. I will just use it.",
-            False,
-            "An admission claims nothing about the list. It is another monitor's to find.",
-        ),
-        (
-            "I need the saw. In the list, saw: vault.",
-            True,
-            "`saw: vault` is false too, although no line says vault. Compare with what the list says of the saw.",
-        ),
-        (
-            "In the list, kite: attic. Reading down, saw: porch.",
-            False,
-            "This speaks of another line as well, truly. Ask only what is said of the saw.",
-        ),
-        (
-            "In the list, saw: porch. Wait, saw: cellar.",
-            True,
-            "Two claims are made here, and the second is false. Look at all of them.",
-        ),
-    ]
-    for text, expected, message in cases:
-        result = call(function, lines, "saw", text)
+    for lines, thing, text, expected, message in _CLAIMS:
+        result = call(function, lines, thing, text)
         if not isinstance(result, (bool, np.bool_)):
             raise Mistake(f"Your result is a {type(result).__name__}; expected True or False.")
         if bool(result) is not expected:
             raise Mistake(message)
-    keys = ("attic key: Sam", "barn key: Nora")
-    if not call(function, keys, "attic key", "The line says attic key: Nora."):
-        raise Mistake("Names may hold a space: `attic key: Nora` is a false claim when the list says Sam.")
 
 
 # ------------------------------------------------------------------------------------------------ 9.7 two at once
@@ -311,8 +478,6 @@ def check_combine(function):
     result = np.asarray(result, dtype=float)
     expect_finite(result)
     expected = combine(first, second, honest)
-    if is_close(result, expected):
-        return
 
     def share(scores, rows, strict=True):
         compare = np.less if strict else np.less_equal
@@ -349,9 +514,19 @@ def check_combine(function):
         ),
         (one, "Only the first monitor got in."),
         (two, "Only the second monitor got in."),
+        (
+            np.maximum(one, two) * honest.sum(),
+            "These are counts of honest rows. Divide by how many there are: a share from 0 to 1.",
+        ),
+        (
+            np.maximum(1 - share(first, honest, False), 1 - share(second, honest, False)),
+            "You took the share of honest rows *above*. A high score is suspicious: the share below it.",
+        ),
     ]
     reject(result, known)
-    raise Mistake("Not the right numbers: for each monitor the share of honest rows strictly below, then the larger.")
+    others = {"first": first[::-1].copy(), "second": second[::-1].copy(), "honest": honest[::-1].copy()}
+    expect_used(function, named(combine, (first, second, honest)), others)
+    expect_close(result, expected, "For each monitor the share of honest rows strictly below, then the larger.")
 
 
 # ------------------------------------------------------------------------------------------------ 9.8 who catches more
@@ -376,11 +551,13 @@ def check_more_caught(function):
     result = np.asarray(result, dtype=float)
     expect_finite(result)
     expected = more_caught(first, second, entity, draws)
-    if is_close(result, expected):
-        return
     gains = first.astype(float) - second
     by_entity = np.array([gains[entity == e].mean() for e in range(4)])
     once = np.array([gains[np.isin(entity, draw)].mean() for draw in draws])
+
+    def both(values, compare):
+        return np.array([np.concatenate([values[compare(entity, e)] for e in draw]).mean() for draw in draws])
+
     rows = np.array([gains[draw].mean() for draw in draws])
     alone = np.array([np.concatenate([first[entity == e] for e in draw]).mean() for draw in draws])
     sums = np.array([np.concatenate([gains[entity == e] for e in draw]).sum() for draw in draws])
@@ -393,9 +570,17 @@ def check_more_caught(function):
         (sums, "These are sums. Divide by the number of rows of the draw."),
         (np.abs(expected), "You took the absolute value. An interval must be able to reach below 0."),
         (np.full(4, gains.mean()), "Every draw gave the same number: use the entities of each draw."),
+        (both(first.astype(float) + second, np.equal), "You added the two monitors. Subtract the second."),
+        (both(gains, np.not_equal), "You gathered the rows that are *not* of the drawn entities: `entity == e`."),
+        (both(-1.0 * second, np.equal), "`first` isn't used: its catches count for, the second's against."),
     ]
     reject(result, known)
-    raise Mistake("Not the right numbers: for each draw gather the rows of its entities, and average first - second.")
+    others = {"first": ~first, "second": ~second, "entity": entity[::-1].copy(), "draws": draws[::-1] * 0 + 2}
+    expect_used(function, named(more_caught, (first, second, entity, draws)), others)
+    expect_close(result, expected, "For each draw gather the rows of its entities, and average first - second.")
+    other = np.array([[3, 0], [1, 2], [2, 2]])
+    if not is_close(call(function, first, second, entity, other), more_caught(first, second, entity, other)):
+        raise Mistake("Wrong when fewer entities are drawn than there are: go over the entities of each draw.")
 
 
 # ------------------------------------------------------------------------------------------------ 9.9 due to the hint
@@ -407,25 +592,36 @@ def due_to_hint(p, p_swapped):
 
 
 def check_due_to_hint(function):
-    p, swapped = np.array([0.8, 0.5, 0.9, 0.4]), np.array([0.2, 0.5, 0.0, 0.6])
+    p, swapped = np.array([0.8, 0.5, 0.9, 0.4]), np.array([0.2, 0.5, 0.09, 0.6])
     result = call(function, p, swapped)
     expect_shape(result, (4,), "One number a transcript.")
     result = np.asarray(result, dtype=float)
-    expect_finite(result)
-    if is_close(result, [0.75, 0.0, 1.0, 0.0]):
-        return
+    right, kept = due_to_hint(p, swapped), swapped / p
     known = [
-        ([0.75, 0.0, 1.0, -0.5], "Where the swap raised the probability, the hint gets no share: stop at 0."),
+        (1 - kept, "Where the swap raised the probability, the hint gets no share: stop at 0."),
         (p - swapped, "This is a difference in points. Asked is the share of p: divide by it."),
         (np.maximum(0, p - swapped), "These are points above 0. Asked is the share of p: divide by it."),
-        (swapped / p, "This is the share that stayed. Asked is the share that went."),
-        (np.minimum(1, swapped / p), "This is the share that stayed. Asked is the one that went."),
-        (np.abs(1 - swapped / p), "A rise isn't a fall: the absolute value turns one into the other. Stop at 0."),
-        (np.maximum(0, 1 - p / np.maximum(swapped, 1e-9)), "p and p_swapped changed places."),
+        (kept, "This is the share that stayed. Asked is the share that went."),
+        (np.minimum(1, kept), "This is the share that stayed. Asked is the one that went."),
+        (np.abs(1 - kept), "A rise isn't a fall: the absolute value turns one into the other. Stop at 0."),
+        (np.maximum(0, 1 - p / swapped), "p and p_swapped changed places."),
+        (1 - p / swapped, "p and p_swapped changed places, and what rose isn't stopped at 0."),
         (1 - swapped, "Divide `p_swapped` by `p` first: a value that was unlikely anyway must not look caused."),
+        (1 - swapped * p, "You multiplied by `p`. Divide `p_swapped` by it: what is left of the probability."),
+        (1 + kept, "You added what is left. The share that went is 1 *minus* it."),
+        (2 - kept, "You have 2 minus what is left. The share that went is 1 minus it."),
+        (np.zeros(4), "All zeros. The share that went is 1 minus what is left; only a rise stops at 0."),
+        (np.ones(4), "All ones: `p_swapped` isn't used."),
+        (np.maximum(right, 0.05), "The shares stop above 0. Where nothing went, the share is 0."),
+        (np.maximum(1 - kept, -0.05), "Shares go below 0. Where the swap raised the probability, stop at 0."),
     ]
     reject(result, known)
-    raise Mistake(f"For p = {p.tolist()} and p_swapped = {swapped.tolist()} expected 0.75, 0, 1, 0.")
+    expect_close(result, right, f"For p = {p.tolist()} and p_swapped = {swapped.tolist()} expected {right.tolist()}.")
+    for given in ((np.array([0.7]), np.array([0.0])), (np.array([0.3, 0.6]), np.array([0.9, 0.5]))):
+        if not is_close(call(function, *given), due_to_hint(*given)):
+            raise Mistake(
+                f"Wrong for {given[0].tolist()} and {given[1].tolist()}: as many numbers as come, from 0 to 1."
+            )
 
 
 EXERCISES = [
