@@ -48,6 +48,11 @@ def _train(W, b, batches, importance, rate, weigh=True, over="sum", clear=True, 
     return W.detach(), b.detach(), losses
 
 
+def _train_as_tensors(W, b, batches, importance, rate):
+    W, b, losses = _train(W, b, batches, importance, rate)
+    return W, b, [torch.tensor(loss, requires_grad=True) for loss in losses]
+
+
 def _train_nothing(W, b, batches, importance, rate):
     first = _train(W, b, batches[:1], importance, rate)[2]
     return W, b, first * len(batches)
