@@ -16,7 +16,7 @@ from typing import Any
 
 from utils import checks, home, learner, predictions, widgets
 from utils import measured as _values
-from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED
+from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED, used
 from utils.inputs import Count, NonNegative, Number, Text, Texts, checked
 from utils.statistics import Interval
 
@@ -51,7 +51,7 @@ def check(number: Text, attempt: Any) -> Any:
     verdict = checks.mark(exercise, attempt)
     _record(number, verdict.status)
     _display(_verdict_box(verdict))
-    return verdict.answer if verdict.status == PASSED else exercise.reference
+    return used.watched(number, verdict.answer if verdict.status == PASSED else exercise.reference)
 
 
 @checked

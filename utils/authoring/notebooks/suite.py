@@ -28,6 +28,9 @@ WORKERS = 2  # notebooks or test files at a time: two kernels of 2 GB fit a lapt
 _NBVAL = [f"--nbval-cell-timeout={CELL_SECONDS}", "--nbval-sanitize-with=tests/sanitize.cfg", "-p", "no:doctest"]
 
 
+_USED = BUILD / "used.txt"
+
+
 @dataclass(frozen=True)
 class Step:
     """One part of the suite: what it proves, and the command that proves it."""
@@ -37,6 +40,7 @@ class Step:
     notebooks: bool = False
     workers: int = 1
     lacking: str = ""  # why it can't run on this computer: it is told, and nothing fails
+    notes: Path | None = None  # where lessons note which exercises they use (LAB_USED)
 
 
 def steps(which: str = "all") -> list[Step]:
@@ -66,7 +70,8 @@ def steps(which: str = "all") -> list[Step]:
     lessons = [*pytest, "--nbval-lax", *nbval, *_relative(notebooks.LESSONS)]
     whole = [
         Step("solutions, outputs compared", solutions, True, WORKERS),
-        Step("lessons, unattempted", lessons, True, WORKERS),
+        Step("lessons, unattempted", lessons, True, WORKERS, notes=_USED),
+        Step("every exercise is used", [*python, "utils.authoring.notebooks.used", "--noted", str(_USED)]),
         Step(
             "lesson and pages in a browser", [*pytest, "tests/browser", "--override-ini=addopts=-q"], lacking=missing()
         ),
@@ -90,6 +95,10 @@ def run(step: Step) -> tuple[bool, float]:
         environment = dict(os.environ)
         if step.notebooks:
             environment = notebook_environment(Path(scratch) / "progress.json")
+        if step.notes is not None:
+            step.notes.parent.mkdir(exist_ok=True)
+            step.notes.unlink(missing_ok=True)
+            environment["LAB_USED"] = str(step.notes)
         if step.workers > 1:
             environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // step.workers)))
         passed = subprocess.run(step.command, cwd=ROOT, env=environment, check=False).returncode == 0
