@@ -191,3 +191,24 @@ def test_every_quiz_of_the_course_can_be_shown(shown, lesson):
     widgets.quiz(checks.quiz(lesson), lesson)
     options = sum(len(question.options) for question in checks.quiz(lesson))
     assert shown[0]["data"]["text/html"].count("<details>") == options
+
+
+@pytest.mark.parametrize(
+    ("text", "shown_as"),
+    [
+        ("in the *same layers*?", "in the <em>same layers</em>?"),
+        ("(*mean* of **squares**)", "(<em>mean</em> of <strong>squares</strong>)"),
+        ("`a * b` is 2 * 3 * 4, x*y*z", "<code>a * b</code> is 2 * 3 * 4, x*y*z"),
+        ("one ` alone, *so* <b>", "one ` alone, <em>so</em> &lt;b&gt;"),
+        ("*a", "*a"),
+    ],
+)
+def test_small_markdown_is_shown_as_it_is_meant(text, shown_as):
+    assert widgets.inline_markdown(text) == shown_as
+
+
+def test_labels_of_options_hold_no_markdown(shown):
+    options = [Option("Cut out of `acts`, *not* <b>", True, "y"), Option("2 * 3", False, "n")]
+    widgets.quiz([Question("Why *that*?", options)], "01")
+    (radio,) = [w for w in descendants(live(shown[0])) if type(w).__name__ == "RadioButtons"]
+    assert radio.options == ("Cut out of acts, not <b>", "2 * 3")

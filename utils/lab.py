@@ -322,7 +322,7 @@ def _verdict_box(verdict: checks.Verdict) -> _Shown:
     return _Shown(
         f"{mark} Exercise {verdict.number} · {word}. {message}",
         f'<div role="status" style="border-left:5px solid {edge};padding:4px 12px;margin:4px 0;max-width:760px">'
-        f"{mark} <strong>Exercise {verdict.number} · {word}.</strong> {widgets.inline_code(message)}</div>",
+        f"{mark} <strong>Exercise {verdict.number} · {word}.</strong> {widgets.inline_markdown(message)}</div>",
     )
 
 

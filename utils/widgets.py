@@ -237,10 +237,10 @@ def quiz(questions: Sequence[Question], lesson: inputs.Text) -> None:
     still, plain = [], []
     for number, question in enumerate(questions, start=1):
         unfold = "".join(
-            f"<details><summary>{inline_code(option.text)}</summary><p>{_feedback(option)}</p></details>"
+            f"<details><summary>{inline_markdown(option.text)}</summary><p>{_feedback(option)}</p></details>"
             for option in question.options
         )
-        still.append(f"<section><p><strong>{number}. {inline_code(question.prompt)}</strong></p>{unfold}</section>")
+        still.append(f"<section><p><strong>{number}. {inline_markdown(question.prompt)}</strong></p>{unfold}</section>")
         answers = "\n".join(f"   - {option.text}" for option in question.options)
         plain.append(f"{number}. {question.prompt}\n{answers}")
     show(shell, "".join(still), "\n".join(plain))
@@ -249,7 +249,7 @@ def quiz(questions: Sequence[Question], lesson: inputs.Text) -> None:
 def _question_box(number: int, question: Question) -> Any:
     import ipywidgets as w
 
-    options = {option.text: option for option in question.options}
+    options = {_unmarked(option.text): option for option in question.options}
     radio = w.RadioButtons(options=list(options), value=None, layout=w.Layout(width="auto"))
     feedback = w.HTML('<div role="status" aria-live="polite"></div>')
 
@@ -259,14 +259,14 @@ def _question_box(number: int, question: Question) -> Any:
         feedback.value = f'<div role="status" aria-live="polite">{text}</div>'
 
     radio.observe(answer, names="value")
-    prompt = w.HTML(f"<p style='margin:10px 0 2px'><strong>{number}. {inline_code(question.prompt)}</strong></p>")
+    prompt = w.HTML(f"<p style='margin:10px 0 2px'><strong>{number}. {inline_markdown(question.prompt)}</strong></p>")
     return w.VBox([prompt, radio, feedback])
 
 
 def _feedback(option: Option) -> str:
     mark, edge = ("✔ Yes.", "#009E73") if option.right else ("✘ Not this one.", "#D55E00")
     style = f"border-left:5px solid {edge};padding-left:8px"
-    return f'<span style="{style}"><strong>{mark}</strong> {inline_code(option.feedback)}</span>'
+    return f'<span style="{style}"><strong>{mark}</strong> {inline_markdown(option.feedback)}</span>'
 
 
 def _input(control: Control) -> Any:
@@ -361,10 +361,23 @@ def _status(text: str) -> str:
 
 
 @checked
-def inline_code(text: str) -> str:
-    """Text as HTML, with what stands between backticks set as code."""
+def inline_markdown(text: str) -> str:
+    """Text as HTML: what stands between backticks is code, between stars *emphasis* or **bold**."""
     parts = html.escape(text).split("`")
-    return "".join(f"<code>{p}</code>" if i % 2 and i < len(parts) - 1 else p for i, p in enumerate(parts))
+    if len(parts) % 2 == 0:  # a backtick without a partner is a backtick
+        parts[-2:] = ["`".join(parts[-2:])]
+    return "".join(f"<code>{part}</code>" if i % 2 else _emphasised(part) for i, part in enumerate(parts))
+
+
+def _emphasised(markup: str) -> str:
+    """Stars that hug words become emphasis; those of a product (2 * 3) stay."""
+    strong = re.sub(r"(?<![\w*])\*\*(?=\S)([^*]+)(?<=\S)\*\*(?![\w*])", r"<strong>\1</strong>", markup)
+    return re.sub(r"(?<![\w*])\*(?=\S)([^*]+)(?<=\S)\*(?![\w*])", r"<em>\1</em>", strong)
+
+
+def _unmarked(text: str) -> str:
+    """Text for a place that shows no Markdown, such as the label of a button: without its backticks and stars."""
+    return html.unescape(re.sub(r"</?(?:code|em|strong)>", "", inline_markdown(text)))
 
 
 def _as_text(markup: str) -> str:
