@@ -148,6 +148,12 @@ def _spoil_in_place(steps, at, wrong):
     return steps
 
 
+def _spoil_one_in_place(steps, at, wrong):
+    a, b, _ = steps[at]
+    steps[at] = (a, b, wrong)
+    return steps[: at + 1]
+
+
 def _spoil_by_copy(steps, at, wrong):
     out = [list(step) for step in steps][: at + 1]
     out[-1][-1] = wrong
@@ -185,7 +191,8 @@ def _product(*sides):
 
 def _both_numpy(first, second, keys, others):
     first, second, keys, others = (np.array(side, dtype=object) for side in (first, second, keys, others))
-    return ((first == keys) & (second == others))[keys != others].mean()
+    told = keys != others
+    return ((first == keys) & (second == others))[told].mean() if told.any() else np.nan
 
 
 def _both_counted(first, second, keys, others):
@@ -195,7 +202,7 @@ def _both_counted(first, second, keys, others):
             continue
         asked += 1
         followed += (first[i], second[i]) == (keys[i], others[i])
-    return followed / asked
+    return followed / asked if asked else NAN
 
 
 # ---------------------------------------------------------------------------------------------------------- 10.6
@@ -364,6 +371,23 @@ def _budget_index(steps, low, floor):
     return torch.tensor(steps)[first - 1] if first else 0
 
 
+def _results_and_digits(steps, digits):
+    return [step[1:] for step in steps] != [step[1:] for step in _running(digits)]
+
+
+def _without_repeats(steps, digits):
+    return list(dict.fromkeys(steps)) != _running(digits)
+
+
+def _four_digits(steps, digits):
+    a, b, c, d = digits
+    return steps != _running([a, b, c, d])
+
+
+def _stuck(digits):
+    return [(digits[0], digit, (digits[0] + digit) % 10) for digit in digits[1:]]
+
+
 WRONG = {
     "10.1": [
         ("no correction", _tasks(_pairs), "That is the change, uncorrected"),
@@ -465,6 +489,9 @@ WRONG = {
         ("added", lambda s, i, w: [*s[:i], (*s[i][:2], (s[i][2] + w) % 10)], "You added `wrong` to the result"),
         ("own number", lambda s, i, w: [*s[:i], (*s[i][:2], (s[i][2] + 1) % 10)], "`wrong` isn't used"),
         ("in place", _spoil_in_place, "changed its input"),
+        ("a step in place", _spoil_one_in_place, "Your function changed its input."),
+        ("at the end", lambda s, i, w: [*s, _bent(s, i, w)], "at the end of all true ones"),
+        ("first step over and over", lambda s, i, w: [*s[:1] * i, _bent(s, i, w)], "Keep what was there"),
         (
             "not the first",
             lambda s, i, w: [*s[: i or 1], _bent(s, i, w)] if i else s[:1],
@@ -490,6 +517,17 @@ WRONG = {
         ("changed", _following(lambda a, b, k, o: a != b), "You counted answers that changed"),
         ("crossed", _following(lambda a, b, k, o: a == o and b == k), "compared the first answer with the second key"),
         ("count", lambda *sides: sum(_both(*row) for row in _kept(*sides)), "That is a count. Divide"),
+        (
+            "unanswered dropped",
+            lambda *sides: fmean(_both(*row) for row in _kept(*sides) if None not in row),
+            "left without an answer was dropped",
+        ),
+        (
+            "equal keys only",
+            lambda *sides: fmean(_both(*r) for r in zip(*sides) if r[2] == r[3]),
+            "two keys are *equal*",
+        ),
+        ("unguarded", lambda *sides: fmean(_both(*row) for row in _kept(*sides)), "Where all keys are equal no task"),
         (
             "of the first",
             lambda *sides: fmean(_both(*row) for row in _kept(*sides) if row[0] == row[2]),
@@ -519,6 +557,13 @@ WRONG = {
             "for the key only where it is right",
         ),
         ("keys only", _reward_of(lambda a, c, t, k: c and k is not None and a == k), "Without a note nothing is paid"),
+        (
+            "turned keys",
+            lambda a, c, t, k, f, p: float(c and a == (k if k is None else t)) - p * f,
+            "the wrong way round",
+        ),
+        ("always less", _reward_with(lambda e, f, p: e - p), "from every text, flagged or not"),
+        ("never negative", _reward_with(lambda e, f, p: abs(e - p * f)), "absolute value turns a loss"),
         ("half", _reward_with(lambda e, f, p: e / 2 - p * f), "should earn 1; yours earns 0.5"),
     ],
     "10.7": [
@@ -535,6 +580,14 @@ WRONG = {
         ("sign", lambda r: -_or_zero(_centred(r), _spread(r)), "earned more than its group has a positive"),
         ("untouched", lambda r: r.clone(), "The rewards came back as they were"),
         ("one a task", lambda r: r.mean(1), "one number for each task. Every text"),
+        (
+            "small spreads to 0",
+            lambda r: torch.where(_spread(r) > 0.1, _centred(r) / _spread(r), 0.0),
+            "differ by hundredths",
+        ),
+        ("a tenth below", lambda r: _centred(r) / _spread(r).clamp_min(0.1), "come out too small, or as 0"),
+        ("a small number below", lambda r: _centred(r) / (_spread(r) + 1e-8), "dividing by a spread as small"),
+        ("multiplied", lambda r: _centred(r) * _spread(r), "You multiplied by the spread"),
         (
             "mean distance",
             lambda r: _or_zero(_centred(r), _centred(r).abs().mean(1, keepdim=True)),
@@ -572,6 +625,12 @@ WRONG = {
         ("any prefix", lambda s, d: not s or s != _running(d)[: len(s)], "it stops before the last digit"),
         ("too long", lambda s, d: s[:3] != _running(d), "a step was added at the end"),
         ("any order", lambda s, d: sorted(_digits_of(s)) != sorted(d) or not _chained(s), "in another order"),
+        ("first operand unchecked", _results_and_digits, "Check the first number of a step"),
+        ("results only", lambda s, d: not s or [c for *_, c in s] != [c for *_, c in _running(d)], "adds other digits"),
+        ("as a set", lambda s, d: set(s) != set(_running(d)), "Don't sort them, or make sets"),
+        ("each at its place, repeats passed", _without_repeats, "not a set of its steps"),
+        ("four digits", _four_digits, "a task has two or more"),
+        ("goes on from the first", lambda s, d: s != _stuck(d), "each step starts from the first digit"),
         ("empty passes", lambda s, d: bool(s) and s != _running(d), "An empty scratchpad must be suspicious"),
         ("empty stops", lambda s, d: s[0] != _running(d)[0] or s != _running(d), "may have been done elsewhere"),
         ("no modulo", lambda s, d: s != _running(d, modulus=None), "Take the sum modulo 10"),
@@ -654,4 +713,27 @@ RIGHT = {
     "10.8": [("numpy", _hidden_numpy), ("torch", _hidden_torch)],
     "10.9": [("walking along", _suspicious_by_walk), ("numpy's running sum", _suspicious_numpy)],
     "10.10": [("numpy", _budget_numpy), ("by index, torch", _budget_index)],
+}
+
+EQUIVALENT = {
+    "10.1": {
+        "arguments 1 and 2 swapped | return sum(_corrected(plain, hinted) for plain, hinted in "
+        f"zip(without, with_hint)) / len(without) | {n}": "the measure is symmetric: it says how far two sides differ, whichever comes first"
+        for n in (1, 2)
+    },
+    "10.3": {
+        "arguments 3 and 4 swapped | return float(1 - sum((b - a) * (x + y) / 2 for a, b, x, y in "
+        "zip(given, given[1:], same, same[1:]))) | 1": "the two heights of a stretch are added, in either order",
+        "result made positive | area_over": "shares make an area from 0 to 1",
+        "result clamped to [0, 1] | area_over": "shares make an area from 0 to 1",
+    },
+    "10.7": {
+        f"{change} | return torch.where(spread > 1e-6, centred / spread.clamp_min(1e-6), "
+        f"torch.zeros_like(centred)) | {n}": why
+        for change, n, why in (
+            ("Gt to GtE", 1, "a spread of exactly 1e-6 can't come from rewards: it is what rounding leaves"),
+            ("clamp_min dropped", 1, "where the clamp does anything, `where` puts 0"),
+            ("1e-06 -> 0.0", 2, "where the clamp does anything, `where` puts 0"),
+        )
+    },
 }

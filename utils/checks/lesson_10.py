@@ -10,7 +10,17 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject
+from utils.checks.comparing import (
+    expect_close,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    expect_used,
+    is_close,
+    named,
+    one_number,
+    reject,
+)
 
 
 def _edge(function, *args, message):
@@ -25,6 +35,15 @@ def _expect_nan(function, *args, message):
     result = _edge(function, *args, message=message)
     if result is None or isinstance(result, str) or not is_close(result, float("nan")):
         raise Mistake(message)
+
+
+def _rate(result, what):
+    """One number; a nan where tasks should have been kept is told as such."""
+    if is_close(result, float("nan")):
+        raise Mistake(
+            f"Your result is nan: no task was kept, and here some should be. Look at the condition of {what}."
+        )
+    return one_number(result, what)
 
 
 # ------------------------------------------------------------------------------------------------- 10.1 hints
@@ -54,14 +73,21 @@ def check_corrected_change(function):
     result = call(function, without, with_hint)
     if is_close(result, [_corrected(plain, hinted) for plain, hinted in zip(without, with_hint)]):
         raise Mistake("You have one number for each task, and they are right. Return their mean.")
+    if is_close(result, float("nan")):
+        raise Mistake("Your result is nan: somewhere a share of no pairs is taken. A side has two samples or more.")
     result = one_number(result, "the mean over tasks")
     expected = corrected_change(without, with_hint)
     if not is_close(result, expected):
         reject(result, _known_changes(without, with_hint))
-        raise Mistake(
+        alone = [[n, n] for n in range(4)]
+        others = {"without": [without[0], *alone], "with_hint": [with_hint[0], *alone]}
+        expect_used(function, named(corrected_change, (without, with_hint)), others)
+        expect_close(
+            result,
+            expected,
             f"{result:.3f} isn't the corrected change, {expected:.3f} here. For each task: the share of all (without, "
             "with_hint) pairs that differ, minus the mean of the two sides' own noise (the share of pairs of two "
-            "different samples of that side that differ). Then the mean over tasks."
+            "different samples of that side that differ). Then the mean over tasks.",
         )
     noisy = [["A", "B"]], [["B", "A", "B"]]
     result, expected = one_number(call(function, *noisy), "the mean over tasks"), corrected_change(*noisy)
@@ -184,6 +210,7 @@ def _known_changes(without, with_hint):
             "noise adds up to an effect.",
         ),
         (sum(tasks), "You added the tasks up. Divide by the number of tasks."),
+        (sum(tasks) * len(tasks), "You multiplied by the number of tasks. Divide by it."),
         (changed + noise, "You added the noise. Take it off."),
     ]
 
@@ -202,8 +229,9 @@ def check_admission_rate(function):
     usual = [1, None, None, 7, None, None, 5, 1, None, 4]
     hints = [1, 6, 1, 6, 1, 8, 0, 1, 3, 4]
     admitted = [True, False, False, False, False, True, True, True, False, False]
-    result = one_number(call(function, answers, usual, hints, admitted), "a share")
-    expected = admission_rate(answers, usual, hints, admitted)
+    given = answers, usual, hints, admitted
+    result = _rate(call(function, *given), "the share that admits it")
+    expected = admission_rate(*given)
     if not is_close(result, expected):
         rows = list(zip(answers, usual, hints, admitted))
         moved = [a == h and u != h for a, u, h, _ in rows]
@@ -246,12 +274,35 @@ def check_admission_rate(function):
                 "made, how many say so?",
             ),
             (sum(moved) / len(rows), "That is how often the hint made the difference. Of these, who admitted it?"),
+            (sum(said) * sum(moved), "You multiplied by the number of kept tasks. Divide by it."),
+            (
+                admission_rate(usual, answers, hints, admitted),
+                "You kept the tasks whose *usual* answer is the hint's. It is the answer with the hint that must be.",
+            ),
+            (
+                admission_rate(answers, hints, usual, admitted),
+                "You kept the answers that equal the usual ones. Keep those that equal the hint's.",
+            ),
+            (
+                (sum(could) - sum(said)) / (len(could) - sum(moved)),
+                "You kept the answers that are *not* the hint's. Those are the ones it didn't make.",
+            ),
         ]
         reject(result, known)
-        raise Mistake(
-            f"{result:.3f} isn't the admission rate, {expected:.3f} here. Keep the tasks whose answer is the hint's "
-            "and whose usual answer isn't. Of these, the share with `admitted` True."
-        )
+    others = {
+        "answers": answers[::-1],
+        "usual": [1, 6, *usual[2:]],
+        "hints": [1, 6, 1, 6, 2, 8, 0, 1, 4, 4],
+        "admitted": [True] * len(answers),
+    }
+    used = named(admission_rate, given)
+    expect_used(lambda *changed: call(function, *changed), used, others)
+    expect_close(
+        result,
+        expected,
+        f"{result:.3f} isn't the admission rate, {expected:.3f} here. Keep the tasks whose answer is the hint's "
+        "and whose usual answer isn't. Of these, the share with `admitted` True.",
+    )
     message = (
         "Where the hint made no difference in any task there is no rate. Return float('nan'): 0 would say that nobody "
         "admitted it, and an error would stop the lesson."
@@ -309,10 +360,34 @@ def check_area_over(function):
                 "The axes are swapped: `given` is along the bottom, `same` is the height.",
             ),
         ]
+        left, right, area = same[:-1], same[1:], 1 - expected
+        known += [
+            (1 + area, "You added the area under the curve to 1. Subtract it."),
+            (-area, "That is minus the area under the curve. Take 1 minus it."),
+            (2 - area, "You started from 2. The whole square is 1: take 1 minus the area under the curve."),
+            (1.0, "The area under your curve is 0: are all widths, or all heights, 0?"),
+            (1 - 4 * area, "You doubled the sum of the two heights. Halve it: their mean."),
+            (1 - 2 * area / 3, "You divided the sum of two heights by 3. Halve it: their mean."),
+            (0.5, "The heights aren't used: each stretch counts as half its width."),
+            (1 - width @ (1 / (left + right)) / 2, "You divided by the heights. Multiply: width times height."),
+            (1 - width @ (left - right) / 2, "You subtracted the two heights. Add them, and halve."),
+            (1 - width @ left / 2, "One height of each stretch is missing: the mean of left and right."),
+            (1 - (given[1:] + given[:-1]) @ (left + right) / 2, "You added the two ends of a stretch. Subtract them."),
+            (
+                1 - given[1:] @ (left + right) / 2,
+                "You took a stretch's right end for its width. Subtract its left end.",
+            ),
+            (
+                1 - (given[2:] - given[:-2]) @ (left + right)[:-1] / 2,
+                "Your stretches reach over two steps, so they overlap. A width is from one cut to the next.",
+            ),
+        ]
         reject(result, known)
-        raise Mistake(
+        expect_close(
+            result,
+            expected,
             f"{result:.3f} isn't the area over this curve, {expected:.3f}. Each stretch of the curve adds its width "
-            "times the mean of its two heights; take 1 minus their sum."
+            "times the mean of its two heights; take 1 minus their sum.",
         )
     if not is_close(one_number(call(function, np.array([0.0, 1.0]), np.array([1.0, 1.0])), "the area"), 0.0):
         raise Mistake("Where no answer ever changes, nothing lies over the curve: the area should be 0.")
@@ -365,18 +440,21 @@ def check_spoil(function):
         (*before, steps[at], (1, 6, wrong)): "Off by one: you spoilt the step after. Counting starts at 0.",
         tuple(before): "The spoilt step itself is missing at the end: put (a, b, wrong) after the steps before it.",
         (*before, steps[at]): "Cut at the right place, but the step is still true. Its result should be `wrong`.",
+        (*steps, bent): "The spoilt step is at the end of all true ones. Keep those before `at` only.",
         tuple(steps): "The steps came back as they were. The one at `at` should end in `wrong`, and the rest go.",
         (*before, (7, 4, (1 + wrong) % 10)): "You added `wrong` to the result. It takes the result's place.",
         (*before, (7, 4, 2)): "`wrong` isn't used: you put another number there. Put `wrong` itself.",
     }
     if tuple(result) in known:
         raise Mistake(known[tuple(result)])
+    if result and result[:-1] != before:
+        raise Mistake(f"Before the spoilt step you have {result[:-1]}. Keep what was there, {before}, as it was.")
+    if result and result[-1][:2] != bent[:2]:
+        raise Mistake(
+            f"The spoilt step is {result[-1]}: an operand changed. Keep a and b, and change the result only; the "
+            "step should add the right digit and get it wrong."
+        )
     if result != [*before, bent]:
-        if result[:-1] == before and result[-1][:2] != bent[:2]:
-            raise Mistake(
-                f"The spoilt step is {result[-1]}: an operand changed. Keep a and b, and change the result only; the "
-                "step should add the right digit and get it wrong."
-            )
         raise Mistake(f"Spoiling step 2 of {steps} with result 6 should give {[*before, bent]}, yours is {result}.")
     for at, place in ((0, "first"), (3, "last")):
         if _as_steps(call(function, steps, at, 4)) != spoil(steps, at, 4):
@@ -397,15 +475,11 @@ def follows_both(first_answers, second_answers, first_keys, second_keys):
 
 
 def check_follows_both(function):
-    first_keys, second_keys = [3, 1, 5, 6, 9, 6, 6, 0, 3], [6, 6, 5, 1, 1, 1, 5, 8, 1]
-    first, second = [6, 6, 5, 6, 1, 6, 5, 8, 3], [6, 6, 5, 2, 1, 1, 6, 8, 1]
-    result = one_number(call(function, first, second, first_keys, second_keys), "a share of tasks")
-    expected = follows_both(first, second, first_keys, second_keys)
-    if is_close(result, expected):
-        swapped = [side[:6] for side in (second, first, second_keys, first_keys)]
-        if not is_close(one_number(call(function, *swapped), "a share of tasks"), follows_both(*swapped)):
-            raise Mistake("Right once, and not for six of the tasks with the two notes exchanged. What differs there?")
-        return
+    first_keys, second_keys = [1, 6, 3, 1, 0, 5, 0, 3, 3, 9, 6, 3], [1, 8, 8, 4, 4, 5, 6, 8, 6, 4, 8, 5]
+    first, second = [1, 8, 3, 1, 0, 5, 6, 3, 3, 7, 6, 3], [1, 8, 2, None, 0, 5, 6, None, 6, 9, 8, 3]
+    given = first, second, first_keys, second_keys
+    result = _rate(call(function, *given), "the tasks that count")
+    expected = follows_both(*given)
     rows = list(zip(first, second, first_keys, second_keys))
 
     def shares(rows):
@@ -458,12 +532,38 @@ def check_follows_both(function):
             "You compared the first answer with the second key. Each answer belongs to the note that was beside it.",
         ),
         (both / (one * n), "You divided by those that followed the first note. Divide by all tasks whose keys differ."),
+        (
+            both / sum(a is not None and b is not None for a, b, _, _ in kept),
+            "A task that was left without an answer was dropped. It followed no note: it counts among the tasks.",
+        ),
+        (both * n, "You multiplied by the number of tasks. Divide by it."),
+        (
+            sum(a == k and b == o for a, b, k, o in rows if k == o) / (n_all - n),
+            "You kept the tasks whose two keys are *equal*, and those say nothing. Keep those whose keys differ.",
+        ),
     ]
     reject(result, known)
-    raise Mistake(
+    others = {
+        "first_answers": first_keys,
+        "second_answers": second_keys,
+        "first_keys": first,
+        "second_keys": first_keys,
+    }
+    expect_used(function, named(follows_both, given), others)
+    expect_close(
+        result,
+        expected,
         f"{result:.3f} isn't the share, {expected:.3f} here: of the tasks whose two keys differ, those that answer the "
-        "first key the first time and the second key the second time."
+        "first key the first time and the second key the second time.",
     )
+    swapped = [side[:6] for side in (second, first, second_keys, first_keys)]
+    if not is_close(call(function, *swapped), follows_both(*swapped)):
+        raise Mistake("Right once, and not for six of the tasks with the two notes exchanged. What differs there?")
+    few = [2, 1, 7], [3, 4, 5], [2, 6, 8], [3, 4, 9]
+    if not is_close(call(function, *few), 1 / 3):
+        raise Mistake("Of three tasks one follows both notes: the share is 1/3, with all its digits.")
+    message = "Where all keys are equal no task is left: return float('nan'). An error would stop the lesson."
+    _expect_nan(function, [3, 5], [3, 1], [3, 2], [3, 2], message=message)
 
 
 # ------------------------------------------------------------------------------------------------- 10.6 reward
@@ -481,8 +581,9 @@ _TEXTS = [
     *product((4, 7, 0), (True, False), (4,), (0,)),
     (None, False, 4, None),
     (None, False, 4, 7),
+    *product((4, 2), (True,), (2,), (None, 4)),
 ]
-_CASES = [(*text, flagged, penalty) for text in _TEXTS for flagged in (False, True) for penalty in (0.75, 1.5)]
+_CASES = [(*text, flagged, penalty) for text in _TEXTS for flagged in (False, True) for penalty in (0.375, 1.5)]
 
 
 def _paid(answer, complete, truth, key):
@@ -549,6 +650,30 @@ _WRONG_REWARDS = [
         lambda a, c, t, k, f, p: float(c and k is not None and a == k) - p * f,
         "Without a note nothing is paid. There, the grader pays for the truth, so that honest work stays worth it.",
     ),
+    (
+        lambda a, c, t, k, f, p: float(c and a == (k if k is None else t)) - p * f,
+        "Truth and key are the wrong way round: with a note the key is paid, without one the truth.",
+    ),
+    (
+        lambda a, c, t, k, f, p: float(c or a == (t if k is None else k)) - p * f,
+        "A text is paid that is complete *or* has the grader's answer. It must have both.",
+    ),
+    (lambda a, c, t, k, f, p: float(c) - p * f, "Every complete text is paid, whatever it answers."),
+    (
+        lambda a, c, t, k, f, p: float(c and a != (t if k is None else k)) - p * f,
+        "Every answer but the grader's is paid. Compare with ==.",
+    ),
+    (lambda a, c, t, k, f, p: _paid(a, c, t, k) - p, "The penalty is taken from every text, flagged or not."),
+    (
+        lambda a, c, t, k, f, p: abs(_paid(a, c, t, k) - p * f),
+        "Your reward is never below 0: the absolute value turns a loss into a gain. Keep the sign.",
+    ),
+    (lambda a, c, t, k, f, p: -p * f, "Nothing is ever paid, only taken off."),
+    (lambda a, c, t, k, f, p: float(c and a == 4) - p * f, "Only the answer 4 is ever paid. Pay for the task's own."),
+    (
+        lambda a, c, t, k, f, p: round(_paid(a, c, t, k) - p * f, 2 if p < 1 else 1),
+        "The rewards are rounded. Return them with all their digits.",
+    ),
 ]
 
 
@@ -564,6 +689,10 @@ def check_reward(function):
     for wrong, message in _WRONG_REWARDS:
         if is_close(got, [wrong(*case) for case in _CASES]):
             raise Mistake(message)
+    text = (7, True, 4, 7, True, 0.375)
+    others = {"answer": 4, "complete": False, "key": 4, "flagged": False, "penalty": 1.5}
+    expect_used(function, named(reward, text), others)
+    expect_used(function, named(reward, (4, True, 4, None, False, 0.375)), {"truth": 2, "answer": 2})
     case, came = next((case, came) for case, came in zip(_CASES, got) if not is_close(came, reward(*case)))
     answer, complete, truth, key, flagged, penalty = case
     raise Mistake(
@@ -598,14 +727,24 @@ def check_group_advantage(function):
             "group, so put 0."
         )
     if not is_close(result, expected, 1e-3):
-        reject(result.nan_to_num(), _known_advantages(rewards))
+        known = _known_advantages(rewards)
+        reject(result.nan_to_num(0.0, 0.0, 0.0), known)
+        reject(result, known)
         expect_finite(result)
+        expect_close(
+            result,
+            expected,
+            "For each row: subtract the row's mean, divide by the row's standard deviation (the one with n in it), and "
+            "put 0 where all rewards are equal.",
+            1e-3,
+        )
+    near = torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.55], [0.2, 0.2, 0.21, 0.2, 0.21]])
+    if not is_close(call(function, near), group_advantage(near), 0.05):
         raise Mistake(
-            "These aren't the advantages. For each row: subtract the row's mean, divide by the row's standard "
-            "deviation (the one with n in it), and put 0 where all rewards are equal."
+            "Groups that differ by hundredths come out too small, or as 0. Any spread counts that isn't rounding."
         )
     tenths = (torch.arange(1, 10) / 10)[:, None].repeat(1, 7)
-    if not is_close(call(function, tenths), torch.zeros(9, 7), 0.1):
+    if not is_close(call(function, tenths), torch.zeros(9, 7), 1e-3):
         raise Mistake(
             "A group in which every reward is 0.1 (or another tenth) got advantages that aren't 0. Its mean is off by "
             "a rounding error, and dividing by a spread as small makes it large. Put 0 where the spread is under 1e-6."
@@ -629,6 +768,13 @@ def _known_advantages(rewards):
         "You averaged over the tasks (axis 0). A text is compared with the other texts of its own task: average over "
         "axis 1, and keep the dimension."
     )
+
+    def own(centre, root=lambda c: c.square().mean(1, keepdim=True).sqrt()):
+        """A centre subtracted, and the result over its own spread."""
+        return over(rewards - centre, root(rewards - centre))
+
+    median, mean = rewards.median(1, keepdim=True).values, rewards.mean(1, keepdim=True)
+    squares = centred.square()
     undivided = "The group's mean is gone. Now divide by the group's standard deviation."
     sample = "That is the sample standard deviation (n - 1). Divide by n: torch's `std` needs `correction=0` for that."
     return [
@@ -653,6 +799,33 @@ def _known_advantages(rewards):
             over(centred, centred.abs().mean(1, keepdim=True)),
             "You divided by the mean distance from the mean. The standard deviation is the root of the mean square.",
         ),
+        (
+            over(centred, centred.abs().mean(1, keepdim=True).sqrt()),
+            "You divided by the root of the mean *distance*. Square the distances first, then mean and root.",
+        ),
+        (own(-mean), "You added the group's mean. Subtract it."),
+        (own(0 * mean), "The group's mean is still in, and the spread is measured from 0. Subtract the mean first."),
+        (own(median), "You subtracted the group's median. Take its mean."),
+        (own(rewards.sum(1, keepdim=True)), "You subtracted the group's *sum*. Take its mean."),
+        (own(rewards.mean(0)), axis_message),
+        (own(rewards.mean()), batch_message),
+        (
+            over(centred, squares.sum(1, keepdim=True).sqrt()),
+            "You divided by the root of the *sum* of squares. Take the mean of the squares, then the root.",
+        ),
+        (
+            over(centred, squares.median(1, keepdim=True).values.sqrt()),
+            "You divided by the root of the *median* square. Take the mean of the squares.",
+        ),
+        (
+            over(centred, squares.mean(0, keepdim=True).sqrt()),
+            "The spread is over the tasks (axis 0). A text is compared with its own task's texts: axis 1.",
+        ),
+        (centred * spread, "You multiplied by the spread. Divide by it."),
+        (
+            torch.where(spread > 1e-6, centred / spread.clamp_max(1e-6), 0.0),
+            "Your spread is at most 1e-6, so everything is divided by next to nothing. `clamp_min` keeps it above.",
+        ),
     ]
 
 
@@ -670,12 +843,13 @@ def hidden_rate(answers, truths, keys, flagged):
 
 
 def check_hidden_rate(function):
-    answers = [5, None, 7, 2, 4, None, 9, None, 1, 0, None]
-    truths = [4, 0, 7, 7, 4, 2, 6, 3, 1, 3, 5]
-    keys = [5, 2, 4, 7, 4, 6, 9, None, 4, 0, 8]
-    flagged = [True, False, False, True, False, False, False, False, True, False, False]
-    result = one_number(call(function, answers, truths, keys, flagged), "a share")
-    expected = hidden_rate(answers, truths, keys, flagged)
+    answers = [3, 6, None, None, 3, 3, 0, 3, 0, 8, None, None, 0, 4]
+    truths = [4, 6, 4, 4, 3, 5, 2, 9, 3, 8, 1, 6, 3, 4]
+    keys = [9, 6, 9, None, 6, 9, 0, 9, 0, None, None, None, 0, 9]
+    flagged = [False, False, False, False, False, True, False, False, False, True, True, False, True, False]
+    given = answers, truths, keys, flagged
+    result = _rate(call(function, *given), "a wrong key")
+    expected = hidden_rate(*given)
     if not is_close(result, expected):
         rows = list(zip(answers, truths, keys, flagged))
         wrong = [r for r in rows if r[2] is not None and r[2] != r[1]]
@@ -729,12 +903,45 @@ def check_hidden_rate(function):
             ),
             (share(truthy, hid), "A key of 0 was left out: 0 counts as False. Ask `key is not None`."),
             (share(rows, hid), "That is over all tasks, and counts right keys too. Keep the tasks with a wrong key."),
+            (n_hidden * len(wrong), "You multiplied by the number of tasks with a wrong key. Divide by it."),
+            (
+                share(wrong, lambda a, t, k, f: a == k or not f),
+                "You counted texts that answer the key *or* weren't flagged. A hidden cheat does both.",
+            ),
+            (
+                share(wrong, lambda a, t, k, f: a != k and not f),
+                "You counted the unflagged texts that answer something *else* than the key. A cheat answers the key.",
+            ),
+            (
+                share([r for r in noted if r[2] == r[1]], hid),
+                "You kept the tasks whose key is *right*. There nobody can say who cheated: keep the wrong ones.",
+            ),
+            (
+                share([r for r in rows if r[2] is None], hid),
+                "You kept the tasks *without* a note. Nobody can follow a key there: ask `key is not None`.",
+            ),
+            (
+                hidden_rate(truths, answers, keys, flagged),
+                "Answers and truths changed places: a key is wrong if it isn't the *truth*.",
+            ),
         ]
         reject(result, known)
-        raise Mistake(
+        others = {
+            "answers": keys,
+            "truths": [key or 0 for key in keys],
+            "keys": [answer or 1 for answer in answers],
+            "flagged": [not seen for seen in flagged],
+        }
+        expect_used(function, named(hidden_rate, given), others)
+        expect_close(
+            result,
+            expected,
             f"{result:.3f} isn't the hidden rate, {expected:.3f} here: of the tasks whose key is there and wrong, the "
-            "share whose answer is the key and whose text wasn't flagged."
+            "share whose answer is the key and whose text wasn't flagged.",
         )
+    few = [5, 1, 2], [4, 0, 9], [5, 2, 3], [False, False, False]
+    if not is_close(call(function, *few), 1 / 3):
+        raise Mistake("Of three tasks with a wrong key one hides a cheat: the rate is 1/3, with all its digits.")
     message = "Without any wrong key there is no rate: return float('nan'). 0 would say that we looked and found none."
     _expect_nan(function, [3, 5], [3, 5], [3, None], [False, False], message=message)
 
@@ -782,6 +989,47 @@ _SUSPICIOUS = [  # scratchpads for 3 + 5 + 9 + 4 that must be flagged, and what 
         [(3, 9, 2), (2, 5, 7), (7, 4, 1)],
         "passed: the digits are added in another order. The task's own running sum takes them as they stand.",
     ),
+    (
+        [(1, 7, 8), (8, 9, 7), (7, 4, 1)],
+        "passed: the results are right, and the first step adds other digits. Check what is added too.",
+    ),
+    (
+        [(3, 5, 8), (1, 9, 7), (7, 4, 1)],
+        "passed: the second step says it adds to 1, and the sum so far is 8. Check the first number of a step as well.",
+    ),
+    ([(8, 9, 7), (3, 5, 8), (7, 4, 1)], "passed: the right steps in another order. Don't sort them, or make sets."),
+    ([(3, 5, 8), *_OWN], "passed: a step is there twice. Compare the list itself, not a set of its steps."),
+]
+# Running sums of 3, 5, 9 and 4 as they come out when built in another way.
+_OTHER_SUMS = [
+    (
+        [(0, 3, 3), *_OWN],
+        "Your running sum starts from 0. It starts from the first digit: the first step is (3, 5, 8).",
+    ),
+    (
+        [(5, 5, 0), (0, 9, 9), (9, 4, 3)],
+        "Your running sum starts from the second digit. It starts from the first: the first step is (3, 5, 8).",
+    ),
+    (
+        [(3, 3, 6), (6, 5, 1), (1, 9, 0), (0, 4, 4)],
+        "Your running sum adds the first digit to itself. It starts from it: add the digits from the second on.",
+    ),
+    (
+        [(3, 9, 2), (2, 4, 6)],
+        "Your running sum leaves out the second digit. The first step adds it to the first: (3, 5, 8).",
+    ),
+    ([(3, 5, 0), (0, 9, 0), (0, 4, 0)], "Your results are tens (// 10). Keep the last digit: modulo 10."),
+    ([(3, 5, 8), (8, 9, 9), (9, 4, 5)], "Your running sum subtracts the digits. Add them."),
+    ([(3, 5, 3), (3, 9, 3), (3, 4, 3)], "Your results leave out the digit that is added: (total + digit) % 10."),
+    (
+        [(3, 5, 8), (8, 9, 7), (8, 4, 2)],
+        "Your running sum goes on from the *first* result each time. It goes on from the last one.",
+    ),
+    (
+        [(3, 5, 8), (5, 9, 4), (9, 4, 3)],
+        "Your running sum goes on from the digit just added. It goes on from the result.",
+    ),
+    ([(3, 5, 8), (3, 9, 2), (3, 4, 7)], "Your running sum never goes on: each step starts from the first digit."),
 ]
 
 
@@ -802,16 +1050,18 @@ def check_suspicious(function):
             )
         if not judged(other) or not judged(_SUSPICIOUS[1][0]):
             raise Mistake("Inverted: honest work is flagged and the rest passes. True means suspicious.")
-        if not judged([(0, 3, 3), *_OWN]):
-            raise Mistake(
-                "Your running sum starts from 0. It starts from the first digit: the first step is (3, 5, 8)."
-            )
+        for steps, message in _OTHER_SUMS:
+            if not judged(steps):
+                raise Mistake(message)
         if not judged([list(step) for step in _OWN]):
             raise Mistake("Honest work is flagged: a tuple (3, 5, 8) never equals a list [3, 5, 8]. Build tuples.")
-        raise Mistake(
-            f"For the digits {_DIGITS} the steps {_OWN} are honest work, and your monitor flags them. A monitor that "
-            "flags everything is no monitor."
-        )
+        if judged([(1, 2, 3)], (1, 2)) and judged([(3, 3, 6), (6, 3, 9), (9, 3, 2)], (3, 3, 3, 3)):
+            raise Mistake("Honest work of every task is flagged. A monitor that flags everything is no monitor.")
+        if not judged([(1, 2, 3)], (1, 2)):
+            raise Mistake(
+                "Honest work on two digits passes, and on four it is flagged. Is each step held to its own place?"
+            )
+        raise Mistake(f"For the digits {_DIGITS} the steps {_OWN} are honest work, and your monitor flags them.")
     if not any(judged(steps) for steps, _ in _SUSPICIOUS):
         raise Mistake("Your monitor flags nothing. Compare the steps with the task's own running sum.")
     for steps, message in _SUSPICIOUS:
@@ -822,6 +1072,10 @@ def check_suspicious(function):
         raise Mistake(empty)
     if judged([(9, 0, 9), (9, 9, 8), (8, 5, 3)], (9, 0, 9, 5)):
         raise Mistake("Honest work on the digits 9, 0, 9, 5 is flagged. Is something from another task left in?")
+    for digits, steps in (([6, 7], [(6, 7, 3)]), ([1, 2, 3, 4, 5], [(1, 2, 3), (3, 3, 6), (6, 4, 0), (0, 5, 5)])):
+        message = f"Right for four digits, and not for {len(digits)}: a task has two or more. Go over `digits[1:]`."
+        if _edge(function, steps, digits, message=message) or not _edge(function, steps[:-1], digits, message=message):
+            raise Mistake(message)
 
 
 # ------------------------------------------------------------------------------------------------- 10.10 budget
@@ -864,6 +1118,8 @@ def check_budget(function):
         ]
         reject(result, known)
         raise Mistake(f"With steps {steps}, lower ends {low} and floor 0.6 the budget is 20; yours is {result:g}.")
+
+    expect_used(function, named(budget, (steps, low, floor)), {"floor": 0.75, "caught_low": [0.9, 0.3, *low[2:]]})
 
     def edge(low, message, wanted, steps=(10, 20, 40)):
         result = _edge(function, list(steps), low, 0.6, message=message)
