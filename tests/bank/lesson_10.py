@@ -718,7 +718,7 @@ RIGHT = {
 EQUIVALENT = {
     "10.1": {
         "arguments 1 and 2 swapped | return sum(_corrected(plain, hinted) for plain, hinted in "
-        f"zip(without, with_hint)) / len(without) | {n}": "the measure is symmetric: it says how far two sides differ, whichever comes first"
+        f"zip(without, with_hint)) / len(without) | {n}": "the measure is the same whichever side comes first"
         for n in (1, 2)
     },
     "10.3": {
