@@ -206,6 +206,7 @@ def test_a_number_is_typed_and_kept_by_a_button(shown):
     button.click()
     assert "the high end must be a number" in status.value
     high.value = "0.6"
+    assert "not kept yet: press the button" in status.value
     button.click()
     assert "Kept: 0.3, 80 % [0.1, 0.6]" in status.value and 'role="status"' in status.value
     assert "answer=(0.3, 0.1, 0.6)" in how.value
@@ -216,7 +217,7 @@ def test_a_number_is_typed_and_kept_by_a_button(shown):
 def test_a_choice_is_clicked(shown):
     lab.predict(**FIRST)
     (radio, sure), button, status, how = boxes(shown[-1])
-    assert radio.value is None and sure.value is None
+    assert radio.value is None and sure.label == "not said"
     button.click()
     assert "choose one of" in status.value
     radio.value = "6 to 12"
@@ -260,7 +261,7 @@ def test_a_disk_that_cannot_be_written_keeps_it_in_the_kernel(shown, tmp_path, m
     assert said(shown).startswith("You said 0.3")
     lab.predict(**LENGTH, answer=0.12)
     assert "Your prediction stands" in said(shown)
-    assert predictions.calibration()[-1] == "This rests on 1 of your predictions."
+    assert predictions.calibration()[-1] == "Number of predictions that this rests on: 1."
 
 
 def test_two_kernels_at_once_lose_nothing(record):
@@ -292,7 +293,7 @@ def test_odd_entries_are_read_as_nothing(shown, record, damage):
     record.write_text(json.dumps({"3.1": {"status": "passed", "attempts": 2}, "predictions": {"03.length": damage}}))
     measure(0.12)
     lab.progress()
-    assert predictions.all_kept() == {} and "Of your" not in said(shown)
+    assert predictions.all_kept() == {} and "Your 80 %" not in said(shown)
     lab.predict(**LENGTH, answer=0.3)
     assert lab.prediction("03.length") == 0.3 and json.loads(record.read_text())["3.1"]["attempts"] == 2
 
@@ -336,10 +337,10 @@ def test_progress_tells_calibration_and_what_it_rests_on(shown, record):
     fill(record, [True, True, False], [(0.9, True), (0.7, False)])
     lab.progress()
     lines = said(shown).splitlines()[-3:]
-    assert lines[0].startswith("Of your 3 ranges of 80 %, 2 held the value: a share of 0.67, 95 % [")
+    assert lines[0].startswith("Your 80 % ranges: 2 of 3 held the value, a share of 0.67, 95 % [")
     assert lines[0].endswith("So few can't tell that from 80 %.")
-    assert lines[1].startswith("Of your 2 choices, 1 were right, and you were 80 % sure on average: a share of 0.50")
-    assert lines[2] == "This rests on 5 of your predictions."
+    assert lines[1].startswith("Your choices: 1 of 2 were right, and you were 80 % sure on average; a share of 0.50")
+    assert lines[2] == "Number of predictions that this rests on: 5."
 
 
 def test_overconfidence_is_named_when_it_shows(record):

@@ -255,12 +255,15 @@ def table_as_html(found: Table) -> str:
         + "</tr>"
         for row in found.rows
     )
+    heading = _heading(found)
     caption = "caption-side:top;text-align:left;color:inherit;font-weight:bold;padding:4px 0"
+    if len(heading) <= 70:  # a narrow table would fold it into a column of words
+        caption += ";white-space:nowrap"
     return (
         f'<div style="overflow-x:auto" tabindex="0" role="region" aria-label="{e(found.title)}">'
         f'<table {ATTRIBUTE}="{_kept(list(found.cells.values()))}" '
         'style="border-collapse:collapse;margin:6px 0;font-variant-numeric:tabular-nums">'
-        f'<caption style="{caption}">{e(_heading(found))}</caption>{top}<tbody>{body}</tbody></table></div>'
+        f'<caption style="{caption}">{e(heading)}</caption>{top}<tbody>{body}</tbody></table></div>'
     )
 
 

@@ -308,17 +308,17 @@ def calibration() -> list[str]:
     lines = []
     if ranges:
         lines.append(
-            f"Of your {len(ranges)} ranges of 80 %, {sum(ranges)} held the value: "
+            f"Your 80 % ranges: {sum(ranges)} of {len(ranges)} held the value, "
             + _against(RANGE, ranges, "your ranges are too narrow", "your ranges could be narrower")
         )
     if sure:
         mean, right = sum(given for given, _ in sure) / len(sure), [hit for _, hit in sure]
         lines.append(
-            f"Of your {len(right)} choices, {sum(right)} were right, and you were {100 * mean:.0f} % sure on average: "
+            f"Your choices: {sum(right)} of {len(right)} were right, and you were {100 * mean:.0f} % sure on average; "
             + _against(mean, right, "you are surer than you are right", "you are right more often than you think")
         )
     if lines:
-        lines.append(f"This rests on {len(ranges) + len(sure)} of your predictions.")
+        lines.append(f"Number of predictions that this rests on: {len(ranges) + len(sure)}.")
     return lines
 
 
@@ -350,13 +350,18 @@ def show(asked: Question, answer: Any = None) -> None:
     boxes, value = _CONTROLS[asked.kind](w, asked, entry)
     status = w.HTML(_status(said or (f"Your prediction: {spoken(entry)}." if entry else "")))
     how = w.HTML(_how(asked, entry))
-    button = w.Button(description="Keep my prediction", layout=w.Layout(width="auto"))
+    button = w.Button(description="Keep my prediction", layout=w.Layout(width="max-content"))
 
     def press(_button: Any) -> None:
         status.value = _status(_kept_or_told(asked, value()))
         how.value = _how(asked, all_kept().get(asked.key))
 
+    def changed(_change: Any) -> None:
+        status.value = _status("Changed, and not kept yet: press the button.")
+
     button.on_click(press)
+    for box in boxes:
+        box.observe(changed, names="value")
     shell = w.VBox([w.HTML(widgets.CSS + _heading(asked)), *boxes, button, status, how])
     shell.add_class("lab-widget")
     still = f"<section>{_heading(asked)}<p>{html.escape(_form(asked))}</p>{_status(said)}{_how(asked, None)}</section>"
@@ -378,9 +383,10 @@ def _number_controls(w: Any, asked: Question, entry: Mapping[str, Any] | None) -
         "high": "High end of your 80 % range",
     }
     boxes = []
+    # A box tells its text when the focus leaves it: told at every letter, a quick press would overtake the last one.
     for part, label in labels.items():
         start = "" if entry is None or entry[part] is None else f"{entry[part]:g}"
-        boxes.append(w.Text(value=start, placeholder=hint, description=label, **_wide(w)))
+        boxes.append(w.Text(value=start, placeholder=hint, description=label, continuous_update=False, **_wide(w)))
 
     def value() -> Any:
         typed = [box.value for box in boxes]
@@ -392,12 +398,13 @@ def _number_controls(w: Any, asked: Question, entry: Mapping[str, Any] | None) -
 def _choice_controls(w: Any, asked: Question, entry: Mapping[str, Any] | None) -> tuple[list[Any], Callable[[], Any]]:
     said = entry["said"] if entry is not None and entry["said"] in asked.options else None
     radio = w.RadioButtons(options=list(asked.options), value=said, layout=w.Layout(width="auto"))
-    steps = [("not said", None), (f"a guess among {len(asked.options)}", 1 / len(asked.options))]
+    steps = [("not said", 0.0), (f"a guess among {len(asked.options)}", 1 / len(asked.options))]
     steps += [(f"{100 * sure:g} %", sure) for sure in _SURE if sure > 1 / len(asked.options) + 0.01]
     kept = entry["sure"] if entry is not None else None
     sure = w.Dropdown(options=steps, description="How sure are you?", **_wide(w))
-    sure.value = kept if kept in [step for _, step in steps] else None
-    return [radio, sure], lambda: (radio.value, sure.value)
+    if kept in [step for _, step in steps[1:]]:
+        sure.value = kept
+    return [radio, sure], lambda: (radio.value, sure.value or None)
 
 
 def _curve_controls(w: Any, asked: Question, entry: Mapping[str, Any] | None) -> tuple[list[Any], Callable[[], Any]]:
@@ -414,6 +421,7 @@ def _curve_controls(w: Any, asked: Question, entry: Mapping[str, Any] | None) ->
             step=step,
             description=f"{asked.place_label} {place}",
             readout_format=".3g",
+            continuous_update=False,
             **_wide(w),
         )
         for place, start in zip(asked.places, starts)
