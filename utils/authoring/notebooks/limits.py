@@ -33,16 +33,16 @@ _SLACK = Limits(visible=60, longest=15, wide=15)
 # a lesson above its entry, and an entry that its lesson no longer needs.
 NOT_YET: dict[str, Limits] = {
     "00": Limits(visible=700, longest=65, wide=50),
-    "01": Limits(visible=500, longest=50, wide=25),
-    "02": Limits(visible=450, longest=45, wide=30),
-    "03": Limits(visible=750, longest=90, wide=40),
-    "04": Limits(visible=600, longest=50, wide=50),
-    "05": Limits(visible=525, longest=70, wide=30),
-    "06": Limits(visible=625, longest=60, wide=40),
-    "07": Limits(visible=575, longest=45, wide=30),
-    "08": Limits(visible=600, longest=70, wide=35),
-    "09": Limits(visible=475, longest=35, wide=60),
-    "10": Limits(visible=525, longest=45, wide=55),
+    "01": Limits(visible=500, longest=50, wide=5),
+    "02": Limits(visible=450, longest=45, wide=15),
+    "03": Limits(visible=775, longest=90, wide=40),
+    "04": Limits(visible=650, longest=50, wide=10),
+    "05": Limits(visible=525, longest=70, wide=20),
+    "06": Limits(visible=650, longest=65, wide=15),
+    "07": Limits(visible=600, longest=45, wide=15),
+    "08": Limits(visible=600, longest=70, wide=10),
+    "09": Limits(visible=500, longest=40, wide=10),
+    "10": Limits(visible=550, longest=50, wide=10),
 }
 
 # Lessons that still print what they measured, instead of handing it to lab.measured. This list only shrinks, too.
