@@ -32,6 +32,14 @@ LESSON_KEYS = [
     "predictions",
     "visible_code_lines",
     "longest_visible_cell",
+    "other_kinds",
+    "mutants",
+    "mutants_rejected",
+    "mutants_equivalent",
+    "generic_messages",
+    "right_forms",
+    "right_forms_accepted",
+    "unused_exercises",
 ]
 
 

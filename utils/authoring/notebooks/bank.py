@@ -14,19 +14,20 @@ from types import ModuleType
 from typing import Any
 
 from utils import checks
-from utils.authoring.notebooks import ROOT
+from utils.authoring.notebooks import ROOT, fallbacks
 
 MIN_WRONG, MIN_RIGHT = 3, 2
 
 
 @dataclass
 class Tally:
-    """How a lesson's checks did against its bank."""
+    """How a lesson's checks did against its bank. generic: answers rejected by a message that names no mistake."""
 
     wrong_rejected: int = 0
     wrong_total: int = 0
     right_accepted: int = 0
     right_total: int = 0
+    generic: int = 0
     failures: list[str] = field(default_factory=list)
 
 
@@ -61,6 +62,7 @@ def tally(lesson: str) -> Tally:
             verdict = checks.mark(exercise, answer)
             if verdict.status == checks.NOT_YET and words in verdict.message:
                 result.wrong_rejected += 1
+                result.generic += fallbacks.is_generic(verdict)
             else:
                 result.failures.append(
                     f"{number}, wrong ({name}): {verdict.status}: {verdict.message} | wanted {words!r}"

@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ from utils import checks
 from utils.authoring.notebooks import bank, fallbacks
 from utils.authoring.notebooks.mutations import Mutant, mutants_of
 
-SECONDS = 3.0  # for one mutant: far more than any check takes, and an endless loop ends
+SECONDS = 3.0  # of computing, for one mutant: far more than any check takes, and an endless loop ends
 
 
 class TooSlow(BaseException):
@@ -78,7 +78,7 @@ class Result:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise `TooSlow` in the block after so many seconds (where the system has alarms: not on Windows)."""
+    """Raise `TooSlow` in the block after so many seconds of computing (where there are such alarms: not on Windows)."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -86,13 +86,13 @@ def limited(seconds: float) -> Iterator[None]:
     def stop(signum: int, frame: object) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def judge(exercise: checks.Exercise, mutant: Mutant, seconds: float = SECONDS) -> Outcome:
@@ -134,6 +134,14 @@ def try_lesson(lesson: str, numbers: list[str] | None = None) -> list[Result]:
     reasons = getattr(bank.load(lesson), "EQUIVALENT", {})
     chosen = [e for number, e in checks.exercises(lesson).items() if not numbers or number in numbers]
     return [try_exercise(exercise, reasons.get(exercise.number)) for exercise in chosen]
+
+
+def generic_share(results: Iterable[Result], tally: bank.Tally) -> float:
+    """The share of a lesson's rejections, of the bank's wrong answers and of mutants, that name no mistake."""
+    results = list(results)
+    rejected = tally.wrong_rejected + sum(len(result.rejected) for result in results)
+    generic = tally.generic + sum(len(result.generic) for result in results)
+    return generic / rejected if rejected else 0.0
 
 
 def text(result: Result, generic: bool = True) -> str:

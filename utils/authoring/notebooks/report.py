@@ -24,7 +24,19 @@ from utils import checks, specimen
 from utils.authoring import benchmarks, notebooks
 from utils.authoring.benchmarks import coverage
 from utils.authoring.benchmarks import sae as bench_sae
-from utils.authoring.notebooks import BUILD, ROOT, SOLUTIONS, bank, build, execute, limits, measuring
+from utils.authoring.notebooks import (
+    BUILD,
+    ROOT,
+    SOLUTIONS,
+    bank,
+    build,
+    execute,
+    limits,
+    measuring,
+    mutants,
+    used,
+    variants,
+)
 
 _MB = 1e6
 _HINT = re.compile(r"<summary>\s*Hint", re.IGNORECASE)
@@ -55,6 +67,14 @@ class LessonReport:
     predictions: int
     visible_code_lines: int
     longest_visible_cell: int
+    other_kinds: int  # exercises that are not about writing a function
+    mutants: int
+    mutants_rejected: int
+    mutants_equivalent: int
+    generic_messages: float  # share of the wrong answers and mutants that were rejected by a fallback
+    right_forms: int
+    right_forms_accepted: int
+    unused_exercises: int | None  # None until `make test` has run here
 
 
 class _Memory:
@@ -96,6 +116,7 @@ def lesson_report(path: Path) -> LessonReport:
     images = re.findall(r"<img\b[^>]*>|<figure aria-label=[^>]*>", notebooks.html_of(stored))
     source = "\n".join(cell.source for cell in code)
     exercises = [number for cell in code if (number := notebooks.exercise_number(cell))]
+    spoiled, forms, noted = mutants.try_lesson(lesson), variants.try_lesson(lesson), used.noted()
     return LessonReport(
         name=path.stem,
         seconds=round(seconds, 1),
@@ -118,6 +139,14 @@ def lesson_report(path: Path) -> LessonReport:
         predictions=source.count("lab.predict("),
         visible_code_lines=seen.visible,
         longest_visible_cell=seen.longest,
+        other_kinds=sum(exercise.kind != "write" for exercise in checks.exercises(lesson).values()),
+        mutants=sum(len(result.outcomes) for result in spoiled),
+        mutants_rejected=sum(len(result.rejected) for result in spoiled),
+        mutants_equivalent=sum(len(result.equivalent) for result in spoiled),
+        generic_messages=round(mutants.generic_share(spoiled, tally), 4),
+        right_forms=len(forms),
+        right_forms_accepted=sum(outcome.accepted for outcome in forms),
+        unused_exercises=None if noted is None else len(used.never_used(noted, [lesson])),
     )
 
 
@@ -185,6 +214,11 @@ def table(found: dict) -> str:
         "predictions",
         "in sight",
         "longest",
+        "other kinds",
+        "mutants (equivalent)",
+        "generic",
+        "forms",
+        "unused",
     ]
     rows = [
         [
@@ -203,6 +237,11 @@ def table(found: dict) -> str:
             str(entry["predictions"]),
             str(entry["visible_code_lines"]),
             str(entry["longest_visible_cell"]),
+            str(entry["other_kinds"]),
+            f"{entry['mutants_rejected']}/{entry['mutants']} ({entry['mutants_equivalent']})",
+            f"{entry['generic_messages']:.1%}",
+            f"{entry['right_forms_accepted']}/{entry['right_forms']}",
+            "?" if entry["unused_exercises"] is None else str(entry["unused_exercises"]),
         ]
         for entry in found["lessons"]
     ]

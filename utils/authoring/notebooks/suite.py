@@ -23,12 +23,10 @@ from utils.authoring import notebooks
 from utils.authoring.notebooks import BUILD, ROOT
 from utils.authoring.notebooks.browser import missing
 from utils.authoring.notebooks.execute import CELL_SECONDS, notebook_environment
+from utils.authoring.notebooks.used import USED
 
 WORKERS = 2  # notebooks or test files at a time: two kernels of 2 GB fit a laptop, and keep two cores busy
 _NBVAL = [f"--nbval-cell-timeout={CELL_SECONDS}", "--nbval-sanitize-with=tests/sanitize.cfg", "-p", "no:doctest"]
-
-
-_USED = BUILD / "used.txt"
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ def steps(which: str = "all") -> list[Step]:
     lessons = [*pytest, "--nbval-lax", *nbval, *_relative(notebooks.LESSONS)]
     whole = [
         Step("solutions, outputs compared", solutions, True, WORKERS),
-        Step("lessons, unattempted", lessons, True, WORKERS, notes=_USED),
-        Step("every exercise is used", [*python, "utils.authoring.notebooks.used", "--noted", str(_USED)]),
+        Step("lessons, unattempted", lessons, True, WORKERS, notes=USED),
+        Step("every exercise is used", [*python, "utils.authoring.notebooks.used", "--noted", str(USED)]),
         Step(
             "lesson and pages in a browser", [*pytest, "tests/browser", "--override-ini=addopts=-q"], lacking=missing()
         ),

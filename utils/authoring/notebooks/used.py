@@ -26,9 +26,10 @@ from nbformat import NotebookNode, v4
 
 from utils import checks
 from utils.authoring import notebooks
-from utils.authoring.notebooks import LESSONS, SOLUTIONS, measuring
+from utils.authoring.notebooks import BUILD, LESSONS, SOLUTIONS, measuring
 from utils.authoring.notebooks.execute import CELL_SECONDS, notebook_environment
 
+USED = BUILD / "used.txt"  # what the suite lets the lessons note
 # Exercises whose function no later cell calls: this only shrinks.
 NOT_YET: set[str] = set()
 
@@ -36,13 +37,18 @@ NOT_YET: set[str] = set()
 # ------------------------------------------------------------------------------------------------- what a run noted
 
 
-def never_used(noted: Iterable[str], lessons: Iterable[str] | None = None) -> list[str]:
-    """The exercises of some lessons (all, when left out) that no later cell uses. noted: the numbers a run noted.
+def noted(path: Path = USED) -> list[str] | None:
+    """The exercises that the last run of the lessons noted, or None where there was none."""
+    return path.read_text(encoding="utf-8").split() if path.exists() else None
+
+
+def never_used(numbers: Iterable[str], lessons: Iterable[str] | None = None) -> list[str]:
+    """The exercises of some lessons (all, when left out) that no later cell uses. numbers: what a run noted.
 
     A function must have been called after its check; of an answer by value (a letter, a list of texts) a later cell
     must hold the name.
     """
-    called, unused = set(noted), []
+    called, unused = set(numbers), []
     for lesson in lessons if lessons is not None else checks.lessons():
         for number, exercise in checks.exercises(lesson).items():
             used = _named_later(lesson, number) if exercise.by_value else number in called
@@ -175,8 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     failed = 0
     if options.noted is not None:
-        noted = options.noted.read_text(encoding="utf-8").split() if options.noted.exists() else []
-        unused = never_used(noted)
+        unused = never_used(noted(options.noted) or [])
         for number in sorted({*unused} ^ NOT_YET):
             listed = (
                 "is used now: take it off NOT_YET in used.py" if number in NOT_YET else "is never used after its check"
