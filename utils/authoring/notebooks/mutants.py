@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,7 +103,8 @@ def judge(exercise: checks.Exercise, mutant: Mutant, seconds: float = SECONDS) -
     torch.manual_seed(0)
     grad = torch.is_grad_enabled()
     try:
-        with limited(seconds):
+        with limited(seconds), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a mutant's empty mean is its own affair
             verdict = checks.mark(exercise, mutant.function)
     except TooSlow:
         return Outcome(mutant, True, f"stopped after {seconds:g} s", False)
