@@ -13,23 +13,13 @@ from utils.authoring.notebooks import variants
 from utils.checks import Exercise, calling, comparing, forms
 from utils.checks.calling import Mistake
 
-# Exercises with a form that is neither accepted nor refused by its name: this only shrinks.
-NOT_YET: dict[str, set[str]] = {
-    "8.1": {"np.float32", "tensor of shape ()", "tensor of shape () with a gradient", "tensor of shape (1,)"},
-    "8.9": {"np.float32", "tensor of shape ()", "tensor of shape () with a gradient", "tensor of shape (1,)"},
-    "8.10": {"np.float32", "tensor of shape ()", "tensor of shape () with a gradient", "tensor of shape (1,)"},
-    "9.3": {"np.float32", "tensor of shape ()", "tensor of shape () with a gradient", "tensor of shape (1,)"},
-}
-
 
 @pytest.mark.parametrize("lesson", checks.lessons())
 def test_every_form_of_a_right_answer_is_accepted_or_refused_by_its_name(lesson):
     outcomes = variants.try_lesson(lesson)
     assert outcomes
     for outcome in outcomes:
-        fine = outcome.accepted or outcome.named
-        listed = outcome.form in NOT_YET.get(outcome.number, ())
-        assert fine or listed, f"{outcome.number} refuses a {outcome.form}: {outcome.said}"
+        assert outcome.accepted or outcome.named, f"{outcome.number} refuses a {outcome.form}: {outcome.said}"
 
 
 TENSOR = forms.form_of(torch.tensor([1.5, 2.5]))

@@ -349,6 +349,7 @@ WRONG = {
         ("the total", lambda t, p: sum(x in y for x in p for y in t), "One number a text"),
     ],
     "9.3": [
+        ("rounded to float32", lambda s, b, f: float(np.float32(_threshold_by_trying(s, b, f))), "rounded to float32"),
         ("all rows", _threshold_all, "a tenth of all rows"),
         ("bad rows", _threshold_bad, "You used the bad rows"),
         ("one rank too low", _threshold_one_early, "at most 10 % may"),

@@ -157,6 +157,11 @@ def check_set_threshold(function):
         (0.1, "That is a share, not a score. The threshold is on the scale of `scores`."),
     ]
     reject(result, known)
+    if 0 < np.abs(honest - result).min() < 1e-6:
+        raise Mistake(
+            "This is an honest score rounded to float32: the row itself may come out above it, and be flagged. Return "
+            "the score as it stands in `scores`, a float of 64 bits."
+        )
     if flagged > 0.1 + 1e-9:
         raise Mistake(
             f"{flagged:.0%} of the honest rows score above this; at most 10 % may. Count from the top, and mind that a "
