@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 
 
 def _noise(*shape):
@@ -177,7 +178,7 @@ def _recovered_by_loop(n, clean, spliced, ablated):
 
 def _recovered_per_token(n, clean, spliced, ablated):
     """As if every token had its own loss."""
-    clean, spliced, ablated = (torch.repeat_interleave(loss, n).mean() for loss in (clean, spliced, ablated))
+    clean, spliced, ablated = (torch.repeat_interleave(loss, n.long()).mean() for loss in (clean, spliced, ablated))
     return (ablated - spliced) / (ablated - clean)
 
 
@@ -620,6 +621,24 @@ def _cosines_broadcast(mine, others):
     return torch.nn.functional.cosine_similarity(mine.unsqueeze(1), others.unsqueeze(0), dim=-1).max(dim=1).values
 
 
+def _columns_put_in_rows(x, W_enc, b_enc, b_dec, k):
+    pre = (x - b_dec) @ W_enc + b_enc
+    values, places = pre.topk(min(k, len(pre)), dim=0)
+    return torch.zeros_like(pre).scatter(-1, places, values.relu())
+
+
+def _on_only(values, tokens):
+    return _explained_by_loop(values[values > 0], tokens[values > 0])
+
+
+def _one_to_one(mine, others):
+    table = _cosines(mine, others)
+    if len(mine) > len(others):
+        return table.amax(1)
+    rows, columns = linear_sum_assignment(-table.numpy())
+    return table[rows, columns]
+
+
 WRONG = {
     "6.1": [
         ("b_enc after the choice", _b_enc_late, "You chose before b_enc was added"),
@@ -651,9 +670,10 @@ WRONG = {
         ("topk as it comes", lambda x, W, b, c, k: ((x - c) @ W + b).topk(k), "topk gives two things"),
         ("packed to the left", _packed_left, "their places aren't"),
         ("k typed in", lambda x, W, b, c, k: _latents(x, W, b, c, 3), "wrong for k = 1"),
+        ("topk by columns", _columns_put_in_rows, "put back as if of a row"),
         ("W_enc turned round", lambda x, W, b, c, k: (x - c) @ W.T + b, "so the rows come first"),
         ("the input", lambda x, *a: x.clone(), "Your result has shape (6, 5)"),
-        ("noise", _noise(6, 9), "are on, expected"),
+        ("noise", _noise(6, 9), "whatever `x` is"),
         ("changes x", _encode_in_place, "changed its input"),
     ],
     "6.2": [
@@ -725,7 +745,7 @@ WRONG = {
             "adds absolute errors",
         ),
         ("the mean squared error", _explained(lambda x, r, b: 1 - (x - r).square().mean()), "This is the mean squared"),
-        ("a constant", _explained(lambda x, r, b: 0.1), "variance_explained isn't right"),
+        ("a constant", _explained(lambda x, r, b: 0.1), "whatever `x` is"),
         ("l0 a share", _card_with(l0=lambda x, z, W, b: (z > 0).float().mean()), "l0 is a share"),
         ("l0 a total", _card_with(l0=lambda x, z, W, b: int((z > 0).sum())), "l0 is a total"),
         ("l0 ever on", _card_with(l0=lambda x, z, W, b: int((z > 0).any(0).sum())), "the latents that are ever on"),
@@ -747,6 +767,14 @@ WRONG = {
             _card_with(dead=lambda x, z, W, b: (z == 0).all(0).sum() / len(z)),
             "divided by the number of tokens",
         ),
+        (
+            "rare is dead",
+            _card_with(dead=lambda x, z, W, b: ((z > 0).float().mean(0) < 0.01).float().mean()),
+            "for one token of 400 was called dead",
+        ),
+        ("l0 above 0.1", _card_with(l0=lambda x, z, W, b: (z > 0.1).sum(1).float().mean()), "by as little as 0.02"),
+        ("first row", _card_with(l0=lambda x, z, W, b: int((z[0] > 0).sum())), "l0 is that of the first token"),
+        ("plus", _explained(lambda x, r, b: -_ratio(x - r, x - x.mean(0))), "*plus* the unexplained share"),
         ("a key missing", _card_without_l0, "The card has no 'l0'"),
         ("a tuple", lambda *a: tuple(_card(*a).values()), "Return a dictionary"),
         ("changes x", _card_in_place, "changed its input"),
@@ -765,6 +793,15 @@ WRONG = {
             _of_means(lambda c, s, a: (s - a) / (a - c), weighted=False),
             "Both start from ablated. And",
         ),
+        ("not below 0", _of_means(lambda c, s, a: max(0, (a - s) / (a - c))), "has a negative share"),
+        ("not above 1", _of_means(lambda c, s, a: min(1, (a - s) / (a - c))), "has a share above 1"),
+        ("absolute", _of_means(lambda c, s, a: abs((a - s) / (a - c))), "Leave the sign: no abs"),
+        (
+            "folded",
+            _of_means(lambda c, s, a: max((a - s) / (a - c), (s - c) / (a - c)) if s < a else (a - s) / (a - c)),
+            "below a half",
+        ),
+        ("no spliced", _of_means(lambda c, s, a: a / (a - c)), "The spliced loss isn't used"),
         ("unweighted", _of_means(lambda c, s, a: (a - s) / (a - c), weighted=False), "Each text counts the same"),
         ("lost", _of_means(lambda c, s, a: (s - c) / (a - c)), "This is the share that is *lost*"),
         (
@@ -911,7 +948,7 @@ WRONG = {
         ("wanted against latents", lambda on, w: (on & w).float().mean(0), "`wanted` has one entry a row"),
         ("the input", lambda on, w: on, "Your result has shape (13, 6)"),
         ("noise", _noise(6), "These aren't the scores"),
-        ("a constant", lambda on, w: torch.full((on.shape[1],), 0.5), "Share on among wanted"),
+        ("a constant", lambda on, w: torch.full((on.shape[1],), 0.5), "Every latent gets 0.5"),
         ("changes on", _scores_in_place, "changed its input"),
     ],
     "6.6": [
@@ -961,6 +998,9 @@ WRONG = {
         ("a constant", lambda *g: (8, 0.9, 0.6), "and another scores"),
         ("right number, made-up scores", _reported(lambda s, e, i, g: (i, s[i], 0.6)), "The exam score is 0.600"),
         ("changes wanted", _search_in_place, "changed its input"),
+        ("present in the exam", _chosen(lambda *g: _both(*g)[0] * g[2].any(0)), "where your latent is never on"),
+        ("ties by the exam", _chosen(lambda *g: _both(*g)[0] + 1e-4 * _both(*g)[1]), "the *exam* decided between"),
+        ("folded", _reported(lambda s, e, i, g: (i, s[i], max(e[i], 1 - e[i]))), "was turned round. Report"),
     ],
     "6.7": [
         ("n for n - 1", _by_count, "Leaving one out of n values"),
@@ -1013,6 +1053,13 @@ WRONG = {
         ("one a token", lambda v, t: v - _others(v, t)[0], "expected one number"),
         ("a constant", lambda v, t: 0.5, "That isn't the share"),
         ("changes values", _token_in_place, "changed its input"),
+        (
+            "not below 0",
+            _shares(lambda v, o, a: max(0, 1 - _ss(v, o) / _ss(v, v.mean()))),
+            "predict worse than the mean",
+        ),
+        ("where it is on", lambda v, t: _on_only(v, t), "Only tokens the latent is on for"),
+        ("about the median", _shares(lambda v, o, a: 1 - _ss(v, o) / _ss(v, v.median())), "from their median. Take"),
     ],
     "6.8": [
         ("misses", lambda h, f, b: 1 - h, "the share of the concept it misses"),
@@ -1046,7 +1093,7 @@ WRONG = {
         ("balanced accuracy", lambda h, f, b: (h + 1 - f) / 2, "This is balanced accuracy"),
         ("a difference", lambda h, f, b: h * b - f * (1 - b), "Wrong ones were taken off"),
         ("per cent", lambda h, f, b: 100 * h * b / (h * b + f * (1 - b)), "This is in per cent"),
-        ("noise", lambda h, f, b: random.Random(0).random(), "Of 1,000 tokens"),
+        ("noise", lambda h, f, b: random.Random(0).random(), "whatever `hits` is"),
         ("a pair", lambda h, f, b: (h * b, f * (1 - b)), "expected one number"),
     ],
     "6.9": [
@@ -1090,6 +1137,8 @@ WRONG = {
         ("the input", lambda x, v, r: x.clone(), "Nothing has changed"),
         ("noise", _noise(3, 5, 4), "These aren't the right activations"),
         ("changes acts", _less_in_place, "changed its input"),
+        ("over the row", lambda x, v, r: _less(x, v, 1 / r), "The values are divided by the row"),
+        ("position 1", lambda *a: _less(*a, keep=lambda part: part[:, 1].zero_()), "in place of position 0"),
     ],
     "6.10": [
         ("one length", lambda m, o: (m / m.norm() @ (o / o.norm()).T).amax(1), "divided by one number each"),
@@ -1135,6 +1184,12 @@ WRONG = {
         ("the input", lambda m, o: m.clone(), "Your result has shape (4, 6)"),
         ("noise", _noise(4), "These aren't the cosines"),
         ("changes mine", _cosines_in_place, "changed its input"),
+        ("one to one", _one_to_one, "partners aren't used up"),
+        (
+            "times the lengths",
+            lambda m, o: (m * m.norm(dim=1, keepdim=True) @ _unit(o).T).amax(1),
+            "multiplied by the len",
+        ),
     ],
 }
 
@@ -1143,6 +1198,7 @@ RIGHT = {
     "6.2": [("loops", _card_by_loop), ("numpy, means", _card_numpy), ("0-d tensors", _card_of_tensors)],
     "6.3": [
         ("sums in a loop", _recovered_by_loop),
+        ("dot products", lambda n, c, s, a: float((n @ (a - s)) / (n @ (a - c)))),
         ("token by token", _recovered_per_token),
         ("numpy", _recovered_numpy),
     ],
@@ -1156,5 +1212,37 @@ RIGHT = {
         ("a double loop", _cosines_by_loop),
         ("einsum, sorted", _cosines_einsum),
         ("broadcast", _cosines_broadcast),
+        ("a list", lambda m, o: _cosines(m, o).amax(1).tolist()),
     ],
+}
+
+_CANCELS = "every weight is changed by the same factor, which cancels in the ratio of two differences"
+_ONE_AXIS = "there is one axis only, so its first and its last are the same"
+
+EQUIVALENT = {
+    "6.1": {
+        "dim= dropped | values, columns = pre.topk(k, dim=-1) | 1": "topk goes along the last axis by itself",
+        "result made positive | encode_topk": "latents are never below 0",
+    },
+    "6.3": {
+        "Div to Mult | weights = n_tokens / n_tokens.sum() | 1": _CANCELS,
+        "second part of Div dropped | weights = n_tokens / n_tokens.sum() | 1": _CANCELS,
+        "sum to mean | weights = n_tokens / n_tokens.sum() | 1": _CANCELS,
+        "sum to mean | clean, spliced, ablated = ((weights * loss).sum() for loss in (clean, spliced, ablated)) | 1": (
+            _CANCELS
+        ),
+    },
+    "6.5": {
+        "result made positive | balanced_accuracies": "half a sum of two shares is from 0 to 1",
+        "result clamped to [0, 1] | balanced_accuracies": "half a sum of two shares is from 0 to 1",
+    },
+    "6.6": {
+        "0 -> -1 | found, latent = balanced_accuracies(search_on, search_wanted).max(0) | 1": _ONE_AXIS,
+    },
+    "6.7": {
+        "dtype= dropped | sums = torch.zeros(len(counts), dtype=values.dtype).index_add(0, kind, values) | 1": (
+            "the lesson's values are float32, the default; its own solution leaves the type out too"
+        ),
+        "0 -> -1 | sums = torch.zeros(len(counts), dtype=values.dtype).index_add(0, kind, values) | 1": _ONE_AXIS,
+    },
 }

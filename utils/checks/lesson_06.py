@@ -8,7 +8,18 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close, one_number, reject, seeded
+from utils.checks.comparing import (
+    expect_close,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    expect_used,
+    is_close,
+    named,
+    one_number,
+    reject,
+    seeded,
+)
 
 
 def _call(function, *args, hints):
@@ -70,7 +81,10 @@ def check_encode_topk(function):
     expect_finite(result)
     expected = encode_topk(*given)
     if not is_close(result, expected):
+        others = {"x": x + 1, "W_enc": W_enc.flip(1), "b_enc": b_enc + 1, "b_dec": b_dec - 1}
         _name_encoding(result, expected, given)
+        expect_used(function, named(encode_topk, given), others)
+        _name_row(result, expected)
     once = encode_topk(x[:2], W_enc, b_enc, b_dec, 1)
     if not is_close(call(function, x[:2], W_enc, b_enc, b_dec, 1), once):
         raise Mistake("It is right for k = 3 and wrong for k = 1: use the k you are given.")
@@ -139,6 +153,12 @@ def _name_encoding(result, expected, given):
     reject(result, known)
     if is_close(result.sort(-1).values, expected.sort(-1).values):
         raise Mistake("The values are right, their places aren't: put each one back into the column it came from.")
+    best, places = pre.topk(k, dim=0)
+    if is_close(result, torch.zeros_like(pre).scatter(-1, places, best.relu())):
+        raise Mistake("The k best of each *column* were chosen, and put back as if of a row: dim=-1 in both, topk too.")
+
+
+def _name_row(result, expected):
     recipe = "(x - b_dec) @ W_enc + b_enc; the k largest of each row; a ReLU; 0 elsewhere."
     row = int((result - expected).abs().amax(1).argmax())
     on, right = ((table[row] != 0).nonzero().flatten().tolist() for table in (result, expected))
@@ -171,7 +191,7 @@ def _card_case():
     latents = torch.rand(7, 11, generator=generator).T + 0.2
     latents = latents * (torch.rand(11, 7, generator=generator) < 0.5)
     latents[:, 0] = torch.rand(11, generator=generator) + 0.5
-    latents[:, [2, 5]], latents[4] = 0.0, 0.0
+    latents[:, [2, 5]], latents[4], latents[0, 1:] = 0.0, 0.0, 0.0
     W_dec, b_dec = torch.randn(7, 4, generator=generator), torch.tensor([2.0, -1.0, 4.0, 0.5])
     x = latents @ W_dec + b_dec + 0.4 * torch.randn(11, 4, generator=generator) + 0.2
     return x, latents, W_dec, b_dec
@@ -187,18 +207,28 @@ def check_report_card(function):
     missing = [key for key in expected if key not in result]
     if missing:
         raise Mistake(f"The card has no {', '.join(repr(key) for key in missing)}. It holds {', '.join(expected)}.")
+    recipes = {
+        "variance_explained": "variance_explained isn't right: 1 - (sum of squared errors) / (sum of "
+        "squared distances of x from its mean row), over all rows and dimensions.",
+        "l0": "l0 isn't right: for each token count the latents above 0, then take the mean of the counts.",
+        "dead": "dead isn't right: the share of latents (columns) that are 0 on every token.",
+    }
+    x, latents, W_dec, b_dec = given
+    others = {"x": x.flip(1), "latents": latents.flip(1), "W_dec": W_dec.flip(1), "b_dec": b_dec.flip(0)}
     for key in expected:
         value = one_number(result[key], f"the value of {key!r}")
         if not is_close(value, expected[key], 1e-4):
             reject(value, _wrong_entries(*given)[key], 1e-4)
-            raise Mistake(
-                {
-                    "variance_explained": "variance_explained isn't right: 1 - (sum of squared errors) / (sum of "
-                    "squared distances of x from its mean row), over all rows and dimensions.",
-                    "l0": "l0 isn't right: for each token count the latents above 0, then take the mean of the counts.",
-                    "dead": "dead isn't right: the share of latents (columns) that are 0 on every token.",
-                }[key]
-            )
+            expect_used(function, named(report_card, given), others)
+        expect_close(value, expected[key], recipes[key], 1e-4)
+    rare = torch.zeros(400, 5)
+    rare[7, 1], rare[:, 2], rare[::3, 4] = 0.3, 1.0, 0.02
+    many = rare @ W_dec[:5] + b_dec, rare, W_dec[:5], b_dec
+    card = call(function, *many)
+    if not is_close(card["dead"], 0.4):
+        raise Mistake("A latent that is on for one token of 400 was called dead. It lives: dead ones are *never* on.")
+    if not is_close(card["l0"], report_card(*many)["l0"]):
+        raise Mistake("l0 is wrong where latents are on by as little as 0.02. On is whatever is above 0.")
 
 
 def _wrong_entries(x, latents, W_dec, b_dec):
@@ -279,6 +309,50 @@ def _wrong_entries(x, latents, W_dec, b_dec):
                 1 - squares / x.numel(),
                 "variance_explained is 1 minus the mean squared error. Divide the error by how much x varies first.",
             ),
+            (
+                1 - (x + rebuilt).square().sum() / total,
+                "The error behind variance_explained is x *plus* the reconstruction. Subtract it.",
+            ),
+            (
+                1 - x.square().sum() / total,
+                "The error behind variance_explained is x itself: the reconstruction isn't used.",
+            ),
+            (1 + squares / total, "variance_explained is 1 *plus* the unexplained share. Subtract it from 1."),
+            (1.0, "variance_explained is always 1: the error isn't in it."),
+            (2 - squares / total, "variance_explained is 2 minus the unexplained share. It is 1 minus it."),
+            (-squares / total, "variance_explained is minus the unexplained share. It is 1 minus it."),
+            (1 - squares * total, "variance_explained multiplies error and spread. Divide one by the other."),
+            (1 - squares, "variance_explained isn't divided by how much x varies."),
+            (
+                1 - squares / x.numel() / total,
+                "variance_explained divides a *mean* squared error by a sum. Take two sums, or two means.",
+            ),
+            (
+                1 - squares / (total / x.numel()),
+                "variance_explained divides a sum of squares by a *mean*. Take two sums, or two means.",
+            ),
+            (1 - error.abs().sum() / total, "variance_explained takes absolute errors over squares. Square both."),
+            (
+                1 - squares / spread.abs().sum(),
+                "variance_explained takes squares over absolute distances. Square both.",
+            ),
+            (1 - error.sum() / total, "variance_explained adds errors as they are, so they cancel. Square them first."),
+            (
+                1 - squares / spread.sum(),
+                "variance_explained adds distances from the mean as they are, and they cancel. Square them first.",
+            ),
+            (
+                1 - squares / (x + x.mean(0)).square().sum(),
+                "variance_explained adds the mean row to x. Subtract it: x - x.mean(0).",
+            ),
+            (
+                1 - squares / (x - x.median(0).values).square().sum(),
+                "variance_explained measures x from its median row. Take the mean row: x.mean(0).",
+            ),
+            (
+                1 - squares / (x - x.sum(0)).square().sum(),
+                "variance_explained measures x from the *sum* of its rows. Take the mean row: x.mean(0).",
+            ),
         ],
         "l0": [
             (
@@ -296,6 +370,7 @@ def _wrong_entries(x, latents, W_dec, b_dec):
             ),
             (latents.sum(1).mean(), "l0 adds up the latents' values. Count those above 0, whatever their size."),
             (latents.mean(), "l0 averages the latents' values. Count those above 0, whatever their size."),
+            (counts[0], "l0 is that of the first token alone. Take the mean over the tokens."),
             (counts.median(), "l0 is a median here. Take the mean over the tokens."),
             (counts.max(), "l0 is the largest count here. Take the mean over the tokens."),
             ((~on).float().sum(1).mean(), "l0 counts the latents that are *off*. Count those above 0."),
@@ -307,6 +382,9 @@ def _wrong_entries(x, latents, W_dec, b_dec):
                 on.float().sum() / on.any(0).sum(),
                 "l0 divides by the number of living latents. Divide by the number of tokens.",
             ),
+            (latents.shape[1], "l0 counts every latent: 0 isn't on. Count those *above* 0."),
+            (0, "l0 is 0: latents are never below 0. Count those above."),
+            ((latents > 1).float().sum(1).mean(), "l0 counts latents above 1. On is whatever is above 0."),
         ],
         "dead": [
             (100 * (~on.any(0)).float().mean(), "dead is in per cent. Give the share: 1 for all of them."),
@@ -328,6 +406,7 @@ def _wrong_entries(x, latents, W_dec, b_dec):
                 (~on.any(0)).float().sum() / n,
                 "dead is divided by the number of tokens. Divide by the number of latents.",
             ),
+            ((~on.any(0)).float().median(), "dead is a median of zeros and ones. Take the mean: the share."),
         ],
     }
 
@@ -343,7 +422,7 @@ def share_recovered(n_tokens, clean, spliced, ablated):
 
 
 def check_share_recovered(function):
-    n_tokens = torch.tensor([40, 7, 120, 13, 25])
+    n_tokens = torch.tensor([40.0, 7, 120, 13, 25])
     table = torch.tensor([[2.9, 3.3, 5.6], [4.1, 5.9, 6.4], [2.2, 2.3, 6.1], [3.6, 3.5, 4.4], [3.0, 3.9, 7.2]])
     clean, spliced, ablated = table.T  # columns of a table: not contiguous
     result = call(function, n_tokens, clean, spliced, ablated)
@@ -353,8 +432,6 @@ def check_share_recovered(function):
         )
     result = one_number(result, "the share recovered")
     expected = share_recovered(n_tokens, clean, spliced, ablated)
-    if is_close(result, expected, 1e-4):
-        return
     weights, inverse = n_tokens / n_tokens.sum(), (1 / n_tokens) / (1 / n_tokens).sum()
     ratios = (ablated - spliced) / (ablated - clean)
     ratio_first = (
@@ -395,6 +472,11 @@ def check_share_recovered(function):
             "You took exponentials: those are perplexities. Stay with the losses, in nats.",
         ),
         (lambda c, s, a: 100 * (a - s) / (a - c), "This is in per cent. Return the share: 1 for all of it."),
+        (lambda c, s, a: s / c, "This is one loss over another, and the ablated one isn't in it."),
+        (lambda c, s, a: (a - s) * (a - c), "You multiplied the two differences. Divide the first by the second."),
+        (lambda c, s, a: (a + s) / (a - c), "You added ablated and spliced. What is saved is ablated minus spliced."),
+        (lambda c, s, a: a / (a - c), "The spliced loss isn't used. What is saved is ablated minus spliced."),
+        (lambda c, s, a: (a - s) / (a + c), "You divided by ablated plus clean. Divide by ablated minus clean."),
     ]
     weighted = [(weights * loss).sum() for loss in (clean, spliced, ablated)]
     plain = [loss.mean() for loss in (clean, spliced, ablated)]
@@ -411,6 +493,10 @@ def check_share_recovered(function):
         (ratios.mean(), ratio_first),
         ((weights * ratios).sum(), ratio_first),
         (ratios.median(), ratio_first),
+        (
+            _over_gap(*((weights / loss).sum() for loss in (clean, spliced, ablated))),
+            "The weights are divided by the losses. Multiply: weight times loss, summed.",
+        ),
     ]
     known += [(formula(*weighted), message) for formula, message in formulas]
     known += [
@@ -418,9 +504,29 @@ def check_share_recovered(function):
         for formula, message in formulas
     ]
     reject(result, known, 1e-4)
-    raise Mistake(
-        "That isn't the share. Weight by n_tokens to get three means, then (ablated - spliced) / (ablated - clean)."
+    message = (
+        "Weight by n_tokens to get three means, then (ablated - spliced) / (ablated - clean). That isn't the share."
     )
+    expect_close(result, expected, message, 1e-4)
+    cases = [
+        (
+            ablated + 0.4,
+            "A dictionary that is *worse* than the ablation has a negative share. Leave the sign: no abs, no 0.",
+        ),
+        (clean - 0.3, "A reconstruction with a lower loss than the model's own has a share above 1. Don't cut it off."),
+        (
+            clean + 0.8 * (ablated - clean),
+            "For a bad dictionary the share is below a half. Leave it: it isn't 1 minus it.",
+        ),
+    ]
+    for other, message in cases:
+        given = n_tokens, clean, other, ablated
+        if not is_close(one_number(call(function, *given), "the share recovered"), share_recovered(*given), 1e-4):
+            raise Mistake(message)
+
+
+def _over_gap(clean, spliced, ablated):
+    return (ablated - spliced) / (ablated - clean)
 
 
 # ------------------------------------------------------------------------------------------------- 6.4 all strengths
@@ -490,6 +596,9 @@ def check_spread_over_strengths(function):
         )
     if bool((ranks % 3 == ranks[:, :1] % 3).all()):
         raise Mistake("One draw serves all parts: always the same place in each. Draw anew for each part.")
+    three = torch.stack([_drawn(function, values, 3, seed) for seed in range(10)])
+    if not bool((_ranks(values)[three] // 4 == torch.arange(3)).all()):
+        raise Mistake("Right for n = 4 and wrong for n = 3: cut the tokens into as many parts as asked.")
     for uneven in (9, 11, n):
         _check_uneven(function, uneven, n)
 
@@ -536,6 +645,13 @@ def _name_parts(draws, ranks, values, n):
             "The parts are equal steps of *strength*, and hold very different numbers of tokens. Cut the sorted list "
             "into parts of equal count."
         )
+    for strongest in range(n, len(on)):
+        cuts = [piece.tolist() for piece in torch.arange(strongest).tensor_split(n)]
+        if all(int(rank) in cut for row in ranks for rank, cut in zip(row, cuts)):
+            raise Mistake(
+                f"Only the {strongest} strongest of 12 tokens were cut into parts. Weak ones count too: keep every "
+                "token with values > 0."
+            )
     row, column = (ranks // 3 != part).nonzero()[0].tolist()
     raise Mistake(
         f"Part {column + 1} of 4 holds numbers {3 * column + 1} to {3 * column + 3} of 12 by strength; yours came from "
@@ -601,8 +717,6 @@ def check_balanced_accuracies(function):
         raise Mistake("One number for each token came back. Average over tokens (axis 0): one score for each latent.")
     expect_shape(result, (6,), "One score for each latent: average over tokens only, mean(0).")
     expected = balanced_accuracies(on, wanted)
-    if is_close(result, expected):
-        return
     hits, alarms = on[wanted].float().mean(0), on[~wanted].float().mean(0)
     n, n_wanted, agree = len(on), int(wanted.sum()), (on == wanted[:, None]).float()
     hit_count, alarm_count = hits * n_wanted, alarms * (n - n_wanted)
@@ -650,7 +764,25 @@ def check_balanced_accuracies(function):
             "Both are shares of *all* tokens. Hits are a share of the wanted ones, false alarms of the others.",
         ),
     ]
-    reject(result, known)
+    known += [
+        (
+            torch.full((6,), 0.5),
+            "Every latent gets 0.5: hits and false alarms come from the same tokens, or from none.",
+        ),
+        (2 * (hits + 1 - alarms), "You multiplied by 2. Halve the sum."),
+        ((hits + 1 + alarms) / 2, "False alarms are added. Subtract them: they must cost."),
+        ((hits + 1) / 2, "False alarms aren't used: a latent that is always on gets 1."),
+        ((hits - 1 - alarms) / 2, "1 is subtracted. Add it: (hits + 1 - false alarms) / 2."),
+        ((hits + 2 - alarms) / 2, "2 is added where it should be 1: (hits + 1 - false alarms) / 2."),
+        ((hits + 1 - alarms) / 3, "You divided by 3. There are two shares: halve their sum."),
+    ]
+    for how, message in (
+        (lambda rows: rows.median(0).values, "You took a median of zeros and ones. A share is a mean."),
+        (lambda rows: rows.sum(0), "You took a *count* of tokens. A share is a mean: count over how many there are."),
+    ):
+        several, others = how(on[wanted].float()), how(on[~wanted].float())
+        known += [((a + 1 - b) / 2, message) for a, b in ((several, alarms), (hits, others), (several, others))]
+    reject(result, [(wrong, message) for wrong, message in known if not is_close(wrong, expected)])
     fires = on.any(0)  # for the one that never does, a share of its firings is 0, 1 or NaN
     firings = [
         (
@@ -666,7 +798,11 @@ def check_balanced_accuracies(function):
     ]
     reject(result[fires], firings)
     expect_finite(result, "A latent that is never on should get 0.5.")
-    raise Mistake("These aren't the scores. Share on among wanted, share on among the others, (hits + 1 - alarms) / 2.")
+    message = "These aren't the scores. Share on among wanted, share on among the others, (hits + 1 - alarms) / 2."
+    expect_close(result, expected, message)
+    few = on[:7, :2], wanted[:7]
+    if not is_close(call(function, *few), balanced_accuracies(*few)):
+        raise Mistake("Right for 13 tokens and 6 latents, and wrong for 7 and 2: nothing may hang on the sizes.")
 
 
 # ------------------------------------------------------------------------------------------------- 6.6 choose, test
@@ -729,6 +865,7 @@ def check_search_then_test(function):
     if is_close(numbers, wanted):
         if isinstance(result[0], float) or getattr(result[0], "is_floating_point", bool)():
             raise Mistake("The latent's number is a float. It is used as an index: make it an int.")
+        _check_blind(function, given, wanted[0])
         return
     search, exam = balanced_accuracies(search_on, search_wanted), balanced_accuracies(exam_on, exam_wanted)
     if any(is_close(numbers, other) for other in permutations(wanted)):
@@ -767,7 +904,29 @@ def check_search_then_test(function):
         (search[best] - exam[best], "The last number is how far the score falls. Return the exam score itself."),
     ]
     reject(tested, known)
-    raise Mistake(f"The exam score is {tested:.3f}, expected {exam[best]:.3f}: the chosen latent, on the exam tokens.")
+    message = f"The exam score is {tested:.3f}, expected {exam[best]:.3f}: the chosen latent, on the exam tokens."
+    expect_close(tested, exam[best], message)
+
+
+def _check_blind(function, given, best):
+    """Other exams with the same search: the choice must stay, and the score be told as it is."""
+    search_on, search_wanted, exam_on, exam_wanted = given
+    _, found, tested = call(function, search_on, search_wanted, ~exam_on, exam_wanted)
+    if not is_close(tested, balanced_accuracies(~exam_on, exam_wanted)[best]):
+        raise Mistake("A latent that does worse than chance on the exam was turned round. Report its score below 0.5.")
+    absent = exam_on.clone()
+    absent[:, best] = False
+    if not is_close(call(function, search_on, search_wanted, absent, exam_wanted)[0], best):
+        raise Mistake(
+            "On an exam where your latent is never on, you chose another one. The exam must not help to choose."
+        )
+    tied, first = search_on.clone(), exam_on.clone()
+    tied[:, 0], first[:, 0] = search_on[:, best], exam_wanted
+    second = first.clone()
+    second[:, 0], second[:, best] = first[:, best], first[:, 0]
+    choices = [call(function, tied, search_wanted, exam, exam_wanted)[0] for exam in (first, second)]
+    if not is_close(choices[0], choices[1]):
+        raise Mistake("Two latents tie on the search tokens, and the *exam* decided between them. Then it is no test.")
 
 
 def _accuracy(on, wanted):
@@ -836,7 +995,7 @@ def explained_by_token(values, tokens):
 
 def _token_case():
     """Four tokens that come 5, 4, 3 and 2 times, mixed with three that come once and have values of their own."""
-    generator = seeded(26)
+    generator = seeded(30)
     tokens = torch.tensor([311] * 5 + [7] * 4 + [48_900] * 3 + [2_045] * 2 + [90, 5_000, 12])
     level = torch.tensor([1.0] * 5 + [2.5] * 4 + [4.0] * 3 + [0.5] * 2 + [6.0, 0.0, 9.0])
     values = level + 0.7 * torch.randn(17, generator=generator)
@@ -855,8 +1014,6 @@ def check_explained_by_token(function):
             ) from None
         raise
     expected = explained_by_token(values, tokens)
-    if is_close(result, expected, 1e-4):
-        return
     same = (tokens[:, None] == tokens).float()
     counts = same.sum(1)
     sums, repeated = same @ values, counts > 1
@@ -881,7 +1038,13 @@ def check_explained_by_token(function):
     by_count = "Leaving one out of n values leaves n - 1: divide the rest of the sum by n - 1, not n."
     thrice = v[counts[repeated] > 2]
     medians = torch.stack([_median_of_others(values, tokens, i) for i in range(len(values)) if bool(repeated[i])])
+    n, left = counts[repeated], (sums - values)[repeated]
+    squared = (v - v.mean()).square()
     known = [
+        (
+            explained_by_token(values[values > 0], tokens[values > 0]),
+            "Only tokens the latent is on for were used. Where it is off, 0 is the value to predict.",
+        ),
         (1 - (v - with_self[repeated]).square().sum() / spread, itself),
         (1 - (values - with_self).square().sum() / spread_all, itself),
         (1 - (values - others).square().sum() / spread_all, once),
@@ -933,12 +1096,57 @@ def check_explained_by_token(function):
             (o - v.mean()).square().sum() / spread,
             "This is how much the *predictions* vary. Ask how far each value is from its prediction.",
         ),
+        (1 + missing / spread, "You added the unexplained share to 1. Subtract it."),
+        (1.0, "The error isn't in it: every latent would be explained wholly."),
+        (2 - missing / spread, "You have 2 minus the unexplained share. It is 1 minus it."),
+        (-missing / spread, "This is minus the unexplained share. It is 1 minus it."),
+        (1 - missing * spread, "You multiplied error and spread. Divide one by the other."),
+        (1 - missing, "The error isn't divided by how much the values vary."),
+        (1 - missing / len(v) / spread, "A *mean* squared error is divided by a sum. Take two sums, or two means."),
+        (1 - missing * len(v) / spread, "A sum of squares is divided by a *mean*. Take two sums, or two means."),
+        (1 - (v - o).abs().sum() / spread, "Absolute errors are divided by squares. Square both."),
+        (1 - missing / squared.sqrt().sum(), "Squares are divided by absolute distances. Square both."),
+        (1 - (v - o).sum() / spread, "The errors are added as they are, so they cancel. Square them first."),
+        (1 - missing / (v - v.mean()).sum(), "Distances from the mean are added as they are, and cancel. Square them."),
+        (1 - v.square().sum() / spread, "The prediction isn't used: the error is the value itself."),
+        (1 - (v + o).square().sum() / spread, "You added value and prediction. The error is their difference."),
+        (1 - missing / (v + v.mean()).square().sum(), "The mean is added to the values. Subtract it."),
+        (1 - missing / (v - v.sum()).square().sum(), "The values are measured from their *sum*. Take their mean."),
+        (1 - missing / (v - v.median()).square().sum(), "The values are measured from their median. Take their mean."),
     ]
+    for prediction, message in (
+        (left * (n - 1), "The sum of the others is multiplied by n - 1. Divide by it: a mean."),
+        (left, "You predict from the *sum* of the other occurrences. Divide by n - 1: their mean."),
+        ((left + 2 * v) / (n - 1), "The value itself is added to its group's sum. Take it off, to leave the others."),
+        ((left + v) / (n - 1), "The value itself is still in the sum. Take it off, to leave the others."),
+        (left / (n + 1), "The sum of the others is divided by n + 1. There are n - 1 of them."),
+    ):
+        known.append((1 - (v - prediction).square().sum() / spread, message))
     reject(result, known, 1e-4)
-    raise Mistake(
+    recipe = (
         "That isn't the share. For each token that occurs twice or more: the mean of its other values. Then 1 - the "
         "sum of (v - that)^2 over the sum of (v - mean v)^2."
     )
+    expect_close(result, expected, recipe, 1e-4)
+    _check_poor_tokens(function)
+
+
+def _check_poor_tokens(function):
+    """Tokens that say little, or less than nothing: shares below a half, and below 0."""
+    tokens = torch.tensor([3, 3, 8, 8, 8, 5, 5, 1])
+    for values, message in (
+        (
+            torch.tensor([0.0, 4.0, 0.0, 0.0, 3.5, 4.5, 0.0, 9.0]),
+            "Here the other occurrences predict worse than the mean does: the share is below 0. Don't cut it off.",
+        ),
+        (
+            torch.tensor([1.0, 2.5, 2.0, 3.0, 2.5, 5.5, 4.0, 9.0]),
+            "Here the share is below a half. Return it as it is.",
+        ),
+    ):
+        came = one_number(call(function, values, tokens), "the share explained")
+        if not is_close(came, explained_by_token(values, tokens), 1e-4):
+            raise Mistake(message)
 
 
 def _from_the_last(values, tokens):
@@ -967,8 +1175,6 @@ def share_really_it(hits, false_alarms, base_rate):
 def check_share_really_it(function):
     cases = [(0.9, 0.05, 0.02), (0.6, 0.3, 0.25), (0.75, 0.01, 0.4)]
     results = [one_number(call(function, *case), "a share between 0 and 1") for case in cases]
-    if is_close(results, [share_really_it(*case) for case in cases]):
-        return
     everything = (
         "This is the share of *all* tokens that are the concept and set it off. Divide by the share of tokens it is "
         "on for."
@@ -1050,14 +1256,35 @@ def check_share_really_it(function):
         ),
         (lambda h, f, b: h * b - f * (1 - b), "Wrong ones were taken off. Divide right ones by right plus wrong."),
         (lambda h, f, b: 100 * share_really_it(h, f, b), "This is in per cent. Return the share, between 0 and 1."),
+        (lambda h, f, b: h / b / (h / b + f * (1 - b)), "You divided hits by base_rate. Multiply."),
+        (lambda h, f, b: h * b / (h * b + f / (1 - b)), "You divided false_alarms by 1 - base_rate. Multiply."),
+        (lambda h, f, b: h * b / (h * b + 1 - b), "false_alarms isn't used: not all other tokens set it off."),
+        (
+            lambda h, f, b: h * b / (h * b + f * (1 + b)),
+            "The other tokens are 1 - base_rate of all, not 1 + base_rate.",
+        ),
+        (
+            lambda h, f, b: h * b / (h * b + f * (2 - b)),
+            "The other tokens are 1 - base_rate of all, not 2 - base_rate.",
+        ),
+        (lambda h, f, b: h * b / (h * b - f * b), "The other tokens are 1 - base_rate of all, not -base_rate."),
+        (lambda h, f, b: h * b * (h * b + f * (1 - b)), "You multiplied by all it is on for. Divide by it."),
+        (lambda h, f, b: h * b / (h * b - f * (1 - b)), "Wrong ones are taken off below the line. Add them there."),
+        (lambda h, f, b: 1.0, "Every firing counts as right: divide right ones by right *plus* wrong."),
     ]
     reject(results, [([formula(*case) for case in cases], message) for formula, message in known])
+    others = {"hits": 0.3, "false_alarms": 0.5, "base_rate": 0.4}
+    expect_used(function, named(share_really_it, cases[0]), others)
+    if is_close(results, [share_really_it(*case) for case in cases]):
+        return
     if is_close(results, [share_really_it(*case) for case in cases], 0.006):
         raise Mistake("This is right but rounded. Return it as it is; rounding is for printing.")
     h, f, b = cases[0]
-    raise Mistake(
+    expect_close(
+        results,
+        [share_really_it(*case) for case in cases],
         f"For hits {h}, false alarms {f} and a base rate of {b} it is {share_really_it(h, f, b):.3f}, not "
-        f"{results[0]:.3f}. Of 1,000 tokens, how many are the concept and set it off? How many others do?"
+        f"{results[0]:.3f}. Of 1,000 tokens, how many are the concept and set it off? How many others do?",
     )
 
 
@@ -1085,8 +1312,6 @@ def check_without_latent(function):
     expect_shape(result, (3, 5, 4), "The result has the shape of acts.")
     expect_finite(result)
     expected = without_latent(acts, values, row)
-    if is_close(result, expected):
-        return
     added = values[..., None] * row
     unit = row / row.norm()
     projection = (acts @ unit)[..., None] * unit
@@ -1142,13 +1367,27 @@ def check_without_latent(function):
         ),
         (torch.where(on > 0, added, acts), "Where it is on you kept only the latent's part. That is what should go."),
     ]
+    known += [
+        (acts - later * values[..., None] / row, "The values are divided by the row. Multiply: values times row."),
+        (acts - values[..., None] / row, "The values are divided by the row. Multiply, and leave position 0 as it is."),
+        (
+            acts - added * (torch.arange(5) != 1).float()[None, :, None],
+            "Position 1 was left alone in place of position 0. Counting starts at 0.",
+        ),
+        (acts - here - (1 - later), "Position 0 lost 1 in every dimension. It should lose nothing: 0."),
+        (acts - here + (1 - later), "Position 0 gained 1 in every dimension. It should stay as it was."),
+        (-here, "acts isn't used: this is minus the latent's part. Take it off acts."),
+    ]
     known += [(acts - projection * where, projected) for where in (1, later, on, on * later)]
     known += [(acts - (acts @ row)[..., None] * row * where, projected) for where in (1, later, on, on * later)]
     reject(result, known)
-    raise Mistake(
+    message = (
         "These aren't the right activations. What the latent adds is values times row; take that off at every position "
         "but 0."
     )
+    expect_close(result, expected, message)
+    if not is_close(call(function, acts[:1, :2], values[:1, :2], row), expected[:1, :2]):
+        raise Mistake("Right for 3 texts of 5 tokens and wrong for one of 2: nothing may hang on the sizes.")
 
 
 # ------------------------------------------------------------------------------------------------- 6.10 another seed
@@ -1185,8 +1424,6 @@ def check_best_cosines(function):
     expect_shape(result, (4,), "One cosine for each row of mine.")
     expect_finite(result)
     expected = best_cosines(mine, others)
-    if is_close(result, expected):
-        return
     m, o = mine / mine.norm(dim=1, keepdim=True), others / others.norm(dim=1, keepdim=True)
     cosines, rows = m @ o.T, torch.arange(4)
     nearest = torch.cdist(mine, others)
@@ -1230,13 +1467,31 @@ def check_best_cosines(function):
         (torch.ones(4), "Every cosine is 1: mine was compared with itself. Compare it with `others`."),
         (cosines.diagonal(), "Row i was compared with row i. Another seed has another order: compare with every row."),
         (cosines.clamp(max=0.9999).acos().amin(1), "These are angles. Return their cosines."),
+        (torch.full((4,), float((m @ torch.ones(6, 1)).max())), "others was divided by itself: all ones."),
+        ((m @ torch.ones(6, 1))[:, 0], "`others` was divided by itself, which leaves ones. Divide by its rows' norm."),
     ]
+    multiplied = "You multiplied by the lengths of the rows. Divide by them, so that each row has length 1."
+    as_one = "One table was divided by a single length. Every *row* has its own: norm(dim=1, keepdim=True)."
+    columns = "One table's *columns* were made length 1. A direction is a row: norm(dim=1, keepdim=True)."
+    for spoilt, message in (
+        (lambda rows: rows * rows.norm(dim=1, keepdim=True), multiplied),
+        (lambda rows: rows / rows.norm(), as_one),
+        (lambda rows: rows / rows.norm(dim=0), columns),
+    ):
+        known += [((spoilt(mine) @ o.T).amax(1), message), ((m @ spoilt(others).T).amax(1), message)]
+        known.append(((spoilt(mine) @ spoilt(others).T).amax(1), message))
     reject(result, known)
     if bool((result == result[0]).all()):
         raise Mistake("All rows got the same number. Each row of mine has its own best: take the max along one axis.")
-    raise Mistake(
-        "These aren't the cosines. Unit rows on both sides, a table (n, m) of dot products, the max of each row."
-    )
+    message = "These aren't the cosines. Unit rows on both sides, a table (n, m) of dot products, the max of each row."
+    expect_close(result, expected, message)
+    alike = torch.stack([mine[0], 2 * mine[0] + 0.1 * mine[1], mine[0] - 0.1 * mine[2]])
+    for pool in (torch.stack([mine[0], mine[1], mine[2], mine[3]]), mine[[0, 3]]):
+        if not is_close(call(function, alike, pool), best_cosines(alike, pool)):
+            raise Mistake(
+                "Three rows share their most similar partner, and not all got it. Each row has its own best: partners "
+                "aren't used up, as a one-to-one matching would have it."
+            )
 
 
 EXERCISES = [
