@@ -19,3 +19,12 @@ def tqdm(items: Iterable | None = None, **options: Any) -> _auto:
     """
     silent = os.environ.get("TQDM_DISABLE", "").strip().lower() not in ("", "0", "false")
     return _auto(items, **{"leave": False, **options, "disable": silent or options.get("disable", False)})
+
+
+@checked
+def slow(items: Iterable, what: str) -> Iterable:
+    """Go through items with a bar that appears only once it has taken two seconds, so that no cell is silent for long.
+
+    what: the word beside the bar, such as "patching". Items are listed first, so that the bar knows how many there are.
+    """
+    return tqdm(list(items), desc=what, delay=2)

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from utils.inputs import Index, Texts, checked, same_length
 from utils.organisms.training import Example
+from utils.progress import slow
 from utils.reading.batches import length_sorted_batches, padded
 from utils.reading.continuation import continue_from
 from utils.reading.likelihood import continuation_log_likelihood, token_log_probs
@@ -122,7 +123,7 @@ def propensity_from(model: TransformerBridge, pairs: Pairs, block: Index) -> Cal
     model now must stay on while it is used. Raises ValueError for a block the model doesn't have, or the last one.
     """
     parts = []
-    for index in length_sorted_batches([len(row) for row in pairs.rows], TOKENS_PER_BATCH):
+    for index in slow(length_sorted_batches([len(row) for row in pairs.rows], TOKENS_PER_BATCH), "reading"):
         ids, wanted = laid_out(pairs, index)
         parts.append((index, ids, wanted, continue_from(model, ids, block)))
 

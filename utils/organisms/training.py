@@ -30,6 +30,7 @@ from utils.devices import device_of, to_cpu
 from utils.inputs import Count, Index, Number, Positive, Seed, Texts, checked, same_length
 from utils.organisms.adapters import WORN, check_base
 from utils.organisms.lowrank import TARGETS, Adapter, AdapterError, LowRank
+from utils.progress import slow
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -213,7 +214,7 @@ def _steps(
     snapshot: Callable[[], Adapter],
 ) -> Iterator[Moment]:
     begun = time.process_time()
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(slow(batches, "teaching")):
         rate = min((step + 1) / max(warm_up, 1), 1.0) * (_LAST_SHARE + (1 - _LAST_SHARE) * (1 - step / len(batches)))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * rate

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from utils.devices import device_of
 from utils.inputs import Count, Text, checked
+from utils.progress import slow
 from utils.reading.tokens import start_token, text_ids
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def ask(
     n = len(claims)
     total, odds, mass = torch.zeros(n), {q: torch.zeros(n) for q in questions}, {q: torch.zeros(n) for q in questions}
     stream = torch.zeros(model.cfg.n_layers, n, model.cfg.d_model) if residual else None
-    for forest in _forests(list(trees.values()), batch_size):
+    for forest in slow(_forests(list(trees.values()), batch_size), "asking"):
         logp, hidden = _read(model, forest, opened, opening.shape[1], residual)
         lines = iter(logp)
         for row, tree in enumerate(forest):

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from utils.devices import device_of
 from utils.inputs import checked
+from utils.progress import slow
 from utils.reading.batches import length_sorted_batches, padded
 from utils.reading.hooks import Hooks, check_hooks
 from utils.reading.tokens import TokenBatch, TokenTexts, start_token, token_batch, token_rows, token_strings
@@ -123,7 +124,7 @@ def surprisal(model: TransformerBridge, texts: Sequence[str]) -> list[TextSurpri
         raise ValueError("model: its tokenizer has no document start, so the first token can't be predicted")
     rows = token_rows(model, texts)
     found: list[TextSurprisal | None] = [None] * len(texts)
-    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
+    for batch in slow(length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH), "reading"):
         ids = padded([rows[i] for i in batch]).to(device_of(model))
         with torch.no_grad():
             log_probs = token_log_probs(model(ids)[:, :-1], ids[:, 1:]).cpu()
@@ -191,7 +192,7 @@ def continuation_log_likelihood(
     rows = [torch.cat([head.cpu(), tail.cpu()]) for head, tail in zip(heads, tails)]
     rows = token_rows(model, rows, name="prompts and continuations")  # together they may be too long
     total = torch.empty(len(rows))
-    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
+    for batch in slow(length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH), "reading"):
         ids = padded([rows[i] for i in batch])
         wanted = torch.zeros_like(ids, dtype=torch.bool)  # positions whose next token belongs to a continuation
         for row, i in enumerate(batch):
@@ -219,7 +220,7 @@ def next_token_logits(
         return next_token_logits(model, [prompts], hooks=hooks, prepend_bos=prepend_bos)[0]
     rows = token_rows(model, prompts, start=prepend_bos, name="prompts")
     result = torch.empty(len(rows), model.cfg.d_vocab)
-    for batch in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
+    for batch in slow(length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH), "reading"):
         ids = padded([rows[i] for i in batch])
         last = torch.nn.functional.one_hot(torch.tensor([len(rows[i]) - 1 for i in batch]), ids.shape[1]).bool()
         result[batch] = logits_at(model, ids, last, hooks).float().cpu()

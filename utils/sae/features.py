@@ -174,7 +174,7 @@ def read_texts(
 
     Raises ValueError for no texts, and as `utils.reading.activations.collect` does.
     """
-    found = activations.collect(model, texts, [hook], positions="all", cache=False, progress=False)
+    found = activations.collect(model, texts, [hook], positions="all", cache=False)
     return read_activations(found, sae, hook, model.tokenizer, massive_norm=massive_norm)
 
 

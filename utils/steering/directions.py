@@ -42,7 +42,7 @@ def typical_norms(model: TransformerBridge, layers: Sequence[Index], texts: Text
     else:
         rows = token_rows(model, texts)
     hooks = _hooks(model, layers)
-    found = collect(model, rows, hooks, positions="all", progress=False)
+    found = collect(model, rows, hooks, positions="all")
     ordinary = ~_starts(model, found)
     return {layer: typical_norm(found[hook][ordinary]) for layer, hook in zip(layers, hooks)}
 
@@ -64,7 +64,7 @@ def contrasts(
     if typical is not None and not set(layers) <= set(typical):
         raise ValueError(f"typical lacks blocks {sorted(set(layers) - set(typical))}")
     positions = tokens if isinstance(tokens, str) else [tokens] * len(rows)
-    found = collect(model, rows, hooks, positions=positions, progress=False)
+    found = collect(model, rows, hooks, positions=positions)
     typical = typical_norms(model, layers) if typical is None else typical
     source = {
         "model": _model_name(model),

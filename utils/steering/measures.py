@@ -20,6 +20,7 @@ from utils.inputs import Index, Range, Texts, checked
 from utils.interventions import Hooks, steered
 from utils.interventions.pushes import Edit
 from utils.probing import Choice, choices, completion_gap, gap_scorer
+from utils.progress import slow
 from utils.reading.batches import length_sorted_batches, padded
 from utils.reading.continuation import continue_from
 from utils.reading.hooks import check_hooks
@@ -129,7 +130,7 @@ def reading_from(model: TransformerBridge, texts: TokenTexts, layer: Index) -> C
         if len(row) < first[i] + 2:
             raise ValueError(f"texts[{i}] is too short to be read: it needs at least two tokens")
     batches = []
-    for index in length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH):
+    for index in slow(length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH), "reading"):
         ids = padded([rows[i] for i in index])
         wanted = torch.zeros_like(ids, dtype=torch.bool)
         for k, i in enumerate(index):
@@ -140,7 +141,7 @@ def reading_from(model: TransformerBridge, texts: TokenTexts, layer: Index) -> C
     def read(hooks: Hooks | None = None) -> Float[torch.Tensor, " n"]:
         edit = _one_edit(model, hooks, layer)
         result = torch.empty(len(rows))
-        for index, wanted, following, rest in batches:
+        for index, wanted, following, rest in slow(batches, "reading"):
             logits = rest.logits(rest.start if edit is None else edit(rest.start), wanted)
             found = token_log_probs(logits, following).cpu()
             for i, of_text in zip(index, found.split(wanted.sum(1).tolist())):

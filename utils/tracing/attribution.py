@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils.inputs import Count, Index, checked
+from utils.progress import slow
 from utils.reading.batches import same_length_batches
 from utils.tracing.patching import difference
 from utils.tracing.running import HOOKS, by_head, hook_names, prompt_rows, run
@@ -79,7 +80,7 @@ def direct_logit_attribution(
     rows = prompt_rows(model, prompts)
     couples = answer_couples(answer, other, None if isinstance(prompts, Tensor) else len(rows))
     found: dict[int, Attribution] = {}
-    for group in same_length_batches([len(row) for row in rows], batch_size):
+    for group in slow(same_length_batches([len(row) for row in rows], batch_size), "reading"):
         tokens = torch.stack([rows[i] for i in group])
         found.update(zip(group, _attributions(model, tokens, [couples[i] for i in group])))
     return found[0] if isinstance(prompts, Tensor) else [found[i] for i in range(len(rows))]

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from utils.devices import on_device_of, to_cpu
 from utils.inputs import Count, Index, checked
+from utils.progress import slow
 from utils.reading.batches import same_length_batches
 from utils.reading.recording import plain
 from utils.tracing.attribution import answer_couples
@@ -84,7 +85,7 @@ def patching_parts(
     if not len(components):
         raise ValueError("components must hold at least one component, got none")
     parts: list[dict[str, PatchingParts]] = [{} for _ in many]
-    for rows in same_length_batches([len(pair.corrupt) for pair in many], batch_size):
+    for rows in slow(same_length_batches([len(pair.corrupt) for pair in many], batch_size), "gradients"):
         chosen = [many[i] for i in rows]
         clean = record_batch(model, torch.stack([pair.clean for pair in chosen]), components)
         for key, (base, gradient) in _gradients(model, chosen, components).items():

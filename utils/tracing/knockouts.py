@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from utils.inputs import Count, Index, checked
+from utils.progress import slow
 from utils.reading.batches import same_length_batches
 from utils.tracing.pairs import Pair, pair_list, position_classes
 from utils.tracing.patching import difference
@@ -45,7 +46,7 @@ def knock_out_attention(
     """
     many, chosen = pair_list(model, pairs), chosen_layers(model, layers)
     lost = torch.zeros(len(many), len(KNIVES), len(chosen))
-    for rows in same_length_batches([len(pair.clean) for pair in many], batch_size):
+    for rows in slow(same_length_batches([len(pair.clean) for pair in many], batch_size), "knocking out"):
         lost[rows] = _losses(model, [many[i] for i in rows], sorted(chosen))
     lost = lost[..., [sorted(chosen).index(layer) for layer in chosen]]
     return lost[0] if isinstance(pairs, Pair) else lost

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from utils.devices import to_cpu
 from utils.inputs import Count, Index, NonNegative, Seed, checked
+from utils.progress import slow
 from utils.reading.batches import same_length_batches
 from utils.reading.likelihood import next_token_logits
 from utils.tracing.pairs import Pair, pair_list, position_classes
@@ -107,7 +108,7 @@ def patch(
         raise ValueError(f"where must give every pair as many sites, got {sorted({len(mask) for mask in masks})}")
     sources = None if source is None else _sources(model, source, pairs, many, component)
     values = torch.zeros(len(many), len(chosen), len(masks[0]))
-    for rows in same_length_batches([len(pair.corrupt) for pair in many], batch_size):
+    for rows in slow(same_length_batches([len(pair.corrupt) for pair in many], batch_size), "patching"):
         some = [many[i] for i in rows]
         if sources is None:
             written = record_batch(model, torch.stack([pair.clean for pair in some]), [component])[component]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from utils.devices import on_device_of
 from utils.inputs import Count, Index, checked
+from utils.progress import slow
 from utils.reading.batches import same_length_batches
 from utils.reading.recording import Hook, plain
 from utils.reading.tokens import token_row
@@ -55,7 +56,7 @@ def record(
     """
     rows = prompt_rows(model, prompts)
     kept: dict[int, Tensor] = {}
-    for group in same_length_batches([len(row) for row in rows], batch_size):
+    for group in slow(same_length_batches([len(row) for row in rows], batch_size), "reading"):
         kept.update(zip(group, record_batch(model, torch.stack([rows[i] for i in group]), [component])[component]))
     return kept[0] if isinstance(prompts, Tensor) else [kept[i] for i in range(len(rows))]
 

@@ -31,6 +31,7 @@ from jaxtyping import Float, Int
 
 from utils.devices import device_of
 from utils.inputs import Count, NonNegative, Range, Seed, checked, number, what, whole
+from utils.progress import tqdm
 from utils.reading.batches import padded_left
 from utils.reading.hooks import Hooks, check_hooks
 from utils.reading.likelihood import next_token_logits
@@ -252,10 +253,13 @@ def generate_ids(
     """`generate`, returning token ids: one list a prompt, without the token that ended it. Same arguments."""
     job = _Job(model, prompts, new_tokens, **settings)
     out: list[list[int]] = [[] for _ in job.rows]
-    for batch in job.batches(batch_size):
-        for step in job.run(batch):
-            for place, token in step.items():
-                out[place].append(token)
+    batches = job.batches(batch_size)
+    with tqdm(total=len(batches) * new_tokens, desc="writing", delay=2) as bar:
+        for batch in batches:
+            for step in job.run(batch):
+                bar.update()
+                for place, token in step.items():
+                    out[place].append(token)
     return out
 
 
