@@ -36,13 +36,13 @@ NOT_YET: dict[str, Limits] = {
     "01": Limits(visible=525, longest=55, wide=5),
     "02": Limits(visible=475, longest=50, wide=15),
     "03": Limits(visible=775, longest=95, wide=40),
-    "04": Limits(visible=650, longest=55, wide=10),
+    "04": Limits(visible=675, longest=55, wide=10),
     "05": Limits(visible=575, longest=70, wide=20),
     "06": Limits(visible=675, longest=65, wide=15),
     "07": Limits(visible=625, longest=50, wide=15),
     "08": Limits(visible=625, longest=75, wide=10),
     "09": Limits(visible=525, longest=40, wide=10),
-    "10": Limits(visible=550, longest=50, wide=10),
+    "10": Limits(visible=575, longest=50, wide=10),
 }
 
 # Lessons that still print what they measured, instead of handing it to lab.measured. This list only shrinks, too.
