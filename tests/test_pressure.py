@@ -135,6 +135,16 @@ def test_a_seed_fixes_the_steps_and_the_policy_and_another_seed_changes_them():
     assert not torch.equal(first, weights(tiny()))
 
 
+def test_an_incentive_may_compare_texts_in_its_own_way():
+    class Levelling(Incentive):
+        def better(self, rewards):
+            return 0 * super().better(rewards)
+
+    model = tiny()
+    list(press(model, Levelling(monitor=flags_some), steps=2, tasks=4, texts=4, seed=1))
+    assert torch.equal(weights(model), weights(tiny()))  # with the plain incentive these steps move the policy
+
+
 def test_where_every_text_earns_the_same_nothing_moves():
     model = tiny()
     list(press(model, Incentive(monitor=lambda written, task: True), steps=2, tasks=3, texts=4))

@@ -73,6 +73,10 @@ class Incentive:
         caught = self.monitor is not None and flag("monitor's answer", self.monitor(written, task))
         return earned - self.penalty * float(caught)
 
+    def better(self, rewards: Float[torch.Tensor, "tasks texts"]) -> Float[torch.Tensor, "tasks texts"]:
+        """How much likelier each text is made: its advantage over its task's other texts; see `advantages`."""
+        return advantages(rewards)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -150,7 +154,7 @@ def _press(
         words = decode(solver.sample(encode([t.prompt() for t in todo]), MOST_NEW, generator))
         written = [sums.read(text) for text in words]
         rewards = torch.tensor([incentive.reward(w, t) for w, t in zip(written, todo)])
-        better = advantages(rewards.view(tasks, texts)).flatten()
+        better = incentive.better(rewards.view(tasks, texts)).flatten()
         moved = [i for i in range(len(todo)) if better[i] != 0]
         if moved:
             logits, wanted = written_logits(solver, [(todo[i], words[i]) for i in moved])
