@@ -14,7 +14,15 @@ import torch
 
 from utils.checks import Exercise, Option, Question
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_close, expect_shape, expect_type, expect_used, is_close, one_number
+from utils.checks.comparing import (
+    expect_close,
+    expect_each,
+    expect_shape,
+    expect_type,
+    expect_used,
+    is_close,
+    one_number,
+)
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -63,9 +71,9 @@ def _check_logit_difference(fn):
     )
     given = {"logits": logits, "answer": 6, "other": 1}
     expect_used(fn, given, {"logits": logits.flip(0), "answer": 2, "other": 3})
-    other = _random(2, 3, 9, seed=20)
+    other = _random(1, 3, 9, seed=20)
     message = "Right for one pair of tokens and one length, wrong for others: use `answer`, `other` and position -1."
-    expect_close(call(fn, other, 0, 8), _logit_difference(other, 0, 8), message)
+    expect_each(fn, [((other, 0, 8), _logit_difference(other, 0, 8), message)])
 
 
 # ------------------------------------------------------------------------------------ 2.2 direct logit attribution
@@ -110,10 +118,10 @@ def _check_frozen_shares(fn):
     if is_close(got, right / right.sum()):
         raise Mistake("These are fractions of the total. Keep nats: fractions explode when the total is near 0.")
     expect_close(got, right, "The shares are off: divide by `scale`, multiply by `weight`, then dot with `readout`.")
-    more, other_weight, other_readout = _random(2, 3, seed=21), 1 + _random(3, seed=22).abs(), _random(3, seed=23)
+    more, other_weight, other_readout = _random(1, 3, seed=21), 1 + _random(3, seed=22).abs(), _random(3, seed=23)
     message = "Right for one model's numbers and wrong for another's: use the `scale`, `weight` and `readout` given."
-    again = call(fn, more, 0.4, other_weight, other_readout)
-    expect_close(again, _frozen_shares(more, 0.4, other_weight, other_readout), message)
+    given = more, 0.4, other_weight, other_readout
+    expect_each(fn, [(given, _frozen_shares(*given), message)])
 
 
 # ----------------------------------------------------------------------------------------------------- 2.3 patch hook
@@ -208,9 +216,9 @@ def _check_recovery(fn):
     flipped = call(fn, patched, corrupt, clean)  # here clean is the smaller number
     message = "It fails when clean lies below corrupt. Divide by the signed distance `clean - corrupt`."
     expect_close(flipped, _recovery(patched, corrupt, clean), message)
-    other = _random(2, 3, 4, seed=26)
     message = "Right for one shape of `patched`, wrong for another: work entry by entry, and any shape will do."
-    expect_close(call(fn, other, 2.0, 0.5), _recovery(other, 2.0, 0.5), message)
+    shapes = _random(2, 3, 4, seed=26), torch.tensor(1.25)
+    expect_each(fn, [((other, 2.0, 0.5), _recovery(other, 2.0, 0.5), message) for other in shapes])
 
 
 # ----------------------------------------------------------------------------------------------- 2.5 beyond the control
@@ -401,12 +409,12 @@ def _check_attribution(fn):
     expect_close(got, right, "Not quite: at each layer and position, the dot product of the step and the gradient.")
     message = "It works for (layer, pos, d_model), but not for more axes: count the axis from the end, -1."
     for shape in ((2, 3, 4, 5), (4, 5)):
-        given = [_random(*shape, seed=seed) for seed in (27, 28, 29)]
+        runs = [_random(*shape, seed=seed) for seed in (27, 28, 29)]
         try:
-            again = call(fn, *given)
+            again = call(fn, *runs)
         except Mistake as mistake:
             raise Mistake(f"{message} {mistake}") from None
-        if not is_close(again, _attribution(*given)):
+        if not is_close(again, _attribution(*runs)):
             raise Mistake(message)
 
 

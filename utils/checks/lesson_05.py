@@ -751,8 +751,8 @@ def _check_simple_errors(function):
 
 def _check_auxiliary_gradient(function, given):
     x, reconstruction, pre, W_dec, dead, k = given
-    wanted = [pre.clone().requires_grad_(), W_dec.clone().requires_grad_()]
-    auxiliary_loss(x, reconstruction, *wanted, dead, k).backward()
+    by_pre, by_rows = pre.clone().requires_grad_(), W_dec.clone().requires_grad_()
+    auxiliary_loss(x, reconstruction, by_pre, by_rows, dead, k).backward()
     leaves = [value.clone().requires_grad_() for value in (reconstruction, pre, W_dec)]
     loss = function(x, leaves[0], leaves[1], leaves[2], dead, k)
     if not loss.requires_grad:
@@ -765,12 +765,12 @@ def _check_auxiliary_gradient(function, given):
             "The number is right, but the gradient also changes the living latents: they could make the error easier "
             "for the dead. Treat the error as fixed: `.detach()`."
         )
-    if leaves[2].grad is None or not is_close(leaves[2].grad, wanted[1].grad, 1e-4):
+    if leaves[2].grad is None or not is_close(leaves[2].grad, by_rows.grad, 1e-4):
         raise Mistake(
             "The number is right, but the dead latents' rows of W_dec don't get their gradient, so they could never "
             "turn towards the error: don't detach W_dec."
         )
-    if not is_close(leaves[1].grad, wanted[0].grad, 1e-4):
+    if not is_close(leaves[1].grad, by_pre.grad, 1e-4):
         raise Mistake("The number is right, but the gradient that reaches `pre` isn't: something was detached.")
 
 
