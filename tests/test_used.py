@@ -73,6 +73,7 @@ def registered(tmp_path, monkeypatch):
     exercises = {"3.1": Exercise("3.1", "t", ORIGINAL, check_double), "3.2": choice}
     monkeypatch.setattr(checks, "exercises", lambda lesson: exercises)
     monkeypatch.setattr(reading, "LESSONS", tmp_path)
+    monkeypatch.setattr(reading, "NOT_YET", set())
 
 
 def test_an_exercise_never_called_and_an_answer_never_read_are_told(registered, tmp_path):
@@ -94,6 +95,12 @@ def test_what_a_run_noted_is_held_to_the_list(registered, tmp_path, monkeypatch,
     monkeypatch.setattr(reading, "NOT_YET", {"3.1"})
     assert reading.main(["--noted", str(noted)]) == 1
     assert "take it off" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", checks.lessons())
+def test_every_exercise_is_named_in_a_later_cell_of_its_lesson(number):
+    unnamed = {n for n in checks.exercises(number) if not reading.named_later(number, n)}
+    assert unnamed <= reading.NOT_YET, "the suite goes further: it looks whether they are called"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_a_broken_function_changes_a_later_cell_or_nothing(tmp_path):
     handed_in = ('area = None\narea = lab.check("3.5", area)', "")
     value = "import torch\nprint(round(area(torch.tensor([2.0, 1.0]), torch.tensor([True, False])), 2))"
     used_later = stored(tmp_path, [prepared, handed_in, (value, "1.0\n")])
-    assert reading.unsteady_cells(used_later) == []
+    assert list(reading.changes(used_later)) == []
     assert reading.first_change(used_later, "3.5") == (2, "the outputs differ")
     assert reading.first_change(stored(tmp_path, [prepared, handed_in, ("print(1)", "1\n")]), "3.5") is None
     stops = stored(

@@ -17,7 +17,6 @@ import random
 import signal
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -181,8 +180,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ValueError as error:
-        traceback.print_exc()
-        sys.exit(str(error))
+    sys.exit(main())
