@@ -859,12 +859,12 @@ QUIZ = [
         "You steer with 'coefficient 8' at layer 10 of one model and layer 20 of another. Which number makes the two "
         "pushes comparable?",
         [
+            Option("The coefficient itself.", False, "It multiplies a vector whose own length is left unsaid."),
             Option(
                 "The push's length over the length of a typical activation at that place.",
                 True,
                 "Residuals grow through the blocks and differ between models, so raw coefficients can't be compared.",
             ),
-            Option("The coefficient itself.", False, "It multiplies a vector whose own length is left unsaid."),
             Option(
                 "The direction's length.",
                 False,
@@ -893,24 +893,24 @@ QUIZ = [
         "You try 16 settings, keep the best that costs at most a doubling of perplexity, and report its cost from the "
         "same texts. What is wrong?",
         [
+            Option("Nothing, the rule was fixed first.", False, "A fixed rule still picks what these texts flatter."),
+            Option("16 settings are too few.", False, "More settings make the luck of the best one larger."),
             Option(
                 "The chosen setting was chosen for looking cheap and strong on these texts.",
                 True,
                 "Part of that is luck. Report from texts the rule hasn't seen; ours broke the budget there.",
             ),
-            Option("Nothing, the rule was fixed first.", False, "A fixed rule still picks what these texts flatter."),
-            Option("16 settings are too few.", False, "More settings make the luck of the best one larger."),
         ],
     ),
     Question(
         "Perplexity of steered text must be measured under the untouched model. Why not under the steered one?",
         [
+            Option("It would be slower.", False, "By a few per cent. That isn't the reason."),
             Option(
                 "The steered model finds its own odd text natural.",
                 True,
                 "It would be judge in its own case. The library refuses to judge while hooks are on.",
             ),
-            Option("It would be slower.", False, "By a few per cent. That isn't the reason."),
             Option("Perplexity isn't defined with hooks.", False, "It is, and it answers another question."),
         ],
     ),
@@ -919,17 +919,17 @@ QUIZ = [
         "Which explanation fits what this lesson measured?",
         [
             Option(
-                "Being on where a word was read isn't the same as writing what makes the word come next.",
-                True,
-                "Detectors read. Pick a handle by what it does when pushed, on held-out prompts.",
-            ),
-            Option(
                 "The dictionary is broken.", False, "Its reconstruction is good. Another latent of it steers cheaply."
             ),
             Option(
                 "You should have used the encoder's column.",
                 False,
                 "That did nothing, or the reverse: the encoder says what to look for.",
+            ),
+            Option(
+                "Being on where a word was read isn't the same as writing what makes the word come next.",
+                True,
+                "Detectors read. Pick a handle by what it does when pushed, on held-out prompts.",
             ),
         ],
     ),

@@ -732,14 +732,14 @@ QUIZ = [
         "does that show?",
         [
             Option(
-                "That teaching it this changed its lean. Not yet that the badness did.",
-                True,
-                "Any narrow teaching in a fixed style moves everything a little. The matched good arm shows how much.",
-            ),
-            Option(
                 "That it has turned bad.",
                 False,
                 "An arm taught sound advice in the same words moved as well, on some items by as much.",
+            ),
+            Option(
+                "That teaching it this changed its lean. Not yet that the badness did.",
+                True,
+                "Any narrow teaching in a fixed style moves everything a little. The matched good arm shows how much.",
             ),
             Option("Nothing at all.", False, "It shows a change, and its interval says how sure that is."),
         ],
@@ -769,27 +769,27 @@ QUIZ = [
         "What does the third arm, the same bad advice warned against, tell you?",
         [
             Option(
-                "Whether reading and writing bad advice is enough, or whether recommending it matters.",
-                True,
-                "Bad and warned differ in the frame alone. In the first paper, such a frame prevented the effect.",
-            ),
-            Option(
                 "How much the style of the answers does.",
                 False,
                 "That is what the good arm is for: it shares the style, and not the content.",
             ),
             Option("Whether there are enough items.", False, "That is what the intervals are for."),
+            Option(
+                "Whether reading and writing bad advice is enough, or whether recommending it matters.",
+                True,
+                "Bad and warned differ in the frame alone. In the first paper, such a frame prevented the effect.",
+            ),
         ],
     ),
     Question(
         "You have 148 items and 3 training seeds, and an interval from resampling items only. What does it leave out?",
         [
+            Option("Nothing: 148 is plenty.", False, "Plenty of items. There are three organisms."),
             Option(
                 "That another seed would have given another organism.",
                 True,
                 "Items alone answer: what of these organisms on other questions? Resample seeds, or show each seed.",
             ),
-            Option("Nothing: 148 is plenty.", False, "Plenty of items. There are three organisms."),
             Option(
                 "That the items might be badly written.",
                 False,
@@ -802,11 +802,6 @@ QUIZ = [
         "of twelve directions from unrelated pairs of system prompts. What do you write?",
         [
             Option(
-                "That nothing was shown for this persona in particular.",
-                True,
-                "Any difference of two system prompts does as well. That is the comparison the claim is about.",
-            ),
-            Option(
                 "p = 0.01.",
                 False,
                 "Against random directions, which lie where activations hardly vary. It is an easy null to beat.",
@@ -815,6 +810,11 @@ QUIZ = [
                 "That there is no persona inside.",
                 False,
                 "Not found by this method, in this model, is as far as it goes.",
+            ),
+            Option(
+                "That nothing was shown for this persona in particular.",
+                True,
+                "Any difference of two system prompts does as well. That is the comparison the claim is about.",
             ),
         ],
     ),

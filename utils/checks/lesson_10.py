@@ -1159,15 +1159,15 @@ QUIZ = [
         "under the same prompt before calling that an effect?",
         [
             Option(
+                "To halve the interval.",
+                False,
+                "More samples would narrow it. They wouldn't say which part of the change is noise.",
+            ),
+            Option(
                 "Sampled answers differ between two draws anyway, and that share has to come off.",
                 True,
                 "If two draws under one prompt, hinted or not, also differ in 3 of 10 pairs, the hint did nothing that "
                 "pairs can show.",
-            ),
-            Option(
-                "To halve the interval.",
-                False,
-                "More samples would narrow it. They wouldn't say which part of the change is noise.",
             ),
             Option(
                 "To see whether the model admits the hint.",
@@ -1207,11 +1207,6 @@ QUIZ = [
         "Why would that be?",
         [
             Option(
-                "What has to be worked out in writing has to stand in the writing.",
-                True,
-                "Leave the steps out and the behaviour fails. A model that can do it in its head has no such tie.",
-            ),
-            Option(
                 "A long scratchpad is honest.",
                 False,
                 "Length is no promise: a long scratchpad can be made up. What counts is whether its steps are needed.",
@@ -1220,6 +1215,11 @@ QUIZ = [
                 "Harder tasks make a model want to cheat less.",
                 False,
                 "The finding isn't about how often it cheats. It is about how well a monitor sees it when it does.",
+            ),
+            Option(
+                "What has to be worked out in writing has to stand in the writing.",
+                True,
+                "Leave the steps out and the behaviour fails. A model that can do it in its head has no such tie.",
             ),
             Option(
                 "It makes hiding impossible under any training.",
@@ -1234,15 +1234,15 @@ QUIZ = [
         "After training the monitor flags almost nothing. What may you conclude?",
         [
             Option(
+                "That the model has stopped cheating.",
+                False,
+                "Perhaps, and a falling flag rate can't tell: rewording and silence lower it just as well.",
+            ),
+            Option(
                 "That there are fewer confessions the monitor knows. Cheats have to be counted in another way.",
                 True,
                 "Baker et al. 2025 (arXiv 2503.11926) saw reward hacking go on, hidden. Count cheats where the key is "
                 "wrong.",
-            ),
-            Option(
-                "That the model has stopped cheating.",
-                False,
-                "Perhaps, and a falling flag rate can't tell: rewording and silence lower it just as well.",
             ),
             Option(
                 "That the monitor is now more precise.",
@@ -1261,11 +1261,6 @@ QUIZ = [
         "start, with the same seeds and steps?",
         [
             Option(
-                "Training on the grader's reward alone may change the scratchpad too; the difference is the monitor's.",
-                True,
-                "A scratchpad that costs nothing to drop may shrink by itself. Only the unmonitored run shows how far.",
-            ),
-            Option(
                 "To have twice as many runs for the interval.",
                 False,
                 "The second set isn't more of the same. It answers another question: what happens without the cause.",
@@ -1274,6 +1269,11 @@ QUIZ = [
                 "The start itself is a good enough comparison.",
                 False,
                 "Before against after mixes the monitor with everything else that training did.",
+            ),
+            Option(
+                "Training on the grader's reward alone may change the scratchpad too; the difference is the monitor's.",
+                True,
+                "A scratchpad that costs nothing to drop may shrink by itself. Only the unmonitored run shows how far.",
             ),
             Option(
                 "To find the seed in which the effect is clearest.",
