@@ -591,6 +591,7 @@ WRONG = {
         ("angles", _nearest(lambda c, m, t: c[(t @ F.normalize(m, dim=1).T).argmax(1)]), "You compared angles"),
         ("sums", _nearest_group(lambda rows: rows.sum(0)), "You compared with *sums*"),
         ("first example", _nearest_group(lambda rows: rows[0]), "one example of each class"),
+        ("dimensions scaled", lambda a, y, b: _nearest_by_loops(a / a.std(0), y, b / a.std(0)), "Don't scale"),
         ("along the axes", _nearest(lambda c, m, t: c[torch.cdist(t, m, p=1).argmin(1)]), "distances along the axes"),
     ],
     "1.7": [

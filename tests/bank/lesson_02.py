@@ -170,6 +170,10 @@ def _normal(recovered, control, n_resamples=2000, seed=0):
     return d.mean(), d.mean() - 1.96 * error, d.mean() + 1.96 * error
 
 
+def _half_of_them(recovered, control, n_resamples=2000, seed=0):
+    return _by_loop_of_means(recovered, control, max(1, n_resamples // 2), seed)
+
+
 def _over_resamples(recovered, control, n_resamples=2000, seed=0):
     rng, d = np.random.default_rng(seed), recovered - control
     return _interval(d[rng.integers(len(d), size=(n_resamples, len(d)))].mean(axis=0), d.mean())
@@ -355,6 +359,7 @@ WRONG = {
         ),
     ],
     "2.5": [
+        ("half of the resamples", _half_of_them, "With `n_resamples=2` there are two means"),
         ("unpaired", _unpaired, "far too wide"),
         ("without replacement", _without_replacement, "no width"),
         ("spread of single pairs", _spread_of_pairs, "spread of single pairs"),

@@ -286,6 +286,11 @@ WRONG = {
             lambda x, y, n: x[:, y].logsumexp((0, 1)) - x[:, n].logsumexp((0, 1)),
             "one number a prompt",
         ),
+        (
+            "cut off at 5",
+            lambda x, y, n: (x[:, y].logsumexp(-1) - x[:, n].logsumexp(-1)).clamp(-5, 5),
+            "log-odds have no bounds",
+        ),
         ("yes alone", lambda x, y, n: x[:, y].logsumexp(-1), "one side alone"),
         ("added", lambda x, y, n: x[:, y].logsumexp(-1) + x[:, n].logsumexp(-1), "You added the two sides"),
         ("first spelling", lambda x, y, n: x[:, y[0]] - x[:, n[0]], "the first spelling on each side"),

@@ -629,6 +629,7 @@ WRONG = {
         ("a count", lambda *a: _off(*a, share=False), "This is a count"),
         ("a constant", lambda *a: 0.77, "the same whatever `features` is"),
         ("by distance", lambda *a: _off(*a, pick="distance"), "picked by distance"),
+        ("large features only", lambda f, *a: _off((f > 0.5) * 1.0, *a), "parent or child is small"),
         ("by firing", lambda *a: _off(*a, pick="firing"), "fires most often with the parent"),
         ("small ones count as off", lambda *a: _off(*a, floor=0.09), "Small latents were counted as off"),
         ("no third feature", lambda *a: _off(*a, where="two"), "a third feature is on were left out"),

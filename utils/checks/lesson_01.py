@@ -545,6 +545,13 @@ def check_nearest_mean(attempt: Callable) -> None:
         raise Mistake(
             "The guesses change when everything is moved by the same amount. A distance wouldn't: don't normalise."
         )
+    stretch = torch.tensor([1.0, 12.0])
+    stretched = nearest_mean(train * stretch, labels, test * stretch)
+    if not is_close(call(attempt, train * stretch, labels, test * stretch), stretched):
+        raise Mistake(
+            "Where one dimension has larger numbers than the other yours doesn't follow it: a distance weighs every "
+            "dimension as it comes. Don't scale."
+        )
     random = seeded(16)
     train, labels = torch.randn(9, 3, generator=random), torch.tensor([1, 0, 5, 1, 8, 0, 5, 8, 1])
     test = torch.randn(12, 3, generator=random)

@@ -292,9 +292,11 @@ def _check_beyond_control(fn):
         raise Mistake("The same seed gave two intervals. Make your own generator of `seed`, inside the function.")
     if call(fn, recovered, control, 300, 5)[1] == call(fn, recovered, control, 300, 6)[1]:
         raise Mistake("Two seeds gave one and the same interval: `seed` isn't used.")
-    _, low, high = _three(call(fn, recovered, control, 1, 0))
-    if not is_close(low, high, 1e-9):
+    one, two = (_three(call(fn, recovered, control, n, 0))[1:] for n in (1, 2))
+    if not is_close(one[0], one[1], 1e-9):
         raise Mistake("With `n_resamples=1` there is one mean, and both ends are it: `n_resamples` isn't used.")
+    if two[0] == two[1]:
+        raise Mistake("With `n_resamples=2` there are two means, and the ends differ: draw as many as you are told.")
 
 
 def _check_turned_round(fn, mean, bottom, top):

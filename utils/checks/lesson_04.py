@@ -188,7 +188,12 @@ def check_answer_log_odds(function):
         expect_close(result, expected, message)
     other = torch.tensor([[1.0, -2.0, 0.5, 3.0, 0.0], [0.0, 1.0, 2.0, -1.0, 0.5], [2.0, 2.0, -3.0, 1.0, 1.5]])
     message = "Right for two prompts and wrong for three others: use `yes_ids` and `no_ids` as they come."
-    expect_each(function, [((other, [4], [2, 1]), answer_log_odds(other, [4], [2, 1]), message)])
+    sure = "Right where the model is in doubt and wrong where it is sure: log-odds have no bounds. Cut nothing off."
+    cases = [
+        ((other, [4], [2, 1]), answer_log_odds(other, [4], [2, 1]), message),
+        ((8 * logits, yes, no), answer_log_odds(8 * logits, yes, no), sure),
+    ]
+    expect_each(function, cases, 1e-3)
     large = logits + 150.0
     if not is_close(call(function, large, yes, no), answer_log_odds(large, yes, no), 1e-3):
         raise Mistake(

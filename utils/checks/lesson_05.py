@@ -861,6 +861,7 @@ def _absorbed_case():
     features = torch.zeros(45, 3)
     features[:25, 1] = 1.0
     features[:13, 2] = 1.0
+    features[2:4, 1] = features[4:8, 2] = 0.2  # on, if only a little
     features[8:11, 0] = features[18:22, 0] = features[30:40, 0] = 1.0
     features[40:, 2] = 0.5  # the child without its parent: no case of absorption
     parent, child, other = torch.eye(6)[[1, 2, 0]]
@@ -910,6 +911,10 @@ def check_absorption_rate(function):
         (
             off[(features[:, 0] > 0) & on_parent],
             "Columns 0 and 1 were used. Use the `parent` and `child` you are given.",
+        ),
+        (
+            off[(features[:, parent] > 0.5) & (features[:, child] > 0.5)],
+            "Rows in which parent or child is small were left out. On means above 0, however little.",
         ),
         (latents[both, 3] < 0.1, "Small latents were counted as off. Off means exactly 0."),
         (latents[both, 3] < 0.5, "Small latents were counted as off. Off means exactly 0."),
