@@ -14,7 +14,7 @@ import functools
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from utils.authoring.notebooks.execute import CELL_SECONDS, notebook_environment
 
 USED = BUILD / "used.txt"  # what the suite lets the lessons note
 # Exercises whose function no later cell calls: this only shrinks.
-NOT_YET = {"0.4", "3.9", "10.7"}
+NOT_YET = {"0.4", "3.9"}
 
 
 # ------------------------------------------------------------------------------------------------- what a run noted
@@ -112,7 +112,7 @@ def _spoiled(value: Any) -> Any:
     return functools.wraps(value)(lambda *a, **k: _spoiled(value(*a, **k))) if inspect.isfunction(value) else value
 
 
-def changes(path: Path, number: str | None = None) -> Iterator[tuple[int, str]]:
+def changes(path: Path, number: str | None = None) -> Generator[tuple[int, str], None, None]:
     """Run a solution with an exercise broken, and yield each later cell that doesn't show what is stored, and how.
 
     number: the exercise; nothing is broken without one (what differs then is unsteady: another machine's last digits).
