@@ -19,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import torch
 from nbclient import NotebookClient
@@ -28,7 +29,7 @@ from nbformat import NotebookNode, v4
 from utils import checks
 from utils.authoring import notebooks
 from utils.authoring.notebooks import BUILD, LESSONS, SOLUTIONS, measuring
-from utils.authoring.notebooks.execute import CELL_SECONDS, notebook_environment
+from utils.authoring.notebooks.execute import CELL_SECONDS, clean, notebook_environment
 
 USED = BUILD / "used.txt"  # what the suite lets the lessons note
 # Exercises whose function no later cell calls: this only shrinks.
@@ -155,6 +156,7 @@ def _change(before: NotebookNode, after: NotebookNode) -> str:
     """What differs between a cell's stored outputs and new ones: a measured value first, then any words; "" if none."""
     if before.cell_type != "code" or not notebooks.is_compared(before):
         return ""
+    (after,) = clean(v4.new_notebook(cells=[nbformat.from_dict(after)])).cells  # as the stored one was
     new = {one["name"]: one for one in measuring.values(after)}
     for one in measuring.values(before):
         if one["name"] not in new:
@@ -171,7 +173,7 @@ def _change(before: NotebookNode, after: NotebookNode) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: read what a run noted, or break each exercise of a lesson in turn. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Say which exercises a lesson really uses.")
-    parser.add_argument("lessons", nargs="*", help='numbers of lessons ("05") to run with each function broken')
+    parser.add_argument("which", nargs="*", help='lessons ("05") or exercises ("5.8") to run with each function broken')
     parser.add_argument("--noted", type=Path, help="the file that LAB_USED named while the lessons ran")
     options = parser.parse_args(arguments)
     failed = 0
@@ -184,12 +186,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(
             f"{sum(len(checks.exercises(n)) for n in checks.lessons()) - len(unused)} exercises used, {len(unused)} not"
         )
-    for lesson in options.lessons:
+    numbers = {name for name in options.which if "." in name}
+    for lesson in sorted({checks.find(name).lesson if "." in name else name for name in options.which}):
         path = notebooks.paths(SOLUTIONS, [lesson])[0]
         unsteady = [index for index, _ in changes(path)]
         print(f"{path.stem}: cells that differ with nothing broken, left out: {unsteady or 'none'}", flush=True)
         for number, exercise in checks.exercises(path.stem[:2]).items():
-            if exercise.by_value:
+            if exercise.by_value or (numbers and number not in numbers):
                 continue
             change = first_change(path, number, unsteady)
             print(f"{number}: " + (f"cell {change[0]}: {change[1]}" if change else "NOTHING CHANGES"), flush=True)
