@@ -15,6 +15,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from utils.datasets.bridges import Sight, bridges
+from utils.datasets.capitals import Capital, capitals
 from utils.datasets.card import Card
 from utils.datasets.cities import City, cities, city_table
 from utils.datasets.colours import Thing, colour_things, colours
@@ -27,18 +28,22 @@ from utils.datasets.numbers import numbers
 from utils.datasets.quotations import Quotation, quotations
 from utils.datasets.sentiment import sentiment
 from utils.datasets.spanish import spanish
+from utils.datasets.tales import HeldOut, held_out_surprisals, tales
 from utils.inputs import checked, one_of
 
 __all__ = [
+    "Capital",
     "Card",
     "City",
     "Excerpt",
+    "HeldOut",
     "Labelled",
     "Landmark",
     "Quotation",
     "Sight",
     "Thing",
     "bridges",
+    "capitals",
     "card",
     "cards",
     "cities",
@@ -49,6 +54,7 @@ __all__ = [
     "corpus_sample",
     "derange",
     "grammar",
+    "held_out_surprisals",
     "landmark_statements",
     "landmarks",
     "numbers",
@@ -57,6 +63,7 @@ __all__ = [
     "spanish",
     "split_groups",
     "swap",
+    "tales",
 ]
 
 
