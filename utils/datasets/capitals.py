@@ -58,8 +58,8 @@ CARD = Card(
     name="capitals",
     what="What is this country's capital, and is a larger city named instead?",
     how_made=(
-        "Written for this course from general knowledge, before any model was asked. Countries whose capital or largest "
-        "city is open to argument (India, South Africa, Bolivia, Ecuador, Israel, Syria, Cameroon) were left out."
+        "Written for this course from general knowledge, before any model was asked. Countries whose capital "
+        "or largest city is open to argument (India, South Africa, Bolivia, Ecuador, Israel, Syria) were left out."
     ),
     n=len(_EASY) + len(_TRAP),
     licence="CC BY 4.0",

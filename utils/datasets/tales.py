@@ -1,4 +1,4 @@
-"""Openings and later passages of fairy tales that people wrote, and what some of them cost the specimen, token by token.
+"""Passages of fairy tales that people wrote, and what some of them cost the specimen, token by token.
 
 Human text for lesson 00: in the public domain, with a source, and long enough to be cut into an opening that the
 specimen continues and the lines that really followed.
@@ -18,11 +18,17 @@ from utils.inputs import Index, checked
 
 __all__ = ["CARD", "HeldOut", "held_out_surprisals", "tales"]
 
-PATH = Path(__file__).resolve().parents[1] / "data" / "surprisals.json"
+PATH = Path(__file__).resolve().parents[1] / "data" / "surprisals.jsonl"
 SHORTEST = 600  # characters, about 150 tokens: room for an opening and what follows it
 # Their English reads like one modern translator's, whose text is not free (the corpus is to lose them as well).
 LEFT_OUT = frozenset(
-    {"The Hare and the Hedgehog", "Herr Korbes", "Pack of Scoundrels", "The Crumbs on the Table", "The Wolf and the Man"}
+    {
+        "The Hare and the Hedgehog",
+        "Herr Korbes",
+        "Pack of Scoundrels",
+        "The Crumbs on the Table",
+        "The Wolf and the Man",
+    }
 )
 
 CARD = Card(
@@ -30,7 +36,7 @@ CARD = Card(
     what="What do people write after an opening, and what does the specimen write there?",
     how_made=(
         "Grimm's and Andersen's tales from the corpus of this course (source 'tales'), one excerpt a tale. "
-        "surprisals.json: 24 tokens of each second excerpt, then the 40 that follow, once as printed and once as the "
+        "surprisals.jsonl: 24 tokens of each second excerpt, then the 40 that follow, once as printed and once as the "
         "specimen wrote them (nucleus 0.9, seed 2): bits a token, by utils/authoring/recipes/surprisals.py."
     ),
     n="one excerpt for each of about fifty tales; the surprisals are of a second excerpt of those that have one",
@@ -40,7 +46,7 @@ CARD = Card(
         "Famous tales were almost surely in the specimen's training data, so people's lines may cost it too few bits.",
         "A hundred and fifty years old: 'thou' and 'hath' alone tell them from what a model writes today.",
     ),
-    files=("surprisals.json",),
+    files=("surprisals.jsonl",),
 )
 
 
@@ -71,5 +77,5 @@ def tales(which: Index = 0) -> tuple[Excerpt, ...]:
 @lru_cache(maxsize=1)
 def held_out_surprisals() -> Sequence[HeldOut]:
     """What the lines after each second excerpt's opening cost, as printed and as the specimen wrote on. See `CARD`."""
-    rows = json.loads(PATH.read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in PATH.read_text(encoding="utf-8").splitlines()]
     return tuple(HeldOut(row["work"], tuple(row["human"]), tuple(row["nucleus"])) for row in rows)

@@ -1,8 +1,8 @@
-"""Make `utils/data/surprisals.json`: what people's lines, and the specimen's, cost it after the same openings.
+"""Make `utils/data/surprisals.jsonl`: what people's lines, and the specimen's, cost it after the same openings.
 
     python -m utils.authoring.recipes.surprisals
 
-Lesson 00 lets learners design a rule that tells the two apart; these texts, which no cell of the lesson shows, score it.
+Lesson 00 lets learners design a rule that tells the two apart; these texts, which no cell shows, score it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ def main() -> None:
     of_model = torch.cat([openings, torch.tensor(written)], dim=1)
     sides = {}
     for side, rows in (("human", ids), ("nucleus", of_model)):
-        losses = torch.cat([token_losses(model, some)[:, -WRITTEN:] for some in rows.split(4)])
+        losses = torch.cat([token_losses(model, four)[:, -WRITTEN:] for four in rows.split(4)])
         sides[side] = [[round(bits, 2) for bits in row] for row in (losses / math.log(2)).tolist()]
-    rows = [
+    lines = [
         {"work": excerpt.work, "human": human, "nucleus": nucleus}
         for excerpt, human, nucleus in zip(excerpts, sides["human"], sides["nucleus"])
     ]
-    text = "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
-    write_whole(PATH, text)
+    write_whole(PATH, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lines))
 
 
 if __name__ == "__main__":
