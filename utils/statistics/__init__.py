@@ -11,14 +11,17 @@ a seed) are what is counted.
 | `resampling` | `bootstrap`, `bootstrap_paired`, `mean_share`: one number out of many measurements |
 | `runs` | `over_seeds`, `bootstrap_runs`: a few runs, or a table of runs and items |
 | `ranking` | `auroc` and its interval, `correlation` |
+| `calibration` | `reliability`, `calibration_error`: do stated probabilities come true? |
 """
 
+from utils.statistics.calibration import Bin, calibration_error, overconfidence, reliability
 from utils.statistics.intervals import Interval, coarse, proportion
 from utils.statistics.ranking import auroc, auroc_difference, auroc_interval, correlation
 from utils.statistics.resampling import Resamples, bootstrap, bootstrap_paired, mean_share, resampled
 from utils.statistics.runs import bootstrap_runs, over_seeds
 
 __all__ = [
+    "Bin",
     "Interval",
     "Resamples",
     "auroc",
@@ -27,10 +30,13 @@ __all__ = [
     "bootstrap",
     "bootstrap_paired",
     "bootstrap_runs",
+    "calibration_error",
     "coarse",
     "correlation",
     "mean_share",
     "over_seeds",
+    "overconfidence",
     "proportion",
+    "reliability",
     "resampled",
 ]
