@@ -1,58 +1,71 @@
 """Lesson 00's own code: its Scale up path on a tiny random model, and its references against the library."""
 
+import numpy as np
 import pytest
 import torch
 
-from utils import costs, statistics
+from utils import checks, datasets
 from utils.authoring import notebooks
 from utils.checks import lesson_00
 from utils.reading.likelihood import surprisal
+from utils.reading.tokens import text_tokens
 from utils.writing import generation
 
 TEXTS = ["the cat sat on the mat", "a bridge in the city", "bananas are yellow , roses are red"]
 
 
 @pytest.fixture(scope="module")
-def survey():
-    """The function of the Scale up cell, as the notebook defines it."""
+def lesson():
+    """The functions that the notebook defines for its experiments, with the course's own answers to the exercises."""
     (path,) = notebooks.paths(notebooks.SOLUTIONS, ["00"])
-    (cell,) = [c for c in notebooks.read(path).cells if c.id == "scale-up-code"]
-    scope = {"costs": costs, "generation": generation, "statistics": statistics, "surprisal": surprisal}
-    exec(cell.source.split("\nBIGGER = ")[0], scope)
-    return scope["survey"]
+    cells = {cell.id: cell.source for cell in notebooks.read(path).cells}
+    scope = {name: globals()[name] for name in ("np", "torch", "statistics", "tqdm", "padded", "text_tokens", "lab")}
+    scope |= {"model": None, "surprisal_bits": lesson_00.surprisal_bits}
+    scope |= {"next_token_probabilities": lesson_00.next_token_probabilities}
+    exec(cells["surprisal-strip"].split("\nrow = ")[0], scope)
+    exec(cells["scale-up-code"].split("\nBIGGER = ")[0], scope)
+    return scope
 
 
-def test_scale_up_runs_on_any_model(survey, tiny_model):
-    found = survey(tiny_model, TEXTS, ["the cat", "a dog sat on"], new_tokens=12)
+def test_scale_up_runs_on_any_model(lesson, tiny_model):
+    found = lesson["survey"](tiny_model, TEXTS)
     assert found["bits per character"].n == 3 and found["bits per character"].estimate > 1
-    assert 0 <= found["greedy repetition"].estimate <= 1
-    assert found["operations per token"] > 2 * tiny_model.cfg.d_model * tiny_model.cfg.d_vocab
+    assert -1 < found["promised minus kept"].estimate < 1
+
+
+def test_reading_is_the_library_s_whatever_runs_beside(lesson, tiny_model):
+    rows = [text_tokens(tiny_model, text)[0] for text in [*TEXTS, *TEXTS[:2]]]
+    bits, sure, right = lesson["read"](rows, tiny_model, temperatures=(1.0, 2.0))
+    for mine, theirs in zip(bits, surprisal(tiny_model, [*TEXTS, *TEXTS[:2]])):
+        torch.testing.assert_close(mine, theirs.bits, atol=1e-4, rtol=1e-4)
+    assert [tuple(one.shape) for one in sure] == [(2, len(row) - 1) for row in rows]
+    assert all(bool((one[0] >= one[1]).all()) for one in sure), "a higher temperature is never surer"
+    assert [len(one) for one in right] == [len(row) - 1 for row in rows]
 
 
 def test_references_agree_with_the_library(tiny_model):
     logits = torch.randn(40, generator=torch.Generator().manual_seed(0))
     probs = lesson_00.next_token_probabilities(logits, 0.7)
     torch.testing.assert_close(probs, generation.probabilities(logits, 0.7))
-    torch.testing.assert_close(lesson_00.keep_top_k(probs, 5), generation.probabilities(logits, 0.7, top_k=5))
     torch.testing.assert_close(lesson_00.keep_top_p(probs, 0.8), generation.probabilities(logits, 0.7, top_p=0.8))
 
-    ids = tiny_model.to_tokens(TEXTS[0])[0]
-    with torch.no_grad():
-        bits = lesson_00.surprisal_bits(tiny_model(ids.unsqueeze(0))[0], ids)
-    torch.testing.assert_close(bits, surprisal(tiny_model, TEXTS[:1])[0].bits, atol=1e-4, rtol=1e-4)
 
-    a = costs.Architecture.of(tiny_model)
-    flops = lesson_00.forward_flops(9, a.n_layers, a.d_model, a.n_heads, a.n_kv_heads, a.d_head, a.d_mlp, a.d_vocab)
-    assert flops == sum(costs.matmul_flops(a, 9).values())
+def test_the_average_is_not_enough_for_the_design():
+    texts = datasets.held_out_surprisals()
+    for limit in np.arange(2, 8, 0.05):
+        verdict = checks.mark(checks.find("0.6"), lambda bits, limit=limit: bool(bits.mean() < limit))
+        assert verdict.status == checks.NOT_YET
+    assert len(texts) == 50 and {len(side) for row in texts for side in row[1:]} == {40}
+
+
+def test_people_s_lines_and_the_specimen_s_are_of_different_pages_than_the_lesson_s():
+    first, second = datasets.tales(), datasets.tales(which=1)
+    assert not {row.text for row in first} & {row.text for row in second}
+    assert len({row.work for row in first}) == len(first) >= 32
 
 
 def test_references_refuse_what_makes_no_sense():
     probs = torch.tensor([0.5, 0.5])
-    for call in (
-        lambda: lesson_00.characters_per_token([]),
-        lambda: lesson_00.next_token_probabilities(probs, 0),
-        lambda: lesson_00.keep_top_k(probs, 0),
-        lambda: lesson_00.keep_top_p(probs, 0),
-    ):
+    for call in (lambda: lesson_00.next_token_probabilities(probs, 0), lambda: lesson_00.keep_top_p(probs, 0)):
         with pytest.raises(ValueError):
             call()

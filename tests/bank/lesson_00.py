@@ -7,43 +7,6 @@ import torch
 
 
 # --- 0.1
-def total_characters(tokens):
-    return sum(len(token) for token in tokens)
-
-
-def upside_down_fraction(tokens):
-    return len(tokens) / sum(len(token) for token in tokens)
-
-
-def without_spaces(tokens):
-    return sum(len(token.strip()) for token in tokens) / len(tokens)
-
-
-def rounded_down(tokens):
-    return sum(len(token) for token in tokens) // len(tokens)
-
-
-def number_of_tokens(tokens):
-    return len(tokens)
-
-
-def forgot_return_01(tokens):
-    sum(len(token) for token in tokens) / len(tokens)
-
-
-def misspelt_name(tokens):
-    return sum(len(token) for token in tokens) / len(toknes)
-
-
-def joined(tokens):
-    return len("".join(tokens)) / len(tokens)
-
-
-def with_numpy(tokens):
-    return np.mean([len(token) for token in tokens])
-
-
-# --- 0.2
 def no_normalising(logits, temperature):
     return torch.exp(logits / temperature)
 
@@ -70,6 +33,19 @@ def over_everything(logits, temperature):
     return weights / weights.sum()
 
 
+def one_maximum(logits, temperature):
+    weights = (logits / temperature - (logits / temperature).max()).exp()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def logarithms(logits, temperature):
+    return torch.log_softmax(logits / temperature, dim=-1)
+
+
+def shares_of_logits(logits, temperature):
+    return (logits / temperature) / (logits / temperature).sum(-1, keepdim=True)
+
+
 def upside_down(logits, temperature):
     return torch.softmax(-logits / temperature, dim=-1)
 
@@ -83,12 +59,16 @@ def with_softmax(logits, temperature):
     return torch.softmax(logits / temperature, dim=-1)
 
 
+def in_double(logits, temperature):
+    return (logits.double() / temperature).softmax(-1)
+
+
 def with_logsumexp(logits, temperature):
     scaled = logits.double() / temperature
     return torch.exp(scaled - torch.logsumexp(scaled, dim=-1, keepdim=True)).float()
 
 
-# --- 0.3
+# --- 0.2
 def prompt_only(ids, next_logits, pick, n_new):
     for _ in range(n_new):
         pick(next_logits(ids))
@@ -142,6 +122,20 @@ def runs_twice(ids, next_logits, pick, n_new):
     return ids
 
 
+def picks_from_probabilities(ids, next_logits, pick, n_new):
+    ids = list(ids)
+    for _ in range(n_new):
+        ids.append(pick(next_logits(ids).softmax(-1)))
+    return ids
+
+
+def returns_tensors(ids, next_logits, pick, n_new):
+    ids = list(ids)
+    for _ in range(n_new):
+        ids.append(torch.tensor(pick(next_logits(ids))))
+    return ids
+
+
 def recursive(ids, next_logits, pick, n_new):
     if n_new == 0:
         return list(ids)
@@ -156,59 +150,7 @@ def with_while(ids, next_logits, pick, n_new):
     return out
 
 
-# --- 0.4
-def top_values_only(probs, k):
-    values = probs.topk(k).values
-    return values / values.sum()
-
-
-def top_not_scaled(probs, k):
-    kept = torch.zeros_like(probs)
-    best = probs.topk(k).indices
-    kept[best] = probs[best]
-    return kept
-
-
-def top_softmax(probs, k):
-    return torch.softmax(top_not_scaled(probs, k), dim=-1)
-
-
-def top_sorted(probs, k):
-    ordered = probs.sort(descending=True).values
-    ordered[k:] = 0
-    return ordered / ordered.sum()
-
-
-def bottom_k(probs, k):
-    kept = torch.zeros_like(probs)
-    best = probs.argsort()[:k]
-    kept[best] = probs[best]
-    return kept / kept.sum()
-
-
-def threshold_with_ties(probs, k):
-    kept = torch.where(probs >= probs.topk(k).values[-1], probs, 0.0)
-    return kept / kept.sum()
-
-
-def in_place_k(probs, k):
-    probs[probs.argsort(descending=True)[k:]] = 0
-    return probs / probs.sum()
-
-
-def k_by_scatter(probs, k):
-    values, where = torch.topk(probs, k)
-    return torch.zeros_like(probs).scatter(0, where, values / values.sum())
-
-
-def k_by_loop(probs, k):
-    order = sorted(range(len(probs)), key=lambda i: -probs[i].item())
-    keep = set(order[:k])
-    total = sum(probs[i].item() for i in keep)
-    return torch.tensor([probs[i].item() / total if i in keep else 0.0 for i in range(len(probs))])
-
-
-# --- 0.5
+# --- 0.3
 def drops_the_crossing_token(probs, p):
     ordered, order = probs.sort(descending=True)
     keep = ordered.cumsum(0) <= p
@@ -254,6 +196,17 @@ def one_too_many_at_the_line(probs, p):
     return kept / kept.sum()
 
 
+def above_the_line_with_ties(probs, p):
+    ordered, order = probs.sort(descending=True)
+    last = ordered[ordered.cumsum(0) - ordered < p][-1]
+    kept = probs * (probs >= last)
+    return kept / kept.sum()
+
+
+def nucleus_softmax(probs, p):
+    return torch.softmax(nucleus_not_scaled(probs, p), dim=-1)
+
+
 def nothing_dropped(probs, p):
     return probs / probs.sum()
 
@@ -276,7 +229,7 @@ def p_by_count(probs, p):
     return probs * mask / probs[mask].sum()
 
 
-# --- 0.6
+# --- 0.4
 def own_position(logits, tokens):
     return -torch.log2(torch.softmax(logits, -1))[torch.arange(len(tokens)), tokens]
 
@@ -307,6 +260,14 @@ def underflows(logits, tokens):
     return -torch.log2(probs[:-1][torch.arange(len(tokens) - 1), tokens[1:]])
 
 
+def down_the_positions(logits, tokens):
+    return -torch.log_softmax(logits[:-1], 0)[torch.arange(len(tokens) - 1), tokens[1:]] / math.log(2)
+
+
+def no_logarithm(logits, tokens):
+    return -torch.softmax(logits[:-1], -1)[torch.arange(len(tokens) - 1), tokens[1:]] / math.log(2)
+
+
 def by_cross_entropy(logits, tokens):
     return torch.nn.functional.cross_entropy(logits[:-1], tokens[1:], reduction="none") / math.log(2)
 
@@ -319,140 +280,172 @@ def bits_by_loop(logits, tokens):
     return torch.stack(out)
 
 
+# --- 0.6
+def by_the_average(bits):
+    return bool(bits.mean() < 4.3)
+
+
+def wrong_way_round(bits):
+    return bool(bits.max() > 13)
+
+
+def same_for_all(bits):
+    return True
+
+
+def the_median(bits):
+    return bool(bits.median() < 3)
+
+
+def one_a_token(bits):
+    return bits < 13
+
+
+def a_score(bits):
+    return -float(bits.max())
+
+
+def top_three(bits):
+    return bool(bits.topk(3).values.mean() < 12)
+
+
+def their_spread(bits):
+    return np.std(bits.numpy()) < 3.3
+
+
 # --- 0.7
-def one_operation(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab) / 2
+def share_wrong(outcomes, n):
+    return torch.full((n,), 1 - float(outcomes.float().mean()))
 
 
-def all_heads_alike(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, layers, d_model, heads, heads, d_head, d_mlp, d_vocab)
+def always_right(outcomes, n):
+    return torch.ones(n)
 
 
-def no_pairs(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab) - layers * 4 * n * n * heads * d_head
+def a_half(outcomes, n):
+    return torch.full((n,), 0.5)
 
 
-def linear_in_n(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return n * products(1, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab)
+def copies_the_past(outcomes, n):
+    return outcomes[:n]
 
 
-def no_gate(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab) - layers * 2 * n * d_model * d_mlp
+def one_number_only(outcomes, n):
+    return float(outcomes.float().mean())
 
 
-def no_unembedding(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, layers, d_model, heads, kv_heads, d_head, d_mlp, 0)
+def a_count(outcomes, n):
+    return torch.full((n,), float(outcomes.sum()))
 
 
-def embedding_counted(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, layers, d_model, heads, kv_heads, d_head, d_mlp, 2 * d_vocab)
+def as_a_list(outcomes, n):
+    return [sum(outcomes.tolist()) / len(outcomes)] * n
 
 
-def single_layer(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return products(n, 1, d_model, heads, kv_heads, d_head, d_mlp, d_vocab)
-
-
-def unembedding_every_layer(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    return layers * products(n, 1, d_model, heads, kv_heads, d_head, d_mlp, d_vocab)
-
-
-def products(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    """Right: every product as a triple (a, b, c), summed."""
-    layer = [
-        (n, d_model, heads * d_head),
-        (n, d_model, kv_heads * d_head),
-        (n, d_model, kv_heads * d_head),
-        *[(n, d_head, n), (n, n, d_head)] * heads,
-        (n, heads * d_head, d_model),
-        (n, d_model, d_mlp),
-        (n, d_model, d_mlp),
-        (n, d_mlp, d_model),
-    ]
-    return sum(2 * a * b * c for a, b, c in layer * layers + [(n, d_model, d_vocab)])
-
-
-def from_weights(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    """Right: two operations a weight and token, plus what attention adds, as a float."""
-    weights = layers * (2 * d_model * d_head * (heads + kv_heads) + 3 * d_model * d_mlp) + d_model * d_vocab
-    return 2.0 * weights * n + 4.0 * layers * heads * d_head * n**2
+def with_numpy(outcomes, n):
+    return np.repeat(np.asarray(outcomes, dtype=float).mean(), n)
 
 
 WRONG = {
     "0.1": [
-        ("counts all characters", total_characters, "the number of characters altogether"),
-        ("fraction upside down", upside_down_fraction, "tokens per character"),
-        ("strips spaces", without_spaces, "You left out the spaces"),
-        ("integer division", rounded_down, "You rounded down"),
-        ("counts tokens", number_of_tokens, "That is the number of tokens"),
-        ("no return", forgot_return_01, "returned None"),
-        ("a misspelt name", misspelt_name, "stopped with NameError on line 2"),
-    ],
-    "0.2": [
         ("not normalised", no_normalising, "don't sum to 1 yet"),
         ("multiplies by the temperature", multiplies, "You multiplied by the temperature"),
         ("ignores the temperature", ignores_temperature, "The temperature has no effect"),
         ("overflows", overflows, "subtract the largest logit first"),
+        ("one maximum for all rows", one_maximum, "each row's own largest logit"),
         ("wrong axis", wrong_axis, "normalise down the columns"),
         ("one sum for all rows", over_everything, "over all of them at once"),
         ("minus sign", upside_down, "upside down"),
+        ("logarithms", logarithms, "These are logarithms"),
+        ("shares of logits", shares_of_logits, "Exponentiate first"),
         ("changes its input", in_place, "changed its input"),
     ],
-    "0.3": [
+    "0.2": [
         ("returns the prompt", prompt_only, "the prompt alone"),
         ("returns the new tokens", new_only, "the new tokens only"),
         ("context never grows", same_context, "Every step saw the same context"),
         ("last token only", last_token_only, "saw only the last token"),
         ("always greedy", ignores_pick, "ignores `pick`"),
+        ("softmax before picking", picks_from_probabilities, "no softmax"),
         ("appends to the caller's list", changes_the_prompt, "changed its input"),
         ("one token too many", one_too_many, "Your list has 7 ids"),
         ("runs the model twice", runs_twice, "You ran the model 8 times"),
     ],
-    "0.4": [
-        ("only the k values", top_values_only, "only the k kept values"),
-        ("not rescaled", top_not_scaled, "they sum to 0.7"),
-        ("softmax again", top_softmax, "Softmax gives the dropped tokens probability again"),
-        ("sorted order", top_sorted, "in sorted order"),
-        ("smallest k", bottom_k, "the least likely tokens"),
-        ("threshold keeps ties", threshold_with_ties, "With ties you keep more than k"),
-        ("changes its input", in_place_k, "changed its input"),
-    ],
-    "0.5": [
+    "0.3": [
         ("drops the crossing token", drops_the_crossing_token, "keep the token that crosses the line"),
         ("not rescaled", nucleus_not_scaled, "they sum to 0.7"),
+        ("softmax again", nucleus_softmax, "Softmax gives the dropped tokens probability again"),
         ("sorted order", nucleus_sorted, "in sorted order"),
         ("vocabulary order", vocabulary_order, "in vocabulary order"),
         ("nothing left for small p", nothing_left, "nothing is left"),
         ("keeps one too many", one_too_many_at_the_line, "Look at < and <="),
+        ("keeps ties", above_the_line_with_ties, "Keep places, not values"),
         ("drops nothing", nothing_dropped, "Nothing was dropped"),
     ],
-    "0.6": [
+    "0.4": [
         ("own position", own_position, "from its own position"),
         ("nats", nats, "These are nats"),
         ("sign", positive_log, "The sign is wrong"),
         ("probabilities", plain_probabilities, "These are probabilities"),
         ("raw logits", raw_logits, "the logits themselves"),
+        ("no logarithm", no_logarithm, "the probabilities themselves"),
+        ("normalised down the positions", down_the_positions, "down the positions"),
         ("one number", summed, "one number for the whole text"),
         ("log of zero", underflows, "it became 0"),
     ],
+    "0.5": [
+        ("the passages", "a", "could come from any of them"),
+        ("the longer text", "c", "Keep the lengths equal"),
+        ("no such option", "d", '"a", "b" or "c"'),
+    ],
+    "0.6": [
+        ("the average", by_the_average, "It goes by the average"),
+        ("turned round", wrong_way_round, "the wrong way round"),
+        ("a constant", same_for_all, "Every text gets the same verdict"),
+        ("the median", the_median, "of people's texts the specimen's"),
+        ("one verdict a token", one_a_token, "one verdict on the whole text"),
+        ("a score instead of a verdict", a_score, "expected True or False"),
+    ],
     "0.7": [
-        ("one operation a term", one_operation, "count 2abc, not abc"),
-        ("full-size keys and values", all_heads_alike, "Keys and values have kv_heads heads"),
-        ("no attention pairs", no_pairs, "Two products are missing"),
-        ("proportional to n", linear_in_n, "grows in proportion to n"),
-        ("two MLP products", no_gate, "The MLP has three products"),
-        ("no unembedding", no_unembedding, "The unembedding is missing"),
-        ("embedding counted", embedding_counted, "Looking up an embedding is no product"),
-        ("one layer", single_layer, "That is a single layer"),
-        ("unembedding in every layer", unembedding_every_layer, "happens once"),
+        ("the share of wrong ones", share_wrong, "how often the specimen was wrong"),
+        ("certainty", always_right, "You forecast certainties"),
+        ("a half", a_half, "needed 0.90"),
+        ("copies what came before", copies_the_past, "You repeat the outcomes"),
+        ("one number", one_number_only, "One probability for each of the n tokens"),
+        ("a count", a_count, "Probabilities lie between 0 and 1"),
+    ],
+    "0.8": [
+        ("doesn't know", "a", "two ways of asking"),
+        ("hides", "b", "speaks of a purpose"),
+        ("means nothing", "d", "isn't proof of 0"),
     ],
 }
 
 RIGHT = {
-    "0.1": [("joins the tokens", joined), ("numpy mean", with_numpy)],
-    "0.2": [("torch.softmax", with_softmax), ("double precision, logsumexp", with_logsumexp)],
-    "0.3": [("recursive", recursive), ("while loop, new lists", with_while)],
-    "0.4": [("scatter", k_by_scatter), ("plain Python", k_by_loop)],
-    "0.5": [("loop that stops", p_by_loop), ("counts how many", p_by_count)],
-    "0.6": [("cross entropy", by_cross_entropy), ("loop in double precision", bits_by_loop)],
-    "0.7": [("list of products", products), ("weights times two, as float", from_weights)],
+    "0.1": [
+        ("torch.softmax", with_softmax),
+        ("double precision, logsumexp", with_logsumexp),
+        ("result in double precision", in_double),
+    ],
+    "0.2": [("recursive", recursive), ("while loop, new lists", with_while), ("ids as tensors", returns_tensors)],
+    "0.3": [("loop that stops", p_by_loop), ("counts how many", p_by_count)],
+    "0.4": [("cross entropy", by_cross_entropy), ("loop in double precision", bits_by_loop)],
+    "0.5": [("the same opening and length", "b"), ("in capitals", "B")],
+    "0.6": [("mean of the three largest", top_three), ("how widely they spread", their_spread)],
+    "0.7": [("a list", as_a_list), ("numpy", with_numpy)],
+    "0.8": [("no more than the numbers", "c"), ("in capitals", "C")],
+}
+
+EQUIVALENT = {
+    "0.1": {
+        "result made positive | next_token_probabilities": "probabilities are positive",
+        "result clamped to [0, 1] | next_token_probabilities": "probabilities lie between 0 and 1",
+    },
+    "0.3": {
+        "0 -> -1 | before = ordered.cumsum(0) - ordered | 1": "probs has one axis, so the first is the last",
+    },
+    "0.4": {
+        "upper end of a slice dropped | log_probs = torch.log_softmax(logits[:-1], dim=-1) | 1": "the last row is "
+        "normalised and then not read",
+    },
 }

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import numpy as np
 import torch
 
-from utils.checks import Exercise, Option, Question
+from utils import statistics
+from utils.checks import Exercise, Option, Question, Score, choose
 from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_close, expect_finite, expect_shape, expect_type, is_close
+from utils.checks.comparing import (
+    expect_close,
+    expect_each,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+    seeded,
+)
+from utils.datasets.tales import held_out_surprisals
 
-# ------------------------------------------------------------------------------- 0.1 characters per token
-
-
-def characters_per_token(tokens):
-    """Mean number of characters of a list of token strings."""
-    if not tokens:
-        raise ValueError("tokens is empty")
-    return sum(len(token) for token in tokens) / len(tokens)
-
-
-def check_characters_per_token(learner):
-    tokens = ["The", " cat", " sat", " on", " the", " m", "at", "."]
-    result = call(learner, tokens)
-    right = sum(map(len, tokens)) / len(tokens)
-    if is_close(result, sum(map(len, tokens))):
-        raise Mistake("That is the number of characters altogether. Divide it by the number of tokens.")
-    if is_close(result, len(tokens) / sum(map(len, tokens))):
-        raise Mistake("That is tokens per character. Turn the fraction over: characters go on top.")
-    if is_close(result, sum(len(t.strip()) for t in tokens) / len(tokens)):
-        raise Mistake("You left out the spaces. A space at the front belongs to its token: count it.")
-    if is_close(result, float(sum(map(len, tokens)) // len(tokens))):
-        raise Mistake("You rounded down: `//` throws the rest away. Use `/`.")
-    if is_close(result, float(len(tokens))):
-        raise Mistake("That is the number of tokens. Add up the lengths of the tokens first.")
-    expect_close(result, right, f"For {tokens} the answer is {right}, yours is {result}.")
-    expect_close(call(learner, ["ab"]), 2.0, "A list with a single token 'ab' should give 2.")
-
-
-# ----------------------------------------------------------------------- 0.2 logits to probabilities
+# ----------------------------------------------------------------------- 0.1 logits to probabilities
 
 
 def next_token_probabilities(logits, temperature):
@@ -54,37 +36,58 @@ def next_token_probabilities(logits, temperature):
 def check_next_token_probabilities(learner):
     logits, temperature = torch.tensor([2.0, 1.0, 0.0, -1.0, 0.5]), 0.5
     result = call(learner, logits, temperature)
-    expect_type(result, torch.Tensor)
     expect_shape(result, (5,), "One probability for each logit.")
-    if not torch.isclose(result.sum(), torch.tensor(1.0), atol=1e-4):
-        if is_close(result, torch.exp(logits / temperature)):
-            raise Mistake("These don't sum to 1 yet. Divide the exponentials by their sum.")
-        raise Mistake(f"Probabilities sum to 1; yours sum to {float(result.sum()):.3f}.")
+    result = torch.as_tensor(result)
+    if is_close(result, torch.log_softmax(logits / temperature, -1)):
+        raise Mistake("These are logarithms of the right probabilities: use softmax, not log_softmax.")
+    scaled = logits / temperature
+    if is_close(result, scaled / scaled.sum()) or is_close(
+        result, (scaled - scaled.max()) / (scaled - scaled.max()).sum()
+    ):
+        raise Mistake("You divided the logits by their sum. Exponentiate first, then divide the exponentials.")
+    if is_close(result, torch.exp(scaled)) or is_close(result, torch.exp(scaled - scaled.max())):
+        raise Mistake("These don't sum to 1 yet. Divide the exponentials by their sum.")
+    if is_close(result, scaled):
+        raise Mistake("These are still logits. Exponentiate them, then divide by the sum.")
+    if not is_close(result.sum(), 1.0, atol=1e-4):
+        total = f"{float(result.sum()):.3f}"
+        raise Mistake(f"Probabilities sum to 1; yours sum to {total}: divide by the sum of all, just once.")
     if is_close(result, torch.softmax(logits * temperature, -1)):
         raise Mistake("You multiplied by the temperature. Divide: a low temperature must sharpen the distribution.")
-    if is_close(result, torch.softmax(logits, -1)):
-        raise Mistake("The temperature has no effect in your function. Divide the logits by it before the exponential.")
     probs = torch.softmax(logits, -1)
-    if is_close(result, (probs / temperature) / (probs / temperature).sum()):
+    if is_close(result, probs) or is_close(result, (probs / temperature) / (probs / temperature).sum()):
         raise Mistake("The temperature has no effect in your function. Divide the logits by it before the exponential.")
-    if is_close(result, torch.softmax(-logits / temperature, -1)):
+    if is_close(result, torch.softmax(-scaled, -1)):
         raise Mistake("Your distribution is upside down: the largest logit must get the largest probability.")
-    expect_close(
-        result, torch.softmax(logits / temperature, -1), "The values differ from softmax(logits / temperature)."
-    )
+    if is_close(call(learner, torch.tensor([5.0, 0.0, 0.0, 0.0, 0.0]), temperature), result):
+        raise Mistake("Other logits give the same result. Compute it from `logits`.")
+    expect_close(result, torch.softmax(scaled, -1), "The values differ from softmax(logits / temperature).")
     big = call(learner, torch.tensor([900.0, 899.0, 0.0]), 0.5)
     expect_finite(big, "exp of a large logit is infinite: subtract the largest logit first (or use torch.softmax).")
-    expect_close(big, torch.softmax(torch.tensor([1800.0, 1798.0, 0.0]), -1), "The values are off for large logits.")
     rows = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 1.0]])
     several = call(learner, rows, 2.0)
     if is_close(several, torch.softmax(rows / 2, 0)):
         raise Mistake("With two rows you normalise down the columns. Normalise over the last axis: dim=-1.")
     if is_close(several, torch.softmax((rows / 2).flatten(), 0).reshape(2, 3)):
         raise Mistake("With two rows you normalise over all of them at once. Sum over the last axis only: dim=-1.")
-    expect_close(several, torch.softmax(rows / 2, -1), "Each row must be a distribution of its own (dim=-1).")
+    far = call(learner, torch.tensor([[1800.0, 1799.0], [0.0, 1.0]]), 1.0)
+    expect_finite(far, "A small row beside a large one became 0 / 0: subtract each row's own largest logit (dim=-1).")
+    deep = torch.arange(24.0).reshape(2, 3, 4)
+    expect_each(
+        learner,
+        [
+            ((torch.tensor([900.0, 899.0, 0.0]), 0.5), [0.8808, 0.1192, 0.0], "Logits of 900, 899 and 0 at 0.5."),
+            ((rows, 2.0), torch.softmax(rows / 2, -1), "Each row must be a distribution of its own (dim=-1)."),
+            ((deep, 3.0), torch.softmax(deep / 3, -1), "With three axes each last row is a distribution of its own."),
+            ((torch.tensor([-900.0, -901.0]), 1), [0.7311, 0.2689], "Very low logits still make probabilities."),
+        ],
+        atol=1e-4,
+    )
+    double = call(learner, torch.tensor([1.0, 0.0], dtype=torch.float64), 1.0)
+    expect_close(double, [0.7311, 0.2689], "Logits in double precision should give the same.", atol=1e-4)
 
 
-# ---------------------------------------------------------------------------------- 0.3 the generation loop
+# ---------------------------------------------------------------------------------- 0.2 the generation loop
 
 
 def continue_text(ids, next_logits, pick, n_new):
@@ -108,92 +111,56 @@ def _counting_model(d_vocab=50):
     return next_logits, seen
 
 
+def _greedy(logits):
+    return int(logits.argmax())
+
+
+def _above_four(logits):
+    """The first token whose number is above 4: true of logits here, never of probabilities."""
+    return int((logits > 4).float().argmax()) if bool((logits > 4).any()) else 49
+
+
 def check_continue_text(learner):
-    def greedy(logits):
-        return int(logits.argmax())
-
-    def least(logits):
-        return int(logits.argmin())
-
     prompt, n_new = [3, 4], 4
-    expected = continue_text(prompt, _counting_model()[0], greedy, n_new)
+    expected = continue_text(prompt, _counting_model()[0], _greedy, n_new)
     next_logits, seen = _counting_model()
-    result = call(learner, prompt, next_logits, greedy, n_new)
+    result = call(learner, prompt, next_logits, _greedy, n_new)
     expect_type(result, list, "Return a plain list of token ids.")
-    if any(isinstance(token, torch.Tensor) for token in result):
-        raise Mistake("Your list holds tensors. `pick` already returns an int: append that.")
     if result == prompt:
         raise Mistake("You returned the prompt alone. Append each new token, and return the longer list.")
     if result == expected[len(prompt) :]:
         raise Mistake("You returned the new tokens only. Return the prompt followed by the new tokens.")
-    first = expected[len(prompt)]
-    if result == prompt + [first] * n_new:
+    if result == prompt + [expected[len(prompt)]] * n_new:
         raise Mistake(
             "Every step saw the same context, so every token is the same. Append the token before you ask for the next."
         )
     if len(result) != len(prompt) + n_new:
         raise Mistake(f"Your list has {len(result)} ids; expected {len(prompt)} of the prompt and {n_new} new ones.")
     alone = list(prompt)
-    last_only, _ = _counting_model()
     for _ in range(n_new):
-        alone.append(greedy(last_only(alone[-1:])))
+        alone.append(_greedy(_counting_model()[0](alone[-1:])))
     if result == alone:
         raise Mistake("The model saw only the last token. Give `next_logits` everything so far.")
-    if result != expected:
-        raise Mistake(f"For the stand-in model the ids should be {expected}, yours are {result}.")
     if len(seen) > n_new:
         raise Mistake(f"You ran the model {len(seen)} times for {n_new} tokens. One run a token is enough.")
-    other = call(learner, prompt, _counting_model()[0], least, n_new)
-    if other == expected:
+    if call(learner, prompt, _counting_model()[0], lambda logits: int(logits.argmin()), n_new) == expected:
         raise Mistake("Your function ignores `pick` and always takes the likeliest token. Call pick(logits).")
-    if call(learner, prompt, _counting_model()[0], greedy, 0) != prompt:
-        raise Mistake("With n_new = 0 nothing is added: the result should be the prompt.")
+    if call(learner, prompt, _counting_model()[0], _above_four, n_new) != expected:
+        raise Mistake("`pick` must get the logits just as `next_logits` gives them: no softmax, no rounding between.")
+    if call(learner, prompt, lambda ids: torch.arange(50.0), _greedy, 2) != [*prompt, 49, 49]:
+        raise Mistake("With another model the ids must be others: ask `next_logits` for every token.")
+    for length in (0, 1, 7):
+        right = continue_text(prompt, _counting_model()[0], _greedy, length)
+        came = call(learner, prompt, _counting_model()[0], _greedy, length)
+        if came != right:
+            raise Mistake(f"With n_new = {length} the ids should be {right}, yours are {came}.")
+    longer = [9, 2, 5]
+    right = continue_text(longer, _counting_model()[0], _greedy, 2)
+    if call(learner, longer, _counting_model()[0], _greedy, 2) != right:
+        raise Mistake(f"After the prompt {longer} two more ids should give {right}.")
 
 
-# --------------------------------------------------------------------------------------------- 0.4 top k
-
-
-def keep_top_k(probs, k):
-    """Zero all but the k largest probabilities and rescale to sum to 1."""
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    kept = torch.zeros_like(probs)
-    best = probs.topk(min(k, len(probs))).indices
-    kept[best] = probs[best]
-    return kept / kept.sum()
-
-
-def check_keep_top_k(learner):
-    probs = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
-    result = call(learner, probs, 2)
-    expect_type(result, torch.Tensor)
-    if is_close(result, [0.4, 0.3]) or is_close(result, [4 / 7, 3 / 7]):
-        raise Mistake(
-            "You return only the k kept values. Keep the vocabulary's shape and put zeros in the other places."
-        )
-    expect_shape(result, (5,), "One probability for each vocabulary entry, zeros included.")
-    kept = torch.tensor([0, 0.4, 0, 0.3, 0])
-    if is_close(result, kept):
-        raise Mistake("The right tokens are kept, but they sum to 0.7. Divide by their sum.")
-    if is_close(result, torch.softmax(kept, -1)):
-        raise Mistake("Softmax gives the dropped tokens probability again (exp(0) is 1). Divide by the sum instead.")
-    if is_close(result, kept.sort(descending=True).values / 0.7):
-        raise Mistake("The values are right but in sorted order. Each probability must stay at its token's place.")
-    if is_close(result, torch.tensor([0, 0, 0.05, 0, 0]) / 0.05) or is_close(
-        result, torch.tensor([0.1, 0, 0.05, 0, 0]) / 0.15
-    ):
-        raise Mistake("You kept the least likely tokens. Sort with the largest first.")
-    expect_close(result, kept / 0.7, "For k = 2 only the two largest should stay, scaled to sum to 1.")
-    expect_close(call(learner, probs, 5), probs, "With k as large as the vocabulary nothing should change.")
-    expect_close(
-        call(learner, probs, 1), torch.tensor([0.0, 1, 0, 0, 0]), "k = 1 should leave the likeliest token alone."
-    )
-    ties = call(learner, torch.tensor([0.25, 0.25, 0.25, 0.25]), 2)
-    if int((ties > 0).sum()) != 2:
-        raise Mistake("With ties you keep more than k tokens: compare positions (topk), not values with a threshold.")
-
-
-# --------------------------------------------------------------------------------------------- 0.5 top p
+# --------------------------------------------------------------------------------------------- 0.3 top p
 
 
 def keep_top_p(probs, p):
@@ -210,7 +177,6 @@ def keep_top_p(probs, p):
 def check_keep_top_p(learner):
     probs = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
     result = call(learner, probs, 0.6)
-    expect_type(result, torch.Tensor)
     expect_shape(result, (5,), "One probability for each vocabulary entry, zeros included.")
     kept = torch.tensor([0, 0.4, 0, 0.3, 0])
     if is_close(result, torch.tensor([0.0, 1, 0, 0, 0])) or is_close(result, torch.tensor([0, 0.4, 0, 0, 0])):
@@ -227,20 +193,38 @@ def check_keep_top_p(learner):
     least = torch.tensor([0.1, 0, 0.05, 0.3, 0.15])
     if is_close(result, least / least.sum()):
         raise Mistake("You kept the least likely tokens. Sort with the largest first.")
+    if is_close(result, torch.softmax(kept, -1)):
+        raise Mistake("Softmax gives the dropped tokens probability again (exp(0) is 1). Divide by the sum instead.")
+    if is_close(result, torch.tensor([0, 0.4, 0, 0.3, 0.15]) / 0.85):
+        raise Mistake("You kept one token too many: two already hold 0.7, and 0.6 was asked for.")
     expect_close(result, kept / 0.7, "For p = 0.6 the tokens with 0.4 and 0.3 should stay, scaled to sum to 1.")
     tiny = call(learner, probs, 0.01)
-    if not torch.isfinite(tiny).all() or is_close(tiny, torch.zeros(5)):
+    if is_close(tiny, torch.zeros(5)) or not np.isfinite(np.asarray(tiny, dtype=float)).all():
         raise Mistake("With p = 0.01 nothing is left. The likeliest token always stays, whatever p is.")
-    expect_close(tiny, torch.tensor([0.0, 1, 0, 0, 0]), "For p = 0.01 only the likeliest token should stay.")
     # 0.5 + 0.25 is exact in binary, so this is a question of `<` against `<=` and not of rounding
-    exact = call(learner, torch.tensor([0.25, 0.5, 0.125, 0.125]), 0.75)
+    exact = torch.as_tensor(call(learner, torch.tensor([0.25, 0.5, 0.125, 0.125]), 0.75))
     if int((exact > 0).sum()) == 3:
         raise Mistake("0.5 + 0.25 reaches 0.75 exactly, so two tokens are enough; you keep three. Look at < and <=.")
-    expect_close(exact, torch.tensor([1 / 3, 2 / 3, 0, 0]), "For p = 0.75 the tokens with 0.5 and 0.25 should stay.")
-    expect_close(call(learner, probs, 1.0), probs, "p = 1 should change nothing.")
+    quarters = torch.full((4,), 0.25)
+    ties = torch.as_tensor(call(learner, quarters, 0.5))
+    if int((ties > 0).sum()) > 2:
+        raise Mistake(
+            "Of four tokens with 0.25 each, two reach 0.5; you keep more. Keep places, not values above a line."
+        )
+    if not is_close(ties.sort().values, [0, 0, 0.5, 0.5]):
+        raise Mistake("Of four tokens with 0.25 each, any two should stay for p = 0.5, with 0.5 each.")
+    expect_each(
+        learner,
+        [
+            ((probs, 0.01), [0, 1, 0, 0, 0], "For p = 0.01 only the likeliest token should stay."),
+            ((probs, 0.8), torch.tensor([0, 0.4, 0, 0.3, 0.15]) / 0.85, "For p = 0.8 three tokens should stay."),
+            ((torch.tensor([0.25, 0.5, 0.125, 0.125]), 0.75), [1 / 3, 2 / 3, 0, 0], "0.5 and 0.25 reach 0.75."),
+            ((probs, 1.0), probs, "p = 1 should change nothing."),
+        ],
+    )
 
 
-# ----------------------------------------------------------------------------------------- 0.6 surprisal
+# ----------------------------------------------------------------------------------------- 0.4 surprisal
 
 
 def surprisal_bits(logits, tokens):
@@ -250,120 +234,166 @@ def surprisal_bits(logits, tokens):
 
 
 def check_surprisal_bits(learner):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(5, 7, generator=generator) * 2
+    logits = torch.randn(5, 7, generator=seeded(0)) * 2
     tokens = torch.tensor([3, 0, 6, 2, 2])
     result = call(learner, logits, tokens)
-    expect_type(result, torch.Tensor)
     log2 = torch.log_softmax(logits, -1) / math.log(2)
     right = -log2[torch.arange(4), tokens[1:]]
     same = -log2[torch.arange(5), tokens]
-    if is_close(result, same) or is_close(result, same[1:]) or is_close(result, same[:-1]):
+    if any(is_close(result, wrong) for wrong in (same, same[1:], same[:-1])):
         raise Mistake(
             "You read each token's probability from its own position. Logits at position i are about token i + 1."
         )
+    if is_close(result, -log2[torch.arange(1, 5), tokens[:-1]]):
+        raise Mistake("You look backwards: logits at position i are about token i + 1, not i - 1.")
     if is_close(result, right.sum()) or is_close(result, right.mean()):
         raise Mistake("That is one number for the whole text. Return one number for each token but the first.")
     expect_shape(result, (4,), "Five tokens give four numbers: nothing predicts the first.")
     if is_close(result, -right):
         raise Mistake("The sign is wrong: the log of a probability is negative, and surprisal is minus it.")
-    if is_close(result, right * math.log(2)):
+    if is_close(result, right * math.log(2)) or is_close(result, right * math.log(2) ** 2):
         raise Mistake("These are nats (natural logarithm). For bits divide by math.log(2), or use torch.log2.")
     if is_close(result, right * math.log10(2)):
         raise Mistake("These are decimal digits (log10). For bits use log2.")
     if is_close(result, torch.softmax(logits, -1)[torch.arange(4), tokens[1:]]):
         raise Mistake("These are probabilities. Surprisal is minus their log2.")
-    if is_close(result, -logits[torch.arange(4), tokens[1:]]):
+    raw = logits[torch.arange(4), tokens[1:]]
+    if any(is_close(result, wrong) for wrong in (raw, -raw, raw / math.log(2), -raw / math.log(2))):
         raise Mistake("You used the logits themselves. Turn them into probabilities (softmax) first.")
+    down = torch.log_softmax(logits[:-1], 0)[torch.arange(4), tokens[1:]]
+    if is_close(result, -down / math.log(2)) or is_close(
+        result, -(torch.log_softmax(logits, 0)[torch.arange(4), tokens[1:]]) / math.log(2)
+    ):
+        raise Mistake("You normalised down the positions. Each row is a distribution over the vocabulary: dim=-1.")
+    probs = torch.softmax(logits, -1)[torch.arange(4), tokens[1:]]
+    if is_close(result, -probs / math.log(2)):
+        raise Mistake("You took the probabilities themselves. Surprisal is minus their logarithm: log_softmax.")
+    if is_close(call(learner, torch.zeros(5, 7), tokens), result):
+        raise Mistake("Other logits give the same result. Compute it from `logits`.")
+    if is_close(call(learner, logits, torch.tensor([0, 1, 2, 3, 4])), result):
+        raise Mistake("Other tokens give the same result. Pick each token's own column.")
     expect_close(result, right, "The values differ from -log2 of the probability of each next token.")
     sure = torch.zeros(2, 3)
     sure[0] = torch.tensor([0.0, 300.0, 0.0])
     far = call(learner, sure, torch.tensor([0, 2]))
     expect_finite(far, "The probability was so small that it became 0. Use torch.log_softmax instead of log(softmax).")
     expect_close(far, [300 / math.log(2)], "The value is off for a very unlikely token; use torch.log_softmax.", 1e-2)
-
-
-# -------------------------------------------------------------------------------------- 0.7 counting FLOPs
-
-
-def forward_flops(n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab):
-    """Operations of all matrix products in one forward pass over n tokens."""
-    queries_and_output = 2 * (2 * n * d_model * heads * d_head)
-    keys_and_values = 2 * (2 * n * d_model * kv_heads * d_head)
-    scores_and_mixing = 2 * (2 * n * n * heads * d_head)
-    mlp = 3 * (2 * n * d_model * d_mlp)
-    unembedding = 2 * n * d_model * d_vocab
-    return layers * (queries_and_output + keys_and_values + scores_and_mixing + mlp) + unembedding
-
-
-def check_forward_flops(learner):
-    sizes: dict[str, Any] = {
-        "n": 5,
-        "layers": 3,
-        "d_model": 12,
-        "heads": 4,
-        "kv_heads": 2,
-        "d_head": 7,
-        "d_mlp": 20,
-        "d_vocab": 31,
-    }
-    result = call(learner, **sizes)
-    expect_shape(result, (), "Return one number.")
-    right = forward_flops(**sizes)
-    n, layers, d_model, heads, kv_heads, d_head, d_mlp, d_vocab = sizes.values()
-    query, key = 2 * n * d_model * heads * d_head, 2 * n * d_model * kv_heads * d_head
-    pairs, mlp, unembedding = 2 * n * n * heads * d_head, 2 * n * d_model * d_mlp, 2 * n * d_model * d_vocab
-    named = {
-        right
-        / 2: "Each term of a product costs two operations, a multiplication and an addition: count 2abc, not abc.",
-        right + layers * 2 * (query - key): "Keys and values have kv_heads heads, fewer than the queries have.",
-        right
-        - layers * 2 * pairs: "Two products are missing: the scores (queries by keys) and the mixing of the values.",
-        right - layers * pairs: "One n by n product is missing: attention has the scores, and then the mixing.",
-        right - layers * mlp: "The MLP has three products, not two: gate, up and down.",
-        right - unembedding: "The unembedding is missing: d_model to d_vocab for every token, once.",
-        right + (layers - 1) * unembedding: "The unembedding happens once, not in every layer.",
-        right
-        - (layers - 1)
-        * (right - unembedding)
-        / layers: "That is a single layer. Multiply what a layer costs by `layers`.",
-        right
-        - layers * query: "One product is missing: the attention output goes from heads * d_head back to d_model.",
-        right
-        + unembedding: "Looking up an embedding is no product: it costs nothing here. Count the unembedding only.",
-        right - layers * key: "Only one of keys and values is counted. There are two such products.",
-        right / n: "That is for one token. All products have a factor n, and two of them have n * n.",
-    }
-    for value, message in named.items():
-        if is_close(result, float(value), atol=0.5):
-            raise Mistake(message)
-    single = call(learner, **(sizes | {"n": 1}))
-    if is_close(result, float(single * n), atol=0.5):
-        raise Mistake("Your count grows in proportion to n. Two products pair every token with every token: n * n.")
-    expect_close(
-        float(result), float(right), f"Expected {right:,} for the test sizes {sizes}, yours is {result:,}.", 0.5
+    even = torch.zeros(3, 8)
+    expect_each(
+        learner,
+        [
+            ((even, torch.tensor([1, 5, 7])), [3.0, 3.0], "Eight equally likely tokens cost 3 bits each."),
+            ((torch.tensor([[0.0, 0.0], [9.0, 1.0]]), torch.tensor([1, 0])), [1.0], "Two equal logits cost 1 bit."),
+            (
+                (torch.tensor([[9.0, 0.0], [0.0, 0.0]]), torch.tensor([1, 0])),
+                [0.00018],
+                "What was sure costs next to 0.",
+            ),
+        ],
     )
-    other: dict[str, Any] = {
-        "n": 2,
-        "layers": 1,
-        "d_model": 3,
-        "heads": 2,
-        "kv_heads": 1,
-        "d_head": 4,
-        "d_mlp": 5,
-        "d_vocab": 6,
-    }
-    expect_close(float(call(learner, **other)), float(forward_flops(**other)), "Right for one set of sizes only.", 0.5)
+
+
+# ------------------------------------------------------------------------------- 0.5 the fair comparison
+
+FAIR = {
+    "a": "Subject, style and length all differ, so a difference in bits could come from any of them. Ask what may "
+    "differ between two texts if only the writer is to blame.",
+    "b": "Yes: same opening, same number of tokens, same book. What is left to differ is who wrote on.",
+    "c": "The same opening, but a longer text gives its reader more to go by, and later tokens are cheaper whoever "
+    "wrote them: you have just measured that. Keep the lengths equal.",
+}
+
+
+# ---------------------------------------------------------------------------------- 0.6 a rule that detects
+
+NEEDED = 0.85
+
+
+def written_by_model(bits):
+    """True for a text without a big surprise: the nucleus leaves them out."""
+    return float(bits.max()) < 13
+
+
+def check_written_by_model(learner):
+    texts = [(row.human, row.nucleus) for row in held_out_surprisals()]
+    verdicts = [[_verdict(call(learner, torch.tensor(bits))) for bits in side] for side in zip(*texts)]
+    people, model = (np.array(side) for side in verdicts)
+    if len(set(people) | set(model)) == 1:
+        raise Mistake("Every text gets the same verdict. Compute something from `bits`, and compare it with a number.")
+    right = (float(model.mean()) + 1 - float(people.mean())) / 2
+    if right < 1 - NEEDED + 0.1:
+        raise Mistake("You have the two kinds the wrong way round: True is for the specimen's texts.")
+    means = np.array([np.mean(bits) for side in zip(*texts) for bits in side])
+    called = np.concatenate([people, model])
+    taken, missed = f"{people.sum()} of {len(people)}", f"{(~model).sum()} of {len(model)}"
+    hint = f"It calls {taken} of people's texts the specimen's, and misses {missed} of the specimen's."
+    if right < NEEDED and means[called].max() < means[~called].min():
+        hint += " It goes by the average; nucleus sampling never picks from the tail. What would show that most?"
+    return Score(right, NEEDED, len(called), "texts", hint)
+
+
+def _verdict(result):
+    if isinstance(result, (torch.Tensor, np.ndarray, np.generic)) and math.prod(result.shape) == 1:
+        result = result.item()
+    if not isinstance(result, bool):
+        came = f"a {type(result).__name__}" + (f" of shape {tuple(result.shape)}" if hasattr(result, "shape") else "")
+        raise Mistake(f"Your function returned {came}; expected True or False, one verdict on the whole text.")
+    return bool(result)
+
+
+# -------------------------------------------------------------------------------- 0.7 calibrated and empty
+
+
+def empty_forecast(outcomes, n):
+    """The share of past outcomes that were right, for each of n tokens to come."""
+    return torch.full((n,), float(outcomes.float().mean()))
+
+
+def check_empty_forecast(learner):
+    seen, n, held = 4000, 2000, 0
+    rates = [0.06, 0.2, 0.34, 0.42, 0.5, 0.66, 0.78, 0.9, 0.97, 0.55]
+    for number, rate in enumerate(rates):
+        drawn = (torch.rand(seen + n, generator=seeded(number)) < rate).float()
+        forecast = call(learner, drawn[:seen], n)
+        expect_shape(forecast, (n,), "One probability for each of the n tokens to come.")
+        expect_finite(forecast)
+        forecast = np.asarray(torch.as_tensor(forecast, dtype=torch.float64))
+        if forecast.min() < 0 or forecast.max() > 1:
+            raise Mistake(
+                f"Probabilities lie between 0 and 1; yours go from {forecast.min():.2f} to {forecast.max():.2f}."
+            )
+        if is_close(forecast, np.full(n, 1 - rate), atol=0.03) and abs(rate - 0.5) > 0.05:
+            raise Mistake("You say how often the specimen was wrong. Say how often it was right.")
+        if is_close(forecast, drawn[:n]):
+            raise Mistake("You repeat the outcomes that came before, but the tokens to come are others. Say a share.")
+        if set(np.unique(forecast)) <= {0.0, 1.0}:
+            raise Mistake("You forecast certainties. Such a forecast is kept only if it is always right: say a share.")
+        held += statistics.calibration_error(forecast, drawn[seen:].bool().numpy()) < 0.03
+    hint = "A set counts if the forecasts of its 2,000 tokens have a calibration error below 0.03."
+    return Score(held / len(rates), 0.9, len(rates), "sets of outcomes", hint)
+
+
+# ------------------------------------------------------------------------------ 0.8 the sentence that holds
+
+SENTENCE = {
+    "a": "Too much: naming after one sentence, and comparing two, are two ways of asking. Another question, or a "
+    "reading of its states (lesson 03), might still find them.",
+    "b": "Too much: 'hides' speaks of a purpose. A frequent name that wins over a rarer one explains the same numbers.",
+    "c": "Yes: it says what was asked, what came, and how large an effect could have gone unseen. No more than that.",
+    "d": "Too much: an interval that holds 0 isn't proof of 0. Its upper end, about a bit, would double the odds "
+    "of the capital.",
+}
 
 
 EXERCISES = [
-    Exercise("0.1", "How long is a token?", characters_per_token, check_characters_per_token),
-    Exercise("0.2", "From logits to probabilities", next_token_probabilities, check_next_token_probabilities),
-    Exercise("0.3", "The loop that writes", continue_text, check_continue_text),
-    Exercise("0.4", "Keep the k likeliest", keep_top_k, check_keep_top_k),
-    Exercise("0.5", "Keep the likeliest few that matter", keep_top_p, check_keep_top_p),
-    Exercise("0.6", "Surprisal", surprisal_bits, check_surprisal_bits),
-    Exercise("0.7", "Count the operations", forward_flops, check_forward_flops),
+    Exercise("0.1", "From logits to probabilities", next_token_probabilities, check_next_token_probabilities),
+    Exercise("0.2", "The loop that writes", continue_text, check_continue_text),
+    Exercise("0.3", "Keep the likeliest few that matter", keep_top_p, check_keep_top_p),
+    Exercise("0.4", "Surprisal", surprisal_bits, check_surprisal_bits),
+    choose("0.5", "The fair comparison", "b", FAIR),
+    Exercise("0.6", "Who wrote this?", written_by_model, check_written_by_model, kind="design"),
+    Exercise("0.7", "Perfectly calibrated, perfectly empty", empty_forecast, check_empty_forecast, kind="attack"),
+    choose("0.8", "The sentence that holds", "c", SENTENCE),
 ]
 
 QUIZ = [
@@ -412,23 +442,22 @@ QUIZ = [
         ],
     ),
     Question(
-        "The model puts 0.8 on its next token. Which of these follow?",
+        "A forecaster's reliability diagram lies on the diagonal. What follows?",
         [
             Option(
-                "What it says is true with probability 0.8.",
-                False,
-                "It is the probability of a token in text like its training text. In the lesson it was sure of wrong "
-                "answers too.",
-            ),
-            Option(
-                "This token would be drawn in about 8 of 10 draws at temperature 1.",
+                "Of what it gave 0.8, about 80 % came.",
                 True,
-                "That, and only that, is what the number means.",
+                "That is what calibrated means, and all it means.",
             ),
             Option(
-                "The model knows the answer.",
+                "It knows a lot about what it forecasts.",
                 False,
-                "Careful. A frequent phrase can be just as likely without any knowledge behind it.",
+                "Your empty forecaster lies on the diagonal as well. Ask whether it tells right from wrong.",
+            ),
+            Option(
+                "Its answers are mostly right.",
+                False,
+                "A forecaster who says 0.1 every time, and is right one time in ten, lies on the diagonal.",
             ),
         ],
     ),
@@ -449,32 +478,35 @@ QUIZ = [
         ],
     ),
     Question(
-        "Doubling the length of a prompt slightly more than doubles the operations. Where does the rest come from?",
+        "The difference between two ways of asking is 0.5 bits, 95 % [-0.1, 1.1]. What may you say?",
         [
             Option(
-                "The MLP",
+                "The two ways give the same answer.",
                 False,
-                "Its cost is the same for every token, so twice the tokens cost exactly twice as much.",
+                "The interval also holds differences of a whole bit. Not shown isn't shown not to be.",
             ),
             Option(
-                "Attention scores and the mixing of values",
+                "No difference was shown; one of up to about 1.1 bits could have gone unseen.",
                 True,
-                "They pair every token with every token, so they grow with the square of the length.",
+                "The verdict, and what the experiment could have missed.",
             ),
-            Option("The vocabulary", False, "The unembedding costs the same for every token."),
+            Option(
+                "Probably the first way helps, since 0.5 is more than 0.",
+                False,
+                "Then you would say so of every estimate that isn't exactly 0. The interval is there to stop you.",
+            ),
         ],
     ),
     Question(
-        "An estimate says that reading a paragraph takes 1 to 20 joules on a laptop. What makes the range so wide?",
+        "Your rule finds texts sampled with top-p and misses texts sampled without. What does it detect?",
         [
-            Option("The operations can't be counted.", False, "They can, to better than one part in a thousand here."),
+            Option("Text written by a machine", False, "The texts it missed were written by the same machine."),
             Option(
-                "How many operations a machine gets out of a joule",
+                "That the unlikely tokens are missing",
                 True,
-                "It depends on the chip, on how busy it is kept, and on what else is charged to it. So the estimate "
-                "names its assumptions and carries both ends.",
+                "The cut leaves a trace. A rule is only as general as the texts it was tried on.",
             ),
-            Option("The prompt's meaning", False, "Cost depends on the number of tokens, not on what they say."),
+            Option("Bad style", False, "It reads 40 numbers, and knows nothing of style."),
         ],
     ),
 ]

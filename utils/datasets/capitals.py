@@ -1,4 +1,4 @@
-"""Countries whose capital is their largest city, and countries where a larger city tempts."""
+"""Countries whose capital is their largest city, and countries and US states where a larger city tempts."""
 
 from __future__ import annotations
 
@@ -52,6 +52,36 @@ _TRAP = (
     ("the Philippines", "Manila", "Quezon City"),
     ("Belize", "Belmopan", "Belize City"),
     ("the United Arab Emirates", "Abu Dhabi", "Dubai"),
+    ("New York State", "Albany", "New York City"),
+    ("California", "Sacramento", "Los Angeles"),
+    ("Texas", "Austin", "Houston"),
+    ("Florida", "Tallahassee", "Jacksonville"),
+    ("Illinois", "Springfield", "Chicago"),
+    ("Pennsylvania", "Harrisburg", "Philadelphia"),
+    ("Washington State", "Olympia", "Seattle"),
+    ("Oregon", "Salem", "Portland"),
+    ("Nevada", "Carson City", "Las Vegas"),
+    ("Michigan", "Lansing", "Detroit"),
+    ("Wisconsin", "Madison", "Milwaukee"),
+    ("Minnesota", "Saint Paul", "Minneapolis"),
+    ("Missouri", "Jefferson City", "Kansas City"),
+    ("Louisiana", "Baton Rouge", "New Orleans"),
+    ("Alabama", "Montgomery", "Birmingham"),
+    ("Kentucky", "Frankfort", "Louisville"),
+    ("New Jersey", "Trenton", "Newark"),
+    ("Maryland", "Annapolis", "Baltimore"),
+    ("Virginia", "Richmond", "Virginia Beach"),
+    ("North Carolina", "Raleigh", "Charlotte"),
+    ("South Dakota", "Pierre", "Sioux Falls"),
+    ("Kansas", "Topeka", "Wichita"),
+    ("Nebraska", "Lincoln", "Omaha"),
+    ("New Mexico", "Santa Fe", "Albuquerque"),
+    ("Alaska", "Juneau", "Anchorage"),
+    ("Montana", "Helena", "Billings"),
+    ("Maine", "Augusta", "Portland"),
+    ("Vermont", "Montpelier", "Burlington"),
+    ("New Hampshire", "Concord", "Manchester"),
+    ("Delaware", "Dover", "Wilmington"),
 )
 
 CARD = Card(
@@ -64,7 +94,7 @@ CARD = Card(
     n=len(_EASY) + len(_TRAP),
     licence="CC BY 4.0",
     leaks=(
-        "The two groups differ in more than the trap: the first holds mostly European countries with famous capitals.",
+        "The two groups differ in more than the trap: one holds mostly European countries with famous capitals.",
         "Astana was called Nur-Sultan from 2019 to 2022, Bern is a capital in all but law: a text may say otherwise.",
         "Long names (Yamoussoukro, Naypyidaw) are unlikely as strings: compare questions, not names.",
     ),
@@ -73,7 +103,7 @@ CARD = Card(
 
 @dataclass(frozen=True)
 class Capital:
-    """A country and its capital. larger: a larger city of the country, "" where the capital is its largest."""
+    """A country (or US state) and its capital. larger: a larger city there, "" where the capital is the largest."""
 
     country: str
     capital: str
@@ -82,5 +112,5 @@ class Capital:
 
 @checked
 def capitals(tempting: bool) -> list[Capital]:
-    """Countries where a larger city tempts (tempting=True), or whose capital is their largest city; see `CARD`."""
+    """Twenty countries and thirty US states where a larger city tempts, or (tempting=False) twenty where none does."""
     return [Capital(*row) for row in (_TRAP if tempting else _EASY)]
