@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from utils import checks, datasets
+from utils import checks, datasets, statistics
 from utils.authoring import notebooks
 from utils.checks import lesson_00
+from utils.progress import tqdm
+from utils.reading.batches import padded
 from utils.reading.likelihood import surprisal
 from utils.reading.tokens import text_tokens
 from utils.writing import generation
@@ -19,7 +21,7 @@ def lesson():
     """The functions that the notebook defines for its experiments, with the course's own answers to the exercises."""
     (path,) = notebooks.paths(notebooks.SOLUTIONS, ["00"])
     cells = {cell.id: cell.source for cell in notebooks.read(path).cells}
-    scope = {name: globals()[name] for name in ("np", "torch", "statistics", "tqdm", "padded", "text_tokens", "lab")}
+    scope = {"torch": torch, "statistics": statistics, "tqdm": tqdm, "padded": padded, "text_tokens": text_tokens}
     scope |= {"model": None, "surprisal_bits": lesson_00.surprisal_bits}
     scope |= {"next_token_probabilities": lesson_00.next_token_probabilities}
     exec(cells["surprisal-strip"].split("\nrow = ")[0], scope)

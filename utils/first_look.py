@@ -111,14 +111,18 @@ def where(model: TransformerBridge, pair: Pair) -> str:
     tokens = token_strings(model, pair.clean)
     blocks = [str(block) for block in range(0, model.cfg.n_layers, EVERY)]
     answers = [model.tokenizer.decode([token]).strip() for token in (pair.answer, pair.other)]
-    fig, ax = plots.figure(width=7.5, height=3.8)
     seen = [token.replace(" ", "·") for token in tokens[pair.subject[0] :]]
-    plots.heatmap(ax, shares, seen, blocks, label="share of the answer moved", limits=(0, 1))
-    ax.invert_yaxis()
-    ax.set(title=f"Where “{answers[0]}” sits", xlabel="piece of the text", ylabel="at the entry of block")
-    strongest = [(blocks[i], seen[int(row.argmax())], float(row.max())) for i, row in enumerate(shares)]
-    told = "; ".join(f"block {block}: {token} {share:.1f}" for block, token, share in strongest)
-    picture = plots.html(fig, alt=f"Share of the answer that one state carries. Largest in each row: {told}.")
+    picture = plots.grid(
+        shares,
+        blocks,
+        seen,
+        title=f"Where “{answers[0]}” sits",
+        label="share of the answer moved",
+        x_label="piece of the text",
+        y_label="at the entry of block",
+        limits=(0, 1),
+        show=False,
+    )
     texts = [html.escape(model.tokenizer.decode(ids[1:].tolist())) for ids in (pair.clean, pair.corrupt)]
     return (
         f"<p>Two runs: <em>{texts[0]} …</em> <strong>{html.escape(answers[0])}</strong>, and <em>{texts[1]} …</em> "

@@ -350,7 +350,7 @@ def empty_forecast(outcomes, n):
 
 
 def check_empty_forecast(learner):
-    seen, n, held = 4000, 2000, 0
+    seen, n, held = 8000, 4000, 0
     rates = [0.06, 0.2, 0.34, 0.42, 0.5, 0.66, 0.78, 0.9, 0.97, 0.55]
     for number, rate in enumerate(rates):
         drawn = (torch.rand(seen + n, generator=seeded(number)) < rate).float()
@@ -369,7 +369,7 @@ def check_empty_forecast(learner):
         if set(np.unique(forecast)) <= {0.0, 1.0}:
             raise Mistake("You forecast certainties. Such a forecast is kept only if it is always right: say a share.")
         held += statistics.calibration_error(forecast, drawn[seen:].bool().numpy()) < 0.03
-    hint = "A set counts if the forecasts of its 2,000 tokens have a calibration error below 0.03."
+    hint = "A set counts if the forecasts of its 4,000 tokens have a calibration error below 0.03."
     return Score(held / len(rates), 0.9, len(rates), "sets of outcomes", hint)
 
 
