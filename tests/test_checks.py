@@ -229,3 +229,9 @@ def test_every_option_of_a_choice_has_feedback_of_its_own(lesson):
         said = [checks.mark(exercise, option).message for option in exercise.options]
         assert all(len(message) > 40 for message in said) and len(set(said)) == len(said), number
         assert exercise.kind != "choose" or len(said) >= 3, number
+
+
+@pytest.mark.parametrize("lesson", checks.lessons())
+def test_the_right_option_of_a_quiz_has_no_fixed_place(lesson):
+    places = [[option.right for option in question.options].index(True) for question in checks.quiz(lesson)]
+    assert len(set(places)) > 1, f"the right option is number {places[0] + 1} in all {len(places)} questions"

@@ -1056,12 +1056,12 @@ QUIZ = [
         "Five equally important features share two hidden dimensions. Which change makes the model represent all five?",
         [
             Option(
+                "Train for longer.", False, "A dense model that keeps two or three features is already at its best."
+            ),
+            Option(
                 "Make them rarer.",
                 True,
                 "Interference costs only when two are on together; rare features seldom are.",
-            ),
-            Option(
-                "Train for longer.", False, "A dense model that keeps two or three features is already at its best."
             ),
             Option(
                 "Take the ReLU away.",
@@ -1095,11 +1095,6 @@ QUIZ = [
         "In this lesson's world an L1 SAE fires on a feature of true size 1. Its latent reads well below 1. Why?",
         [
             Option(
-                "Each unit of latent costs l1, so the best latent stops short of the true size.",
-                True,
-                "The error it leaves is cheaper than the price of the last bit.",
-            ),
-            Option(
                 "The decoder's rows aren't length 1.",
                 False,
                 "They are, after each step; otherwise L1 could be cheated.",
@@ -1109,18 +1104,23 @@ QUIZ = [
                 False,
                 "Its cosine with the truth is above 0.9. The direction is fine.",
             ),
+            Option(
+                "Each unit of latent costs l1, so the best latent stops short of the true size.",
+                True,
+                "The error it leaves is cheaper than the price of the last bit.",
+            ),
         ],
     ),
     Question(
         "A dictionary of 256 latents is trained on a world of 64 features; most of its latents end up dead. You "
         "conclude:",
         [
+            Option("Training failed.", False, "Look at the features found, not at the latents left over."),
             Option(
                 "It depends: if all 64 were found, there was nothing left for them to do.",
                 True,
                 "Dead latents are a fault when features are still missing. Here you can check; in a model you can't.",
             ),
-            Option("Training failed.", False, "Look at the features found, not at the latents left over."),
             Option(
                 "The auxiliary loss would make all of them useful.", False, "It can't find features that aren't there."
             ),
@@ -1130,14 +1130,14 @@ QUIZ = [
         "On the frontier, SAE A explains more variance than SAE B at the same L0. Which of these follows?",
         [
             Option(
-                "A reconstructs better with as many latents.", True, "That, and only that: nothing about directions."
-            ),
-            Option(
                 "A's latents are nearer to the true features.",
                 False,
                 "Compare the two panels: the order by variance explained isn't the order by features found.",
             ),
             Option("A has less absorption.", False, "Absorption saves latents. It can improve this very number."),
+            Option(
+                "A reconstructs better with as many latents.", True, "That, and only that: nothing about directions."
+            ),
         ],
     ),
     Question(
@@ -1163,14 +1163,14 @@ QUIZ = [
         "with it?",
         [
             Option(
-                "A little variance explained is given up, and it helps only when the budget isn't too tight.",
-                True,
-                "Both are in the table, over five seeds.",
-            ),
-            Option(
                 "It is better everywhere.",
                 False,
                 "At a budget below the true number of features it helped little or not at all.",
+            ),
+            Option(
+                "A little variance explained is given up, and it helps only when the budget isn't too tight.",
+                True,
+                "Both are in the table, over five seeds.",
             ),
             Option(
                 "Absorption is solved.",
