@@ -139,6 +139,15 @@ def stored(tmp_path, cells):
     return path
 
 
+def test_a_cell_that_shows_the_same_is_the_same_in_whatever_order_it_came():
+    def cell(*kinds):
+        data = {kind: kind for kind in kinds}
+        return nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("display_data", data)], execution_count=1)
+
+    assert reading._change(cell("text/html", "text/plain"), cell("text/plain", "text/html")) == ""
+    assert reading._change(cell("text/plain"), cell("text/html")) == "the outputs differ"
+
+
 @pytest.mark.slow
 def test_a_broken_function_changes_a_later_cell_or_nothing(tmp_path):
     prepared = (

@@ -156,7 +156,8 @@ def _change(before: NotebookNode, after: NotebookNode) -> str:
     """What differs between a cell's stored outputs and new ones: a measured value first, then any words; "" if none."""
     if before.cell_type != "code" or not notebooks.is_compared(before):
         return ""
-    (after,) = clean(v4.new_notebook(cells=[nbformat.from_dict(after)])).cells  # as the stored one was
+    ran = clean(v4.new_notebook(cells=[nbformat.from_dict(after)]))
+    (after,) = nbformat.reads(notebooks.dumps(ran), as_version=4).cells  # as the stored one was written
     new = {one["name"]: one for one in measuring.values(after)}
     for one in measuring.values(before):
         if one["name"] not in new:
