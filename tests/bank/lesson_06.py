@@ -80,8 +80,8 @@ def _encode_by_rows(x, W, b, centre, k):
 def _encode_numpy(x, W, b, centre, k):
     x, W, b, centre = (v.numpy().astype(np.float64) for v in (x, W, b, centre))
     pre = np.einsum("nd,ds->ns", x, W) - centre @ W + b
-    floor = np.partition(pre, -k, axis=1)[:, [-k]]
-    return torch.from_numpy(np.where((pre >= floor) & (pre > 0), pre, 0.0))
+    rank = pre.argsort(axis=1)[:, ::-1].argsort(axis=1)
+    return torch.from_numpy(np.where((rank < k) & (pre > 0), pre, 0.0))
 
 
 # ---------------------------------------------------------------------------------------------------------- 6.2
@@ -621,6 +621,10 @@ def _cosines_broadcast(mine, others):
     return torch.nn.functional.cosine_similarity(mine.unsqueeze(1), others.unsqueeze(0), dim=-1).max(dim=1).values
 
 
+def _at_least_the_kth(pre, k):
+    return torch.where(pre >= pre.topk(k, -1).values[:, -1:], pre, 0).relu()
+
+
 def _columns_put_in_rows(x, W_enc, b_enc, b_dec, k):
     pre = (x - b_dec) @ W_enc + b_enc
     values, places = pre.topk(min(k, len(pre)), dim=0)
@@ -670,6 +674,7 @@ WRONG = {
         ("topk as it comes", lambda x, W, b, c, k: ((x - c) @ W + b).topk(k), "topk gives two things"),
         ("packed to the left", _packed_left, "their places aren't"),
         ("k typed in", lambda x, W, b, c, k: _latents(x, W, b, c, 3), "wrong for k = 1"),
+        ("ties kept", lambda x, W, b, c, k: _at_least_the_kth((x - c) @ W + b, k), "Where two latents tie"),
         ("topk by columns", _columns_put_in_rows, "put back as if of a row"),
         ("W_enc turned round", lambda x, W, b, c, k: (x - c) @ W.T + b, "so the rows come first"),
         ("the input", lambda x, *a: x.clone(), "Your result has shape (6, 5)"),
@@ -1194,7 +1199,7 @@ WRONG = {
 }
 
 RIGHT = {
-    "6.1": [("row by row", _encode_by_rows), ("numpy, a floor, float64", _encode_numpy)],
+    "6.1": [("row by row", _encode_by_rows), ("numpy, ranks, float64", _encode_numpy)],
     "6.2": [("loops", _card_by_loop), ("numpy, means", _card_numpy), ("0-d tensors", _card_of_tensors)],
     "6.3": [
         ("sums in a loop", _recovered_by_loop),

@@ -183,6 +183,11 @@ def _random_one_by_one(direction, n, seed):
     return torch.stack(rows)
 
 
+def _random_beside(direction, n, seed):
+    rows = _drawn(direction, n, seed)
+    return _scaled(rows - (rows @ direction / direction.norm() ** 2)[:, None] * direction, direction)
+
+
 def _random_shuffled(direction, n, seed):
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([direction[torch.randperm(len(direction), generator=generator)] for _ in range(n)])
@@ -442,6 +447,7 @@ WRONG = {
             lambda d, n, s: _scaled(_drawn(d, n, s) + 0.3 * d / d.std(), d),
             "Draw them without using it",
         ),
+        ("none of the direction", _random_beside, "was taken out of each of yours"),
         (
             "heavy tails",
             lambda d, n, s: _scaled(_drawn(d, n, s) / _drawn(d, n, s + 100), d),
@@ -454,6 +460,7 @@ WRONG = {
         ("substrings", lambda t, w: sum(any(x in y.lower() for x in w) for y in t) / len(t), "Match whole words only"),
         ("case", _share_case, "were missed: ignore case"),
         ("first end open", _share_open(r"(?:{})\b"), "'Cambridge' counted as 'bridge'"),
+        ("plurals", _share_open(r"\b(?:{})s?\b"), "another word than 'bridge'"),
         ("second end open", _share_open(r"\b(?:{})"), "'foggy' counted as 'fog'"),
         ("lexicon not lowered", lambda t, w: _share_case([y.lower() for y in t], w), "Ignore case on both sides"),
         ("count", lambda t, w: sum(bool(_pattern(w).search(y)) for y in t), "Divide by the number"),

@@ -346,6 +346,11 @@ WRONG = {
             "lower both sides",
         ),
         ("unescaped", lambda t, p: [sum(bool(re.search(x, y, re.I)) for x in p) for y in t], "a phrase is plain text"),
+        (
+            "word ends asked for",
+            lambda t, p: [sum(bool(re.search(rf"\b{re.escape(x)}\b", y, re.I)) for x in p) for y in t],
+            "look for it as it stands",
+        ),
         ("the total", lambda t, p: sum(x in y for x in p for y in t), "One number a text"),
     ],
     "9.3": [

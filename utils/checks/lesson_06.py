@@ -88,6 +88,11 @@ def check_encode_topk(function):
     once = encode_topk(x[:2], W_enc, b_enc, b_dec, 1)
     if not is_close(call(function, x[:2], W_enc, b_enc, b_dec, 1), once):
         raise Mistake("It is right for k = 3 and wrong for k = 1: use the k you are given.")
+    twins = W_enc[:, [0, 0, 1, 1, 2, 2]], b_enc[[0, 0, 1, 1, 2, 2]]
+    if int((call(function, x, *twins, b_dec, 1) > 0).sum(1).max()) > 1:
+        raise Mistake(
+            "Where two latents tie at the k-th place both are on: at most k may be. topk chooses one of them."
+        )
 
 
 def _name_encoding(result, expected, given):

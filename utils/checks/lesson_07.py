@@ -398,6 +398,8 @@ def check_random_pushes(function):
     cosines = result @ direction / (norms * length)
     if float(cosines.abs().mean()) > 0.19 or abs(float(cosines.mean())) > 0.12:  # by chance about 0.12, and 0 +- 0.02
         raise Mistake("Your directions lie close to the one they should be a control for. Draw them without using it.")
+    if float(cosines.abs().mean()) < 0.05:
+        raise Mistake("The direction itself was taken out of each of yours. Draw them evenly, without using it.")
     if torch.allclose(result.abs(), result.abs()[:, :1].expand(40, 48), rtol=1e-3):
         raise Mistake("Every entry has the same size: these are corners of a cube. Draw from a normal distribution.")
     kurtosis = float((result**4).mean() / (result**2).mean() ** 2)
@@ -460,6 +462,8 @@ def check_mention_share(function):
     expect_close(result, 10 / 14, f"{result:.3f} isn't the share of texts that hold a word of the lexicon.", 1e-6)
     if not is_close(call(function, ["a.b", "axb", "no", "a.bc"], ["a.b"]), 0.25, 1e-6):
         raise Mistake("A dot in the lexicon matched any letter: escape the words with re.escape.")
+    if not is_close(call(function, ["Two bridges", "A bridge's end", "no", "none"], ["bridge"]), 0.25, 1e-6):
+        raise Mistake("'bridges' is another word than 'bridge', and \"bridge's\" holds it: whole words, as they stand.")
     if not is_close(call(function, ["In the fog", "Frog", "Fig"], ["FOG"]), 1 / 3, 1e-6):
         raise Mistake("Of three texts one says 'fog', and the lexicon says 'FOG'. Ignore case on both sides.")
 
