@@ -16,7 +16,7 @@ from utils import plots
 from utils.anatomy import logit_lens
 from utils.datasets.concepts import concept
 from utils.datasets.landmarks import Landmark, landmarks
-from utils.inputs import Count, Range, Text, checked
+from utils.inputs import Count, Index, Range, Text, checked
 from utils.interventions import Direction, add
 from utils.reading.likelihood import surprisal
 from utils.reading.tokens import text_tokens, token_strings
@@ -136,17 +136,20 @@ def where(model: TransformerBridge, pair: Pair) -> str:
 
 @checked
 def directions(
-    model: TransformerBridge, names: Sequence[str] = ("Golden Gate", "formal", "French")
+    model: TransformerBridge, names: Sequence[str] = ("Golden Gate", "formal", "French"), layer: Index = PUSHED_AT
 ) -> dict[str, Direction]:
     """Directions to push along: the mean state of texts with a concept minus that of texts without, and a random one.
 
-    names: concepts of `datasets.concepts`. Raises ValueError for a name that isn't one.
+    names: concepts of `datasets.concepts`. layer: the block after which to push. Raises ValueError for no names, a name
+    that isn't a concept, and a block the model doesn't have.
     """
-    typical = typical_norms(model, [PUSHED_AT])[PUSHED_AT]
+    if not names:
+        raise ValueError("names must hold at least one concept, got none")
+    typical = typical_norms(model, [layer])[layer]
     found = {}
     for name in names:
         texts = concept(name)
-        found[name] = contrast(model, texts.positive, texts.negative, PUSHED_AT, name=name, typical=typical)
+        found[name] = contrast(model, texts.positive, texts.negative, layer, name=name, typical=typical)
     found[CONTROL] = random_like(next(iter(found.values())), n=1)[0]
     return found
 
