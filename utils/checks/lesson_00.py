@@ -19,6 +19,7 @@ from utils.checks.comparing import (
     is_close,
     seeded,
 )
+from utils.checks.forms import array_of
 from utils.datasets.tales import held_out_surprisals
 
 # ----------------------------------------------------------------------- 0.1 logits to probabilities
@@ -199,7 +200,7 @@ def check_keep_top_p(learner):
         raise Mistake("You kept one token too many: two already hold 0.7, and 0.6 was asked for.")
     expect_close(result, kept / 0.7, "For p = 0.6 the tokens with 0.4 and 0.3 should stay, scaled to sum to 1.")
     tiny = call(learner, probs, 0.01)
-    if is_close(tiny, torch.zeros(5)) or not np.isfinite(np.asarray(tiny, dtype=float)).all():
+    if is_close(tiny, torch.zeros(5)) or not np.isfinite(array_of(tiny)).all():
         raise Mistake("With p = 0.01 nothing is left. The likeliest token always stays, whatever p is.")
     # 0.5 + 0.25 is exact in binary, so this is a question of `<` against `<=` and not of rounding
     exact = torch.as_tensor(call(learner, torch.tensor([0.25, 0.5, 0.125, 0.125]), 0.75))
@@ -357,7 +358,7 @@ def check_empty_forecast(learner):
         forecast = call(learner, drawn[:seen], n)
         expect_shape(forecast, (n,), "One probability for each of the n tokens to come.")
         expect_finite(forecast)
-        forecast = np.asarray(torch.as_tensor(forecast, dtype=torch.float64))
+        forecast = array_of(forecast)
         if forecast.min() < 0 or forecast.max() > 1:
             raise Mistake(
                 f"Probabilities lie between 0 and 1; yours go from {forecast.min():.2f} to {forecast.max():.2f}."
