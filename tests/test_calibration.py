@@ -40,3 +40,5 @@ def test_what_is_no_forecast_is_named():
         statistics.calibration_error([0.5, 1.5], [True, False])
     with pytest.raises(ValueError, match="came_true has shape"):
         statistics.reliability([0.5, 0.5], [True])
+    with pytest.raises(ValueError, match="groups must name a group for each of the 2 forecasts, got 1"):
+        statistics.reliability([0.5, 0.5], [True, False], groups=["a"])

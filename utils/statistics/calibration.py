@@ -29,6 +29,8 @@ def reliability(probabilities: Row, came_true: Labels, bins: Count = 10, groups:
     Source: DeGroot & Fienberg 1983, The Statistician 32(1); Guo et al. 2017 (arXiv 1706.04599).
     """
     _check(probabilities)
+    if groups is not None and len(groups) != len(probabilities):
+        raise ValueError(f"groups must name a group for each of the {len(probabilities)} forecasts, got {len(groups)}")
     place = np.minimum((probabilities * bins).astype(int), bins - 1)
     names = np.arange(len(place)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     found = []
