@@ -11,8 +11,8 @@ from utils.checks import Exercise, calling, comparing
 
 # Lessons whose checks are not there yet: how many mutants they may still accept, and what share of their rejections may
 # be generic. This only shrinks.
-SURVIVORS = {"03": 15}
-GENERIC = {"03": 0.29}
+SURVIVORS: dict[str, int] = {}
+GENERIC: dict[str, float] = {}
 MOST_GENERIC = 0.05
 TABLE = torch.tensor([[1.127, 2.0, 3.0], [4.0, 5.0, 9.352]])
 

@@ -230,7 +230,11 @@ GROUPED = {
     "compare": lambda a, y, g: probing.compare(a[0, :, 0], a[1, :, 0], y, g, n_resamples=50),
     "shuffled_labels": lambda a, y, g: probing.shuffled_labels(y, g).tolist(),
     "control_labels": lambda a, y, g: probing.control_labels(g, seed=1).tolist(),
-    "selectivity": lambda a, y, g: probing.selectivity(a[0], y, g),
+    "selectivity": lambda a, y, g: str(
+        probing.selectivity(
+            a[0], y[: len(g) // 2].tolist() * 2, [f"{i % 30}" for i in range(60)], [i // 30 for i in range(60)]
+        )
+    ),
     "group_folds": lambda a, y, g: [test.tolist() for _, test in probing.group_folds(g, 3)],
     "cross_validate": lambda a, y, g: probing.cross_validate(a, y, g).tolist(),
     "nested": lambda a, y, g: probing.nested(a, y, g, "means", n_folds=3).scores.tolist(),
@@ -365,18 +369,59 @@ def test_control_labels_are_a_coin_a_group():
     assert not torch.equal(labels, probing.control_labels(groups, seed=2))
 
 
-def test_selectivity_is_task_minus_control():
+def _repeats(n=60, width=80, truth=0.0):
+    """n entities, each recognisable, twice in two wordings, half of them true."""
     generator = torch.Generator().manual_seed(0)
-    identity = torch.randn(60, 200, generator=generator) * 3  # every group is recognisable
-    acts = identity.repeat_interleave(4, 0) + torch.randn(240, 200, generator=generator)
-    labels = torch.arange(240) % 2 == 0
-    acts[labels, 0] += 30
-    groups = [f"g{i // 4}" for i in range(240)]
-    able = probing.selectivity(acts, labels, groups, "logistic", l2=1.0)
-    assert able.task > 0.8 and able.control > 0.8
-    assert able.selectivity == pytest.approx(able.task - able.control)
-    wide = probing.selectivity(acts, labels, groups, probing.fit_mlp, width=8, steps=50)
-    assert wide.n_test == able.n_test == 120
+    identity = torch.randn(n, width, generator=generator) * 3
+    acts = torch.cat([identity, identity]) + torch.randn(2 * n, width, generator=generator)
+    labels = (torch.arange(2 * n) % n) % 2 == 0
+    acts[labels, 0] += truth
+    return acts, labels, [f"g{i % n}" for i in range(2 * n)], ["one"] * n + ["other"] * n
+
+
+def test_selectivity_of_a_memoriser_is_0_and_of_a_reader_of_the_task_is_above():
+    _, labels, names, wording = _repeats()
+    by_heart = torch.eye(60)[torch.arange(120) % 60]
+    found = probing.selectivity(by_heart, labels, names, wording, "logistic", l2=1.0, n_resamples=50)
+    assert found.task.estimate == found.control.estimate == 1.0 and found.gap.high == 0.0
+    acts, labels, names, wording = _repeats(truth=30.0)
+    found = probing.selectivity(acts, labels, names, wording, n_resamples=100)
+    assert found.task.estimate > 0.95 and found.gap.low > 0
+    assert found.gap.estimate == pytest.approx(found.task.estimate - found.control.estimate)
+    assert found.gap.n == 60
+
+
+def test_selectivity_refuses_entities_that_are_true_once_and_false_once():
+    acts, labels, names, wording = _repeats()
+    with pytest.raises(ValueError, match="entities must have one row in each repeat and one label"):
+        probing.selectivity(acts, torch.arange(120) < 60, names, wording)
+    with pytest.raises(ValueError, match="repeats must name two kinds of row, got 1"):
+        probing.selectivity(acts, labels, names, ["one"] * 120)
+
+
+def test_transfer_tells_complete_transfer_inversion_and_none():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(200) % 2 == 0
+    acts = torch.randn(200, 12, generator=generator)
+    acts[labels, 0] += 2.0
+    groups = [i // 4 for i in range(200)]
+    for factor, low, high in ((1, 0.8, 1.2), (-1, -1.2, -0.8), (0, -0.4, 0.4)):
+        there = torch.randn(200, 12, generator=generator)
+        there[labels, 0] += 2.0 * factor
+        there[labels, 1] += 2.0 * (factor == 0)
+        found = probing.transfer(acts, labels, groups, there, labels, groups, n_resamples=50)
+        assert low < found.share.estimate < high and found.own.estimate > 0.8
+        assert found.auroc.low < found.auroc.estimate < found.auroc.high and found.auroc.n == 50
+
+
+def test_covariance_directions_lie_where_the_activations_vary():
+    acts = torch.randn(300, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([20.0, 1, 1, 1, 1, 1]) + 5
+    drawn = probing.covariance_directions(acts, 50, seed=1)
+    assert torch.allclose(drawn.norm(dim=-1), torch.ones(50), atol=1e-5)
+    assert float(drawn[:, 0].abs().median()) > 0.9
+    assert torch.equal(drawn, probing.covariance_directions(acts, 50, seed=1))
+    with pytest.raises(ValueError, match="acts must hold rows that differ"):
+        probing.covariance_directions(torch.ones(5, 3))
 
 
 def test_shuffled_labels_keep_their_number():
@@ -551,7 +596,7 @@ def test_lists_arrays_and_whole_numbers_are_welcome():
         (lambda: probing.calibration(A[:, 0], Y), "numbers from 0 to 1"),
         (lambda: probing.interval(probing.auroc, A[:, 0], Y, ["a"] * 120), "at least two independent groups"),
         (lambda: probing.control_labels(["a", "a"]), "at least 2"),
-        (lambda: probing.selectivity(A, Y, range(120)), "too few groups"),
+        (lambda: probing.selectivity(A, Y, range(120), [0, 1] * 60), "entities must have one row in each repeat"),
         (lambda: probing.shuffled_labels(Y, ["a"] * 50 + ["b"] * 70), "differ in size"),
         (lambda: probing.text_baseline(["x"], Y, G), "texts has 1 entries, expected 120"),
         (lambda: probing.text_baseline(["x"] * 120, Y, G, kind="bytes"), "kind must be one of"),

@@ -1,7 +1,7 @@
 """Lesson 03: wrong answers with the words that must reject them, and right answers written differently."""
 
+import math
 import random
-from collections import Counter, defaultdict
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ def _with_a_product(acts, labels):
     return weight @ acts
 
 
-# ---------------------------------------------------------------------------------------------------------- 3.2
+# ---------------------------------------------------------------------------------------------------------- 3.3
 
 
 def _midpoint(acts, labels, direction):
@@ -63,61 +63,7 @@ def _midpoint_by_halves(acts, labels, direction):
     return -0.5 * torch.stack([scores[labels].mean(), scores[~labels].mean()]).sum()
 
 
-# ---------------------------------------------------------------------------------------------------------- 3.3
-
-
-def _split_rows_at_random(groups, held_out):
-    return list(range(0, len(groups), 2)), list(range(1, len(groups), 2))
-
-
-def _split_first_row_only(groups, held_out):
-    first = {group: groups.index(group) for group in groups}
-    return [r for g, r in first.items() if g not in held_out], [r for g, r in first.items() if g in held_out]
-
-
-def _split(groups, held_out):
-    mask = np.array([group in held_out for group in groups])
-    return np.flatnonzero(~mask), np.flatnonzero(mask)
-
-
-def _split_by_loop(groups, held_out):
-    sides = ([], [])
-    for row in range(len(groups)):
-        sides[groups[row] in held_out].append(row)
-    return sides
-
-
-# ---------------------------------------------------------------------------------------------------------- 3.4
-
-
-def _votes(train_texts, train_labels, test_texts, signs=(1, -1), split=str.split, flip=1):
-    votes = Counter()
-    for text, label in zip(train_texts, train_labels):
-        for word in split(text):
-            votes[word] += signs[0] if label else signs[1]
-    return [flip * sum(votes[word] for word in split(text)) for text in test_texts]
-
-
-def _votes_of_test(train_texts, train_labels, test_texts):
-    return _votes(test_texts, [True] * len(test_texts), test_texts)
-
-
-def _votes_by_matrix(train_texts, train_labels, test_texts):
-    vocabulary = sorted({word for text in train_texts for word in text.split()})
-    train = torch.tensor([[float(text.split().count(word)) for word in vocabulary] for text in train_texts])
-    test = torch.tensor([[float(text.split().count(word)) for word in vocabulary] for text in test_texts])
-    return test @ (train.T @ (torch.tensor(train_labels).float() * 2 - 1))
-
-
-def _votes_by_default_dict(train_texts, train_labels, test_texts):
-    true, false = defaultdict(int), defaultdict(int)
-    for text, label in zip(train_texts, train_labels):
-        for word in text.split():
-            (true if label else false)[word] += 1
-    return [float(sum(true[w] - false[w] for w in text.split())) for text in test_texts]
-
-
-# ---------------------------------------------------------------------------------------------------------- 3.5
+# ---------------------------------------------------------------------------------------------------------- 3.2
 
 
 def _gaps(scores, labels):
@@ -144,7 +90,7 @@ def _auroc_by_library(scores, labels):
     return float(roc_auc_score(labels.numpy(), scores.numpy()))
 
 
-# ---------------------------------------------------------------------------------------------------------- 3.6
+# ---------------------------------------------------------------------------------------------------------- 3.5
 
 
 def _coin_a_row(entities, seed):
@@ -188,7 +134,7 @@ def _coins_by_numpy(entities, seed):
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 2, len(names)).astype(bool)[which])
 
 
-# ---------------------------------------------------------------------------------------------------------- 3.7
+# ---------------------------------------------------------------------------------------------------------- 3.6
 
 
 def _recall(scores, labels, fpr):
@@ -218,58 +164,163 @@ def _recall_wrong_end(scores, labels, fpr):
     return (scores[labels] > false[int(fpr * len(false))]).float().mean().item()
 
 
-# ---------------------------------------------------------------------------------------------------------- 3.8
+def _recall_at(scores, labels, index):
+    false = scores[~labels].sort(descending=True).values
+    return (scores[labels] > false[index]).float().mean().item()
 
 
-def _transfer(sets, fit, measure):
-    return torch.tensor([[measure(a @ fit(*train), y) for a, y in sets] for train in sets])
+def _recall_or_equal(scores, labels, fpr):
+    false = scores[~labels].sort(descending=True).values
+    return (scores[labels] >= false[int(fpr * len(false))]).float().mean().item()
 
 
-def _transfer_filled(sets, fit, measure):
-    out = torch.zeros(len(sets), len(sets))
-    for i, (acts, labels) in enumerate(sets):
-        direction = fit(acts, labels)
-        for j, (other, truth) in enumerate(sets):
-            out[i, j] = measure(other @ direction, truth)
-    return out
+def _recall_by_topk(scores, labels, fpr):
+    k = int(fpr * int((~labels).sum()) + 1e-9)
+    return float((scores[labels] > scores[~labels].topk(k + 1).values[-1]).double().mean())
 
 
-def _transfer_diagonal(sets, fit, measure):
-    return torch.diag(torch.tensor([measure(a @ fit(a, y), y) for a, y in sets]))
+# ---------------------------------------------------------------------------------------------------------- 3.7
 
 
-def _transfer_own(sets, fit, measure):
-    return torch.tensor([[measure(a @ fit(a, y), y) for a, y in sets] for _ in sets])
+def _arrow(acts, rows, labels):
+    return acts[rows & labels].mean(0) - acts[rows & ~labels].mean(0)
+
+
+def _both_arrows(acts, labels, negated):
+    return _arrow(acts, ~negated, labels), _arrow(acts, negated, labels)
+
+
+def _solved(acts, labels, negated):
+    one, other = _both_arrows(acts, labels, negated)
+    matrix = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=acts.dtype)
+    truth, polarity = torch.linalg.solve(matrix, torch.stack([one, other]))
+    return truth, polarity
+
+
+def _from_four_means(acts, labels, negated):
+    at, af = acts[~negated & labels].mean(0), acts[~negated & ~labels].mean(0)
+    nt, nf = acts[negated & labels].mean(0), acts[negated & ~labels].mean(0)
+    return [0.5 * (at - af + nt - nf), 0.5 * (at - af - nt + nf)]
+
+
+def _pooled(acts, labels, negated):
+    return acts[labels].mean(0) - acts[~labels].mean(0), _solved(acts, labels, negated)[1]
 
 
 # ---------------------------------------------------------------------------------------------------------- 3.9
 
 
-def _out(acts, direction):
-    unit = direction / direction.norm()
-    return acts - (acts @ unit)[..., None] * unit
+def _ablation(change, whole=False):
+    """An intervention from change(acts, part, unit, direction, amount), made where it is asked for."""
+
+    def mean_ablation(direction, amount, where):
+        unit = direction / direction.norm()
+
+        def edit(acts, hook=None):
+            changed = change(acts, (acts @ unit)[..., None], unit, direction, amount)
+            return changed if whole else torch.where(where[..., None], changed, acts)
+
+        return edit
+
+    return mean_ablation
 
 
-def _out_by_matrix(acts, direction):
-    d = direction.shape[0]
-    return acts @ (torch.eye(d) - torch.outer(direction, direction) / (direction @ direction))
+def _ablation_by_copy(direction, amount, where):
+    def edit(acts, hook):
+        out, unit = acts.clone(), direction / direction.norm()
+        here = out[where]
+        out[where] = here - torch.outer(here @ unit, unit) + amount * unit
+        return out
+
+    return edit
 
 
-def _out_by_einsum(acts, direction):
-    amount = torch.einsum("...d,d->...", acts, direction) / direction.square().sum()
-    return acts - amount.unsqueeze(-1) * direction
+def _ablation_by_matrix(direction, amount, where):
+    square = direction @ direction
+    keep = torch.eye(len(direction), dtype=direction.dtype) - torch.outer(direction, direction) / square
+
+    def edit(acts, *, hook=None):
+        changed = acts @ keep + amount * direction / square.sqrt()
+        return acts + where.to(acts)[..., None] * (changed - acts)
+
+    return edit
 
 
-# ---------------------------------------------------------------------------------------------------------- 3.10
+def _ablation_called(direction, amount, where):
+    return direction * amount
 
 
-def _share(effect, others):
-    return float((others.abs() >= abs(effect)).sum() + 1) / (len(others) + 1)
+# --------------------------------------------------------------------------------------------------------- 3.10
 
 
-def _share_by_numpy(effect, others):
-    sizes = np.abs(np.append(np.asarray(others, dtype=float), float(effect)))
-    return float(np.mean(sizes >= sizes[-1] - 1e-7))
+def _swapped(acts, labels, pairs, n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    out = []
+    for _ in range(n):
+        coins = torch.randint(0, 2, (int(pairs.max()) + 1,), generator=generator).bool()
+        mixed = labels ^ coins[pairs]
+        out.append(acts[mixed].mean(0) - acts[~mixed].mean(0))
+    return torch.stack(out)
+
+
+def _swapped_by_numpy(acts, labels, pairs, n, seed):
+    rng = np.random.default_rng(seed)
+    gaps = torch.stack(
+        [acts[(pairs == p) & labels][0] - acts[(pairs == p) & ~labels][0] for p in sorted(set(pairs.tolist()))]
+    )
+    signs = torch.tensor(rng.choice([-1.0, 1.0], (n, len(gaps)))).to(acts)
+    return signs @ gaps / len(gaps)
+
+
+def _from_the_sphere(acts, labels, pairs, n, seed):
+    return torch.randn(n, acts.shape[1], generator=torch.Generator().manual_seed(seed))
+
+
+def _shuffled_freely(acts, labels, pairs, n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    out = []
+    for _ in range(n):
+        mixed = labels[torch.randperm(len(labels), generator=generator)]
+        out.append(acts[mixed].mean(0) - acts[~mixed].mean(0))
+    return torch.stack(out)
+
+
+def _no_seed(acts, labels, pairs, n, seed):
+    return _swapped(acts, labels, pairs, n, int(torch.randint(0, 10**6, ())))
+
+
+def _global_seed(acts, labels, pairs, n, seed):
+    torch.manual_seed(seed)
+    coins = torch.randint(0, 2, (n, int(pairs.max()) + 1)).bool()
+    return torch.stack([acts[labels ^ c[pairs]].mean(0) - acts[~(labels ^ c[pairs])].mean(0) for c in coins])
+
+
+def _the_arrow(acts, labels, pairs, n, seed):
+    noise = torch.randn(n, 1, generator=torch.Generator().manual_seed(seed)) * 1e-6
+    return (acts[labels].mean(0) - acts[~labels].mean(0)) + noise
+
+
+def _one_coin_for_all(acts, labels, pairs, n, seed):
+    one = _swapped(acts, labels, pairs, 1, seed)
+    return one.expand(n, -1).clone()
+
+
+def _coins_global(entities, seed):
+    torch.manual_seed(seed)
+    names = sorted(set(entities))
+    label = dict(zip(names, torch.randint(0, 2, (len(names),)).bool().tolist()))
+    return torch.tensor([label[entity] for entity in entities])
+
+
+def _coins_by_length(entities, seed):
+    return torch.tensor([(len(entity) + seed) % 2 == 0 for entity in entities])
+
+
+def _coins_unfair(entities, seed):
+    names = sorted(set(entities))
+    coins = torch.rand(len(names), generator=torch.Generator().manual_seed(seed)) < 0.15
+    label = dict(zip(names, coins.tolist()))
+    return torch.tensor([label[entity] for entity in entities])
 
 
 WRONG = {
@@ -289,41 +340,9 @@ WRONG = {
         ("raises", lambda a, y: a[y.long() + 99].mean(0), "Your code stopped with IndexError"),
         ("subtracts the mean of all", lambda a, y: a[y].mean(0) - a.mean(0), "mean of all statements"),
         ("sums", lambda a, y: a[y].sum(0) - a[~y].sum(0), "You subtracted sums"),
-        ("random numbers", lambda a, y: torch.randn(a.shape[1]), "aren't the right numbers"),
+        ("random numbers", lambda a, y: torch.randn(a.shape[1]), "One true row, 3.25"),
     ],
     "3.2": [
-        ("wrong sign", lambda a, y, d: -_midpoint(a, y, d), "wrong sign"),
-        ("mean of all scores", lambda a, y, d: -(a @ d).mean(), "mean of all scores"),
-        ("forgets the half", lambda a, y, d: 2 * _midpoint(a, y, d), "Twice too large"),
-        ("zero", lambda a, y, d: torch.zeros(()), "the artefact itself"),
-        ("unit direction", _midpoint_unit, "scaled the direction to length 1"),
-        ("a point in space", _midpoint_in_space, "that is a point in activation space"),
-        ("the median", lambda a, y, d: -(a @ d).median(), "minus the median"),
-        ("noise", lambda a, y, d: torch.randn(()), "aren't the right numbers"),
-    ],
-    "3.3": [
-        ("splits rows", _split_rows_at_random, "is on both sides"),
-        ("swapped", lambda g, h: _split_by_loop(g, h)[::-1], "Train and test are swapped"),
-        ("first row of each group only", _split_first_row_only, "on neither side"),
-        ("names", lambda g, h: ([x for x in g if x not in h], [x for x in g if x in h]), "names of groups"),
-        ("one thing", lambda g, h: [r for r, x in enumerate(g) if x in h][:3], "Return two things"),
-        ("out of order", lambda g, h: tuple(s[::-1] for s in _split_by_loop(g, h)), "not in their order"),
-        ("holds out nobody named", lambda g, h: _split_by_loop(g, {"Paris"}), "the wrong ones are held out"),
-    ],
-    "3.4": [
-        ("wrong sign", lambda a, y, t: _votes(a, y, t, flip=-1), "wrong sign"),
-        ("only true texts", lambda a, y, t: _votes(a, y, t, signs=(1, 0)), "Only true texts vote"),
-        ("counts the test", _votes_of_test, "counted on the test texts"),
-        ("sets of words", lambda a, y, t: _votes(a, y, t, split=lambda s: set(s.split())), "should vote twice"),
-        ("letters", lambda a, y, t: _votes(a, y, t, split=list), "You counted letters"),
-        (
-            "scores the training texts",
-            lambda a, y, t: _votes(a[:], y, a[:]) if len(a) != len(t) else [0] * 5,
-            "same score",
-        ),
-        ("one number", lambda a, y, t: 0.5, "expected one score for each"),
-    ],
-    "3.5": [
         ("upside down", lambda s, y: 1 - _auroc(s, y), "one minus the answer"),
         ("ties lose", lambda s, y: (_gaps(s, y) > 0).float().mean().item(), "Ties count as losses"),
         ("ties win", lambda s, y: (_gaps(s, y) >= 0).float().mean().item(), "Ties count as wins"),
@@ -331,9 +350,20 @@ WRONG = {
         ("mean gap", lambda s, y: _gaps(s, y).mean().item(), "averaged the gaps"),
         ("counts", lambda s, y: _auroc(s, y) * _gaps(s, y).numel(), "didn't divide"),
         ("the table", lambda s, y: _gaps(s, y), "expected one number"),
-        ("noise", lambda s, y: float(torch.rand(()) * 0.01), "isn't the share of pairs"),
+        ("noise", lambda s, y: float(torch.rand(()) * 0.01), "every pair is won, so 1"),
+        ("folded", lambda s, y: max(_auroc(s, y), 1 - _auroc(s, y)), "With all scores turned round"),
     ],
-    "3.6": [
+    "3.3": [
+        ("wrong sign", lambda a, y, d: -_midpoint(a, y, d), "wrong sign"),
+        ("mean of all scores", lambda a, y, d: -(a @ d).mean(), "mean of all scores"),
+        ("forgets the half", lambda a, y, d: 2 * _midpoint(a, y, d), "Twice too large"),
+        ("zero", lambda a, y, d: torch.zeros(()), "the artefact itself"),
+        ("unit direction", _midpoint_unit, "scaled the direction to length 1"),
+        ("a point in space", _midpoint_in_space, "that is a point in activation space"),
+        ("the median", lambda a, y, d: -(a @ d).median(), "minus the median"),
+        ("noise", lambda a, y, d: torch.randn(()), "midway is 4.75"),
+    ],
+    "3.5": [
         ("a coin a row", _coin_a_row, "flipped once for each *entity*"),
         ("no seed", _coin_without_seed, "The same seed gave different labels"),
         ("ignores the seed", _coin_ignores_seed, "`seed` isn't used"),
@@ -341,56 +371,114 @@ WRONG = {
         ("all true", lambda e, s: torch.ones(len(e), dtype=torch.bool), "Every row got the same label"),
         ("three sides", lambda e, s: torch.arange(len(e)) % 3, "aren't all True or False"),
         ("one an entity, not a row", lambda e, s: _coins(sorted(set(e)), s), "One label for each row"),
+        ("everybody's seed", _coins_global, "random numbers of everybody else"),
+        ("the length of the name", _coins_by_length, "told from how long the name is"),
+        ("an unfair coin", _coins_unfair, "it isn't a fair coin"),
     ],
-    "3.7": [
+    "3.6": [
         ("threshold on all rows", _recall_on_all, "set on all rows"),
         ("threshold of zero", lambda s, y, f: (s[y] > 0).float().mean().item(), "threshold of 0"),
         ("classes swapped", lambda s, y, f: _recall(s, ~y, f), "two classes are swapped"),
         ("wrong end", _recall_wrong_end, "lets through the wrong end"),
         ("no alarm at all", lambda s, y, f: (s[y] > s[~y].max()).float().mean().item(), "allows no false alarm"),
         ("what was missed", lambda s, y, f: 1 - _recall(s, y, f), "the share that was missed"),
-        ("rate written in", lambda s, y, f: _recall(s, y, 0.05), "not at 1 %"),
+        ("rate written in", lambda s, y, f: _recall(s, y, 0.05), "The threshold is 6. Yours gives 0.25"),
+        ("one alarm fewer", lambda s, y, f: _recall_at(s, y, max(int(f * (~y).sum()) - 1, 0)), "One alarm fewer"),
+        ("rounds up", lambda s, y, f: _recall_at(s, y, math.ceil(f * int((~y).sum()))), "20 % is 1.4: one may ring"),
+        ("rounds", lambda s, y, f: _recall_at(s, y, round(f * int((~y).sum()))), "28 % is 1.96: one may ring"),
+        (
+            "at least one alarm",
+            lambda s, y, f: _recall_at(s, y, max(1, int(f * (~y).sum()))),
+            "lie two of eight true ones. Yours gives 0.5",
+        ),
+        ("not strictly", _recall_or_equal, "strictly above the highest false row"),
+        ("a quantile", _recall_by_quantile, "Of 7 false rows"),
+    ],
+    "3.7": [
+        ("the other order", lambda a, y, n: _solved(a, y, n)[::-1], "in the other order"),
+        ("no halves", lambda a, y, n: tuple(2 * v for v in _solved(a, y, n)), "Twice too long"),
+        ("the arrows", _both_arrows, "the two arrows themselves"),
+        ("polarity turned", lambda a, y, n: _solved(a, y, ~n), "Polarity has the wrong sign"),
+        ("false minus true", lambda a, y, n: _solved(a, ~y, n), "Both point the wrong way"),
+        ("pooled", _pooled, "so the larger half decides"),
+        ("labels of the fact", lambda a, y, n: _solved(a, y ^ n, n), "half round does the same"),
+        ("one vector", lambda a, y, n: _solved(a, y, n)[0], "Return two vectors"),
+        ("numbers", lambda a, y, n: (1.0, 2.0), "tensor of shape"),
     ],
     "3.8": [
-        ("transposed", lambda s, f, m: _transfer(s, f, m).T, "swapped: row i"),
-        ("own directions", _transfer_own, "fitted and measured on one set"),
-        ("only the diagonal", _transfer_diagonal, "Only the diagonal"),
-        ("flipped", lambda s, f, m: 1 - _transfer(s, f, m), "Every number is one minus"),
-        ("a row", lambda s, f, m: _transfer(s, f, m)[0], "One row for each set trained on"),
+        ("true as it reads", ["The city of {city} is in {country}."], "this sentence is true"),
+        ("with not", ["The city of {city} is not in {country}."], "hears it. Deny without it"),
+        ("contracted", ["The city of {city} isn't in {country}."], "fitted on sentences with “not”"),
+        ("no country", ["The city of {city} lies elsewhere."], "must hold {country} once"),
+        ("two frames", ["{city} lies outside {country}."] * 2, "a list of one frame"),
+        ("other braces", ["{city} lies {where} outside {country}."], "may stand in braces"),
+        ("country first", ["{country} lies far from {city}."], "Name the city first"),
+        ("no stop", ["The city of {city} lies outside {country}"], "End with a full stop"),
     ],
     "3.9": [
-        ("the part itself", lambda a, d: a - _out(a, d), "the one to remove"),
-        ("forgets the length", lambda a, d: a - (a @ d)[..., None] * d, "too much is taken away"),
-        ("the same for all", lambda a, d: a - d, "the same vector from every"),
-        ("adds", lambda a, d: 2 * a - _out(a, d), "was doubled"),
-        ("reflects", lambda a, d: 2 * _out(a, d) - a, "This reflects"),
-        ("half normalised", lambda a, d: a - (a @ (d / d.norm()))[..., None] * d, "in one place"),
-        ("nothing", lambda a, d: a.clone(), "Nothing changed"),
+        ("everywhere", _ablation(lambda a, p, u, d, m: a + (m - p) * u, whole=True), "Everything was changed"),
+        ("nothing", _ablation(lambda a, p, u, d, m: a), "Nothing changed"),
+        ("cut out only", _ablation(lambda a, p, u, d, m: a - p * u), "mean amount was not put in"),
+        ("pushes", _ablation(lambda a, p, u, d, m: a + m * u), "You added the amount"),
+        ("keeps nothing else", _ablation(lambda a, p, u, d, m: (m * u).expand_as(a)), "keep all the rest"),
+        ("adds the old part", _ablation(lambda a, p, u, d, m: a + (m + p) * u), "not taken out"),
+        ("wrong sign", _ablation(lambda a, p, u, d, m: a - (m - p) * u), "Wrong sign"),
+        (
+            "forgets the length",
+            _ablation(lambda a, p, u, d, m: a + (m - (a @ d)[..., None]) * d),
+            "length isn't 1",
+        ),
+        ("not a function", _ablation_called, "expected a function"),
     ],
     "3.10": [
-        ("can be zero", lambda e, o: float((o.abs() >= abs(e)).float().mean()), "the share can be 0"),
-        ("one-sided", lambda e, o: float(((o >= e).sum() + 1) / (len(o) + 1)), "Only pushes in one direction"),
-        ("one-sided and can be zero", lambda e, o: float((o >= e).float().mean()), "Two things"),
-        ("the smaller ones", lambda e, o: float((o.abs() < abs(e)).float().mean()), "*smaller* effect"),
-        ("a count", lambda e, o: float((o.abs() >= abs(e)).sum() + 1), "This is a count"),
-        (
-            "ties left out",
-            lambda e, o: float(((o.abs() > abs(e)).sum() + 1) / (len(o) + 1)),
-            "A tie is at least as large",
-        ),
-        ("total too small", lambda e, o: float(((o.abs() >= abs(e)).sum() + 1) / len(o)), "not to the total"),
+        ("from the sphere", _from_the_sphere, "calls a direction special"),
+        ("shuffled freely", _shuffled_freely, "a real effect is missed"),
+        ("no seed", _no_seed, "same seed gave other directions"),
+        ("everybody's seed", _global_seed, "random numbers of everybody else"),
+        ("the arrow itself", _the_arrow, "These are the real direction"),
+        ("one coin for all", _one_coin_for_all, "All directions are the same"),
+        ("seed ignored", lambda a, y, p, n, s: _swapped(a, y, p, n, 3), "`seed` isn't used"),
+        ("one direction", lambda a, y, p, n, s: _swapped(a, y, p, n, s)[0], "n directions, one a row"),
     ],
 }
 
 RIGHT = {
-    "3.1": [("torch.where and counts", _with_where), ("a matrix product", _with_a_product)],
-    "3.2": [("the middle point, projected", _midpoint_projected), ("half of a sum", _midpoint_by_halves)],
-    "3.3": [("numpy masks", _split), ("one loop", _split_by_loop)],
-    "3.4": [("a matrix of counts", _votes_by_matrix), ("two tallies", _votes_by_default_dict)],
-    "3.5": [("a double loop", _auroc_by_loop), ("scikit-learn", _auroc_by_library)],
-    "3.6": [("the random module", _coins_by_random), ("numpy", _coins_by_numpy)],
-    "3.7": [("a quantile", _recall_by_quantile), ("a search over thresholds", _recall_by_search)],
-    "3.8": [("one comprehension", _transfer), ("filled cell by cell", _transfer_filled)],
-    "3.9": [("a projection matrix", _out_by_matrix), ("einsum, no square root", _out_by_einsum)],
-    "3.10": [("tensor arithmetic", _share), ("numpy", _share_by_numpy)],
+    "3.1": [
+        ("torch.where and counts", _with_where),
+        ("a matrix product", _with_a_product),
+    ],
+    "3.2": [
+        ("a double loop", _auroc_by_loop),
+        ("scikit-learn", _auroc_by_library),
+    ],
+    "3.3": [
+        ("the middle point, projected", _midpoint_projected),
+        ("half of a sum", _midpoint_by_halves),
+    ],
+    "3.5": [
+        ("the random module", _coins_by_random),
+        ("numpy", _coins_by_numpy),
+    ],
+    "3.6": [
+        ("a search over thresholds", _recall_by_search),
+        ("topk", _recall_by_topk),
+    ],
+    "3.7": [
+        ("a linear system", _solved),
+        ("four means, in a list", _from_four_means),
+    ],
+    "3.8": [
+        ("nowhere in", ["The city of {city} is nowhere in {country}."]),
+        ("beyond the borders", ["{city} lies beyond the borders of {country}."]),
+    ],
+    "3.9": [
+        ("rows picked and put back", _ablation_by_copy),
+        ("a projection matrix", _ablation_by_matrix),
+    ],
+    "3.10": [
+        ("labels swapped, one by one", _swapped),
+        ("signs of gaps, by numpy", _swapped_by_numpy),
+    ],
 }
+
+EQUIVALENT: dict[str, dict[str, str]] = {}

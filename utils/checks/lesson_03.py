@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 
 import torch
 
-from utils.checks import Exercise, Option, Question
-from utils.checks.calling import Mistake, call
-from utils.checks.comparing import expect_finite, expect_shape, expect_type, is_close
+from utils.checks import Exercise, Option, Question, Score, choose
+from utils.checks.calling import Mistake, call, call_hook
+from utils.checks.comparing import (
+    expect_close,
+    expect_each,
+    expect_finite,
+    expect_shape,
+    expect_type,
+    is_close,
+    reject,
+    seeded,
+)
 
 # ------------------------------------------------------------------------------------------------- 3.1 mean difference
 
@@ -56,7 +65,6 @@ def check_mean_difference(function):
     expect_finite(result)
     true, false = acts[labels], acts[~labels]
     if is_close(result, expected):
-        _again_on_other_types(function)
         return
     if is_close(result, torch.zeros(d_model)):
         raise Mistake(
@@ -82,19 +90,108 @@ def check_mean_difference(function):
         raise Mistake("Close, but this is the median. On skewed data they part; use the mean.")
     if is_close(result, true.sum(0) - false.sum(0)):
         raise Mistake("You subtracted sums. The classes differ in size, so divide each by its own count.")
+    one, apart = torch.tensor([[3.25], [1.0]]), torch.tensor([[3.0], [9.0], [0.0], [1.0], [2.0], [6.0]])
+    expect_each(
+        function,
+        [
+            (
+                (one, torch.tensor([True, False])),
+                [2.25],
+                "One true row, 3.25, and one false row, 1: the difference, 2.25.",
+            ),
+            (
+                (apart, torch.tensor([True, True, False, False, False, False])),
+                [3.75],
+                "True rows 3 and 9 have the mean 6, false rows 0, 1, 2 and 6 the mean 2.25: their difference.",
+            ),
+            (
+                (apart, torch.tensor([False, False, True, True, False, True])),
+                [7 / 3 - 14 / 3],
+                "True rows 0, 1 and 6 have the mean 2.33, false rows 3, 9 and 2 the mean 4.67: true minus false.",
+            ),
+        ],
+    )
     raise Mistake(
         "These aren't the right numbers. Average the rows of each class (axis 0), then take true minus false."
     )
 
 
-def _again_on_other_types(function):
-    acts, labels = _clouds()
-    acts = acts.double()
-    if not is_close(call(function, acts, labels), mean_difference(acts, labels)):
-        raise Mistake("It works for float32 and not for float64: don't create tensors of a fixed dtype.")
+# ---------------------------------------------------------------------------------------------------------- 3.2 AUROC
 
 
-# ------------------------------------------------------------------------------------------------- 3.2 the threshold
+def area_under_curve(scores, labels):
+    """Share of (true, false) pairs in which the true statement scores higher; a tie counts half. -> float."""
+    gaps = scores[labels][:, None] - scores[~labels][None, :]
+    return ((gaps > 0).float() + 0.5 * (gaps == 0).float()).mean().item()
+
+
+def check_area_under_curve(function):
+    scores = torch.tensor([5.0, 1.0, 4.0, 2.0, 2.0, 9.0, 0.5, 2.0, 0.1])
+    labels = torch.tensor([True, False, True, True, False, True, False, False, False])
+    expected = area_under_curve(scores, labels)
+    result = call(function, scores, labels)
+    if isinstance(result, torch.Tensor) and result.numel() == 1:
+        result = float(result)
+    if not isinstance(result, (int, float)):
+        shape = tuple(result.shape) if hasattr(result, "shape") else type(result).__name__
+        raise Mistake(f"Your result is {shape}; expected one number, the mean over all pairs.")
+    if is_close(result, expected, 1e-4):
+        big = call(function, scores * 1000 - 7, labels)
+        if not is_close(float(big), expected, 1e-4):
+            raise Mistake(
+                "Your answer changes when all scores are stretched and shifted. Compare only which one is higher."
+            )
+        expect_each(
+            function,
+            [
+                ((-scores, labels), 1 - expected, "With all scores turned round, it is one minus as much: keep it."),
+                ((labels.float(), labels), 1.0, "Every true statement is above every false one: 1."),
+                (
+                    (torch.tensor([1.0, 2.0, 3.0, 2.5]), torch.tensor([False, False, False, True])),
+                    2 / 3,
+                    "The true one is above two of three false ones: 0.6667, all digits kept.",
+                ),
+                ((scores * 0, labels), 0.5, "All scores are equal: every pair is a tie, so 0.5."),
+            ],
+        )
+        return
+    true, false = scores[labels], scores[~labels]
+    gaps = true[:, None] - false[None, :]
+    if is_close(result, 1 - expected, 1e-4):
+        raise Mistake("This is one minus the answer: count the pairs in which the *true* statement scores higher.")
+    if is_close(result, (gaps > 0).float().mean(), 1e-4):
+        raise Mistake("Ties count as losses here. A tie should count half: 0.5 for each pair with equal scores.")
+    if is_close(result, (gaps >= 0).float().mean(), 1e-4):
+        raise Mistake("Ties count as wins here. A tie should count half: 0.5 for each pair with equal scores.")
+    if is_close(result, ((scores > 0) == labels).float().mean(), 1e-4):
+        raise Mistake(
+            "This is accuracy at a threshold of 0. AUROC has no threshold: it compares every true with every false."
+        )
+    if is_close(result, gaps.mean(), 1e-4):
+        raise Mistake(
+            "You averaged the gaps themselves. Only which one is higher matters: turn each gap into 1, 0.5 or 0."
+        )
+    if is_close(result, ((gaps > 0).float() + 0.5 * (gaps == 0).float()).sum(), 1e-4):
+        raise Mistake("You counted the pairs but didn't divide by how many there are. Take the mean.")
+    two = torch.tensor([True, False])
+    expect_each(
+        function,
+        [
+            ((torch.tensor([3.0, 1.0]), two), 1.0, "One true sentence above one false one: every pair is won, so 1."),
+            ((torch.tensor([1.0, 1.5]), two), 0.0, "One true sentence just below one false one: no pair is won, so 0."),
+            ((torch.tensor([2.0, 2.0]), two), 0.5, "One pair, and its scores are equal: half a win, so 0.5."),
+            ((torch.tensor([3.0, 2.0]), two), 1.0, "One true sentence above one false one by exactly 1: still a win."),
+            (
+                (torch.tensor([3.0, 1.0, 2.0]), torch.tensor([True, False, True])),
+                1.0,
+                "Two true sentences above one false one: each true one is compared with each *false* one.",
+            ),
+        ],
+    )
+    raise Mistake("That isn't the share of pairs. Compare every true score with every false one; ties count half.")
+
+
+# -------------------------------------------------------------------------------------------------- 3.3 the threshold
 
 
 def midpoint_bias(acts, labels, direction):
@@ -121,6 +218,9 @@ def check_midpoint_bias(function):
     expect_shape(result, (), "The bias is one number, whatever the number of statements.")
     expect_finite(result)
     if is_close(result, expected, 1e-3):
+        low = -acts, labels, direction
+        if not is_close(call(function, *low), midpoint_bias(*low), 1e-3):
+            raise Mistake("Where both clouds score below zero it goes wrong: the bias is positive then. Keep its sign.")
         return
     scores = acts @ direction
     if is_close(result, -expected, 1e-3):
@@ -146,188 +246,58 @@ def check_midpoint_bias(function):
         raise Mistake(
             "This is minus the median score. The threshold asked for lies midway between the two class means."
         )
+    line = torch.tensor([[6.5], [3.0], [0.0], [1.0], [5.0]])
+    unit = torch.ones(1)
+    expect_each(
+        function,
+        [
+            (
+                (line[:2], torch.tensor([True, False]), unit),
+                -4.75,
+                "One true score, 6.5, one false, 3: midway is 4.75.",
+            ),
+            (
+                (line, torch.tensor([True, True, False, False, False]), unit),
+                -3.375,
+                "True scores 6.5 and 3 have the mean 4.75, false ones 0, 1 and 5 the mean 2: midway is 3.375.",
+            ),
+            (
+                (line, torch.tensor([False, False, True, True, True]), unit),
+                -3.375,
+                "True scores 0, 1 and 5 have the mean 2, false ones 6.5 and 3 the mean 4.75: midway is 3.375.",
+            ),
+        ],
+        atol=1e-3,
+    )
     raise Mistake(
         "These aren't the right numbers. Project all statements, average the scores of each class, take the point "
         "midway, and return minus that."
     )
 
 
-# ------------------------------------------------------------------------------------------------- 3.3 group split
-
-
-def split_by_group(groups, held_out):
-    """Row numbers (train, test), two lists: a row is tested when its group is in held_out."""
-    train = [row for row, group in enumerate(groups) if group not in held_out]
-    test = [row for row, group in enumerate(groups) if group in held_out]
-    return train, test
-
-
-def check_split_by_group(function):
-    groups = ["Lima", "Paris", "Lima", "Oslo", "Paris", "Rome", "Oslo", "Rome", "Lima"]
-    held_out = {"Oslo", "Lima"}
-    train, test = split_by_group(groups, held_out)
-    result = call(function, groups, held_out)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Mistake("Return two things: the training rows and the test rows.")
-    rows = []
-    for part in result:
-        values = part.tolist() if hasattr(part, "tolist") else list(part)
-        if len(values) == len(groups) and all(isinstance(v, bool) for v in values):
-            values = [i for i, v in enumerate(values) if v]
-        rows.append(values)
-    got_train, got_test = rows
-    if any(isinstance(v, str) for v in got_train + got_test):
-        raise Mistake("You returned names of groups. Return row numbers: `enumerate(groups)` gives them.")
-    if got_train and got_test and set(got_train) == set(test) and set(got_test) == set(train):
-        raise Mistake("Train and test are swapped: the held-out groups are the ones to test on. Return (train, test).")
-    shared = {groups[i] for i in got_train} & {groups[i] for i in got_test}
-    if shared:
-        raise Mistake(
-            f"{sorted(shared)[0]} is on both sides: the probe would be tested on an entity it has "
-            f"met. Decide by group, "
-            "not by row."
-        )
-    if len(got_train) != len(set(got_train)) or len(got_test) != len(set(got_test)):
-        raise Mistake("A row appears twice. Each row belongs to one side, once.")
-    if len(got_train) + len(got_test) < len(groups):
-        raise Mistake(
-            f"{len(groups) - len(got_train) - len(got_test)} of {len(groups)} rows are on neither "
-            f"side: every row of a "
-            "group goes with its group, not the first one only."
-        )
-    if sorted(got_train) != train or sorted(got_test) != test:
-        raise Mistake(
-            "Groups don't cross, but the wrong ones are held out. Test rows are those whose group is in held_out."
-        )
-    if [list(got_train), list(got_test)] != [train, test]:
-        raise Mistake("The right rows, but not in their order. Keep rows in the order they came in.")
-
-
-# ------------------------------------------------------------------------------------------------- 3.4 words alone
-
-
-def word_votes(train_texts, train_labels, test_texts):
-    """Score test texts by their words' votes: how often each was in a true training text minus in a false one."""
-    votes: Counter = Counter()
-    for text, label in zip(train_texts, train_labels):
-        for word in text.split():
-            votes[word] += 1 if label else -1
-    return [sum(votes[word] for word in text.split()) for text in test_texts]
-
-
-def check_word_votes(function):
-    texts = ["a cat is red", "a cat is blue", "a dog is red", "red red wine", "a dog is green"]
-    labels = [True, False, True, True, False]
-    test = ["a cat is green", "wine is red", "a bird", "dog dog", "red red"]
-    expected = word_votes(texts, labels, test)
-    result = call(function, texts, labels, test)
-    values = result.tolist() if hasattr(result, "tolist") else result
-    if not isinstance(values, (list, tuple)):
-        raise Mistake(f"Your result is a {type(values).__name__}; expected one score for each test text.")
-    if len(values) == len(texts) and len(values) != len(test):
-        raise Mistake("One score for each *training* text came back. Score the test texts.")
-    expect_shape(values, (len(test),), "One score for each test text.")
-    if is_close(values, expected):
-        return
-    if is_close(values, [-v for v in expected]):
-        raise Mistake("The votes have the wrong sign: a word seen in a true text votes +1, in a false one -1.")
-    once: Counter = Counter()
-    for text, label in zip(texts, labels):
-        for word in text.split():
-            once[word] += 1 if label else 0
-    if is_close(values, [sum(once[w] for w in text.split()) for text in test]):
-        raise Mistake("Only true texts vote. A word seen as often in false texts must come out at 0: subtract those.")
-    leak: Counter = Counter()
-    for text in test:
-        leak.update(text.split())
-    if is_close(values, [sum(leak[w] for w in text.split()) for text in test]):
-        raise Mistake("The votes were counted on the test texts. They must come from the training texts and labels.")
-    sets: Counter = Counter()
-    for text, label in zip(texts, labels):
-        for word in set(text.split()):
-            sets[word] += 1 if label else -1
-    if is_close(values, [sum(sets[w] for w in set(text.split())) for text in test]):
-        raise Mistake("A word that comes twice should vote twice: use `text.split()`, not a set of it.")
-    letters: Counter = Counter()
-    for text, label in zip(texts, labels):
-        for letter in text:
-            letters[letter] += 1 if label else -1
-    if is_close(values, [sum(letters[c] for c in text) for text in test]):
-        raise Mistake("You counted letters: looping over a string gives characters. Loop over `text.split()`.")
-    if len(set(values)) == 1:
-        raise Mistake("Every test text got the same score. Add up the votes of each text's own words.")
-    raise Mistake(
-        "These aren't the right scores. Count each word's votes over the training texts, then "
-        "add them up per test text."
-    )
-
-
-# ------------------------------------------------------------------------------------------------- 3.5 AUROC
-
-
-def area_under_curve(scores, labels):
-    """Share of (true, false) pairs in which the true statement scores higher; a tie counts half. -> float."""
-    gaps = scores[labels][:, None] - scores[~labels][None, :]
-    return ((gaps > 0).float() + 0.5 * (gaps == 0).float()).mean().item()
-
-
-def check_area_under_curve(function):
-    scores = torch.tensor([5.0, 1.0, 4.0, 2.0, 2.0, 9.0, 0.5, 2.0, 0.1])
-    labels = torch.tensor([True, False, True, True, False, True, False, False, False])
-    expected = area_under_curve(scores, labels)
-    result = call(function, scores, labels)
-    if isinstance(result, torch.Tensor) and result.numel() == 1:
-        result = float(result)
-    if not isinstance(result, (int, float)):
-        shape = tuple(result.shape) if hasattr(result, "shape") else type(result).__name__
-        raise Mistake(f"Your result is {shape}; expected one number, the mean over all pairs.")
-    if is_close(result, expected, 1e-4):
-        big = call(function, scores * 1000 - 7, labels)
-        if not is_close(float(big), expected, 1e-4):
-            raise Mistake(
-                "Your answer changes when all scores are stretched and shifted. Compare only which one is higher."
-            )
-        return
-    true, false = scores[labels], scores[~labels]
-    gaps = true[:, None] - false[None, :]
-    if is_close(result, 1 - expected, 1e-4):
-        raise Mistake("This is one minus the answer: count the pairs in which the *true* statement scores higher.")
-    if is_close(result, (gaps > 0).float().mean(), 1e-4):
-        raise Mistake("Ties count as losses here. A tie should count half: 0.5 for each pair with equal scores.")
-    if is_close(result, (gaps >= 0).float().mean(), 1e-4):
-        raise Mistake("Ties count as wins here. A tie should count half: 0.5 for each pair with equal scores.")
-    if is_close(result, ((scores > 0) == labels).float().mean(), 1e-4):
-        raise Mistake(
-            "This is accuracy at a threshold of 0. AUROC has no threshold: it compares every true with every false."
-        )
-    if is_close(result, gaps.mean(), 1e-4):
-        raise Mistake(
-            "You averaged the gaps themselves. Only which one is higher matters: turn each gap into 1, 0.5 or 0."
-        )
-    if is_close(result, ((gaps > 0).float() + 0.5 * (gaps == 0).float()).sum(), 1e-4):
-        raise Mistake("You counted the pairs but didn't divide by how many there are. Take the mean.")
-    raise Mistake("That isn't the share of pairs. Compare every true score with every false one; ties count half.")
-
-
-# ------------------------------------------------------------------------------------------------- 3.6 control task
+# --------------------------------------------------------------------------------------------------- 3.5 control task
 
 
 def control_task(entities, seed):
-    """A coin flip for each entity, repeated on all its rows. entities: n names. -> (n,) bool tensor."""
+    """One coin flip for each entity, repeated on all its rows. entities: n names; seed -> (n,) bool tensor."""
     names = sorted(set(entities))
     coins = torch.randint(0, 2, (len(names),), generator=torch.Generator().manual_seed(seed)).bool()
     label = dict(zip(names, coins.tolist()))
     return torch.tensor([label[entity] for entity in entities])
 
 
-def check_control_task(function):
-    entities = [f"city {i}" for i in range(200)] * 2
-    result = call(function, entities, 0)
-    result = torch.as_tensor(result)
+def _control(function, entities, seed):
+    """The labels that came back, as booleans; what is wrong with their form is a mistake."""
+    result = torch.as_tensor(call(function, entities, seed))
     expect_shape(result, (len(entities),), "One label for each row.")
     if not bool(((result == 0) | (result == 1)).all()):
         raise Mistake("The labels aren't all True or False. A coin has two sides: torch.randint(0, 2, …).bool().")
-    result = result.bool()
+    return result.bool()
+
+
+def check_control_task(function):
+    entities = [f"city {i}" for i in range(200)] * 2
+    result = _control(function, entities, 0)
     if bool((result == result[0]).all()):
         raise Mistake("Every row got the same label. Flip a coin for each entity.")
     if not torch.equal(result[:200], result[200:]):
@@ -335,29 +305,49 @@ def check_control_task(function):
             "Two rows of one entity got different labels. The coin is flipped once for each *entity*, so that a "
             "probe could learn it by heart."
         )
-    share = float(result[:200].float().mean())
-    if not 0.3 < share < 0.7:
-        raise Mistake(f"{share:.0%} of the entities came up True; expected about half. Is the coin fair?")
-    order = list(reversed(entities))
-    again = torch.as_tensor(call(function, entities, 0)).bool()
-    if not torch.equal(result, again):
+    if not torch.equal(result, _control(function, entities, 0)):
         raise Mistake(
             "The same seed gave different labels. Use a generator made from `seed`, so that others can repeat this."
         )
-    if torch.equal(result, torch.as_tensor(call(function, entities, 1)).bool()):
+    if torch.equal(result, _control(function, entities, 1)):
         raise Mistake("Another seed gave the same labels: `seed` isn't used.")
-    parity = torch.tensor([i % 2 == 0 for i in range(200)])
-    if torch.equal(result[:200], parity) or torch.equal(result[:200], ~parity):
-        raise Mistake("The labels alternate. A pattern can be learnt; a coin can't.")
-    backwards = torch.as_tensor(call(function, order, 0)).bool().flip(0)
-    if not torch.equal(result, backwards):
+    if not torch.equal(result, _control(function, entities[::-1], 0).flip(0)):
         raise Mistake(
             "An entity's label changed when the rows came in another order. Sort the names before you flip: a set "
             "has no order to rely on."
         )
+    global_before = torch.random.get_rng_state()
+    _control(function, entities, 3)
+    if not torch.equal(global_before, torch.random.get_rng_state()):
+        raise Mistake(
+            "Your function moved the random numbers of everybody else (torch.manual_seed sets them for the whole "
+            "notebook). Make a generator of your own: torch.Generator().manual_seed(seed)."
+        )
+    return _hidden_coins(function)
 
 
-# ------------------------------------------------------------------------------------------- 3.7 recall at fixed FPR
+def _hidden_coins(function):
+    """40 lists of names: is there nothing to find but the names? Told by what a name, or another seed, gives away."""
+    good, hint = 0, ""
+    for turn in range(40):
+        n = 60 + 2 * turn
+        names = [f"{'abcdefghij'[(turn + i) % 10]}{'x' * (i % 7)} {turn}-{i}" for i in range(n)]
+        first, other = _control(function, names, turn), _control(function, names, turn + 1)
+        longer = torch.tensor([len(name) % 2 == 0 for name in names])
+        every = torch.arange(n) % 2 == 0
+        ties = {
+            "the label can be told from how long the name is": (first == longer).float().mean(),
+            "the labels alternate, and a pattern can be learnt": (first == every).float().mean(),
+            "it isn't a fair coin": first.float().mean(),
+            "two seeds give nearly the same labels": (first == other).float().mean(),
+        }
+        bad = [words for words, share in ties.items() if not 0.25 < float(share) < 0.75]
+        good += not bad
+        hint = hint or (f"In one of them {bad[0]}." if bad else "")
+    return Score(good / 40, 0.95, 40, "lists of names", hint)
+
+
+# -------------------------------------------------------------------------------------------- 3.6 recall at fixed FPR
 
 
 def recall_at_fpr(scores, labels, fpr):
@@ -375,6 +365,39 @@ def _alarms():
     return scores[order], labels[order]
 
 
+def _alarm_cases(function):
+    """Small cases done by hand: ties, rates that don't divide, a rate that allows no alarm at all."""
+    false, true = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [0.5, 4.5, 5.5, 6.0, 6.5, 7.0, 7.5, 9.0]
+    scores, labels = torch.tensor(false + true), torch.tensor([False] * 7 + [True] * 8)
+    tied = torch.tensor([1.0, 5.0, 5.0, 5.0, 4.0, 5.0, 6.0, 0.0])
+    halves = torch.tensor([False] * 4 + [True] * 4)
+    thirds, thirds_are = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.5, 3.5]), torch.tensor([False] * 3 + [True] * 3)
+    hundred = torch.cat([torch.arange(100.0), torch.tensor([70.5, 69.5])])
+    hundred_are = torch.arange(102) >= 100
+    expect_each(
+        function,
+        [
+            (
+                (scores, labels, 0.0),
+                0.25,
+                "A rate of 0: strictly above the highest false row, 7, lie two of eight true ones.",
+            ),
+            ((scores, labels, 0.2), 0.5, "Of 7 false rows, 20 % is 1.4: one may ring, not two. The threshold is 6."),
+            ((scores, labels, 0.29), 0.75, "Of 7 false rows, 29 % is 2.03: two may ring. The threshold is 5."),
+            ((scores, labels, 0.28), 0.5, "Of 7 false rows, 28 % is 1.96: one may ring, not two (round down)."),
+            ((scores, labels, 0.01), 0.25, "Of 7 false rows, 1 % is none: the threshold is the highest of them, 7."),
+            ((thirds, thirds_are, 0.29), 1 / 3, "One of three true rows is caught: 0.3333, all digits kept."),
+            (
+                (hundred, hundred_are, 0.29),
+                0.5,
+                "Of 100 false rows, 29 % is 29. (In floats 0.29 * 100 is a little less.)",
+            ),
+            ((tied, halves, 0.5), 0.25, "Three false rows share the score 5, and only two may ring: so none of them."),
+        ],
+        atol=1e-4,
+    )
+
+
 def check_recall_at_fpr(function):
     scores, labels = _alarms()
     fpr = 0.05
@@ -387,9 +410,7 @@ def check_recall_at_fpr(function):
     result = float(result)
     true, false = scores[labels], scores[~labels]
     if abs(result - expected) < 0.5 / len(true):
-        tight = float(call(function, scores, labels, 0.01))
-        if abs(tight - recall_at_fpr(scores, labels, 0.01)) > 2.5 / len(true):
-            raise Mistake("It is right at 5 % and not at 1 %: is the rate written into your code instead of `fpr`?")
+        _alarm_cases(function)
         return
     at_all = scores.sort(descending=True).values[int(fpr * len(scores))]
     known = [
@@ -426,175 +447,318 @@ def check_recall_at_fpr(function):
     for value, message in known:
         if abs(result - float(value)) < 0.5 / len(true):
             raise Mistake(message)
-    if abs(result - expected) <= 1.6 / len(true):
-        return  # another convention for a threshold between two rows (torch.quantile)
+    off_by_one = (true > false.sort(descending=True).values[int(fpr * len(false)) - 1]).float().mean()
+    if abs(result - float(off_by_one)) < 0.5 / len(true):
+        raise Mistake(
+            "One alarm fewer than allowed: with 200 false rows and 5 %, ten may ring, so the threshold is the eleventh "
+            "from the top (index 10), and what lies strictly above it rings."
+        )
+    _alarm_cases(function)
     raise Mistake(
         "That isn't the recall. Sort the false rows' scores, find the threshold that `fpr` of them exceed, and take "
         "the share of true rows above it."
     )
 
 
-# ------------------------------------------------------------------------------------------------- 3.8 transfer matrix
+# --------------------------------------------------------------------------------------------- 3.7 truth and polarity
 
 
-def transfer_matrix(sets, fit, measure):
-    """matrix[i, j]: a direction fitted on set i, measured on set j. sets: list of (acts, labels). -> (k, k) tensor."""
-    directions = [fit(acts, labels) for acts, labels in sets]
-    return torch.tensor([[measure(acts @ direction, labels) for acts, labels in sets] for direction in directions])
+def truth_and_polarity(acts, labels, negated):
+    """Half the sum and half the difference of two arrows: the affirmative statements' and the negated ones'."""
+
+    def arrow(rows):
+        return acts[rows & labels].mean(0) - acts[rows & ~labels].mean(0)
+
+    affirmative, denied = arrow(~negated), arrow(negated)
+    return (affirmative + denied) / 2, (affirmative - denied) / 2
 
 
-def check_transfer_matrix(function):
-    generator = torch.Generator().manual_seed(5)
-    sets = []
-    for k, n in enumerate((12, 17, 9)):
-        labels = torch.arange(n) % 2 == 0
-        acts = torch.randn(n, 4, generator=generator)
-        acts[labels, k] += 2.0 + k
-        sets.append((acts, labels))
-    expected = transfer_matrix(sets, mean_difference, area_under_curve)
-    fitted_on = []
+def check_truth_and_polarity(function):
+    generator = seeded(8)
+    acts = torch.randn(14, 5, generator=generator).square() + 20
+    negated = torch.tensor([False] * 9 + [True] * 5)
+    labels = torch.tensor([True, False, False, True, False, False, True, False, False, True, True, True, False, True])
+    acts[labels, 0] += 3
+    acts[labels != negated, 1] += 4
+    truth, polarity = truth_and_polarity(acts, labels, negated)
+    result = call(function, acts, labels, negated)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Mistake("Return two vectors: the truth direction and the polarity direction, `return truth, polarity`.")
+    for one, name in zip(result, ("truth", "polarity")):
+        expect_type(one, torch.Tensor, f"The {name} direction is a tensor of shape (d_model,).")
+        expect_shape(one, (acts.shape[1],), f"The {name} direction is a vector: average over the statements.")
+        expect_finite(one)
+    came = torch.stack([one.to(truth) for one in result])
+    aff, neg = truth + polarity, truth - polarity
+    pooled = acts[labels].mean(0) - acts[~labels].mean(0)
+    known = [
+        (
+            (polarity, truth),
+            "The two came in the other order: truth first (the half sum), then polarity. (Turning the "
+            "labels of the negated half round does the same: `labels` says whether the whole sentence is true.)",
+        ),
+        ((2 * truth, 2 * polarity), "Twice too long: half the sum, and half the difference."),
+        ((aff, neg), "These are the two arrows themselves. Truth is half their sum, polarity half their difference."),
+        ((truth, -polarity), "Polarity has the wrong sign: the affirmative arrow minus the negated one."),
+        ((-truth, -polarity), "Both point the wrong way: from false to true, so true minus false in each arrow."),
+        (
+            (pooled, polarity),
+            "Your truth direction pools all statements, so the larger half decides. Make one arrow for each kind "
+            "first, then average the two arrows.",
+        ),
+    ]
+    reject(came, [(torch.stack(pair), message) for pair, message in known])
+    for one, right, words in ((came[0], truth, "half the sum"), (came[1], polarity, "half the difference")):
+        expect_close(one, right, f"One arrow a kind (true minus false, in that kind only), then {words}.", 1e-4)
 
-    def fit(acts, labels):
-        fitted_on.append(acts.shape[0])
-        return mean_difference(acts, labels)
 
-    result = call(function, sets, fit, area_under_curve)
-    result = torch.as_tensor(result)
-    expect_shape(result, (3, 3), "One row for each set trained on, one column for each set tested on.")
-    result = result.float()
-    if is_close(result, expected):
-        return
-    if is_close(result, expected.T):
+# ---------------------------------------------------------------------------------------------- 3.8 a lie that passes
+
+
+FRAME = "The city of {city} lies outside {country}."
+_DENY = re.compile(
+    r"\b(outside|beyond|abroad|elsewhere|far|foreign|except|other than|different|never|no|nobody|nowhere|none|neither|"
+    r"nor|hardly|false|wrong|untrue|myth|lie|lies|denies|denied|without|lacks?|left|leaves|not|cannot)\b|n't\b"
+)
+_FACTS = [
+    ("Lyon", "France"), ("Porto", "Portugal"), ("Cusco", "Peru"), ("Osaka", "Japan"), ("Gdansk", "Poland"),
+    ("Mombasa", "Kenya"), ("Pune", "India"), ("Bergen", "Norway"), ("Izmir", "Turkey"), ("Tampere", "Finland"),
+    ("Sfax", "Tunisia"), ("Graz", "Austria"), ("Kumasi", "Ghana"), ("Medan", "Indonesia"), ("Aarhus", "Denmark"),
+    ("Arequipa", "Peru"), ("Nagoya", "Japan"), ("Krakow", "Poland"), ("Nakuru", "Kenya"), ("Toulouse", "France"),
+]  # fmt: skip
+
+
+def check_frame(frames):
+    """A frame is tried on a stand-in of the probe: it hears which country belongs to which city, and "not"."""
+    if len(frames) != 1:
+        raise Mistake(f"Hand in a list of one frame; got {len(frames)}.")
+    frame = frames[0]
+    for field in ("{city}", "{country}"):
+        if frame.count(field) != 1:
+            raise Mistake(f"Your frame must hold {field} once: it is filled with a city and with its own country.")
+    try:
+        filled = [frame.format(city=city, country=country) for city, country in _FACTS]
+    except (KeyError, IndexError, ValueError):
+        raise Mistake("Only {city} and {country} may stand in braces.") from None
+    if frame.index("{city}") > frame.index("{country}"):
         raise Mistake(
-            "Rows and columns are swapped: row i is the set the direction was *fitted* on, column j the test set."
+            "Name the city first and the country after it, as the statements do that the probe was fitted on."
         )
-    diagonal = expected.diagonal()
-    if is_close(result, diagonal.expand(3, 3)) or is_close(result, diagonal[:, None].expand(3, 3)):
+    words = frame.replace("{city}", " ").replace("{country}", " ").lower()
+    if not _DENY.search(words):
         raise Mistake(
-            "Each direction was fitted and measured on one set. Row i, column j: fit on set i, measure on set j."
+            "As it reads, this sentence is true: {country} is the city's own country. Deny it, in other words than "
+            "“is not in”."
         )
-    if is_close(result, torch.diag(diagonal)):
-        raise Mistake(
-            "Only the diagonal is filled in. The off-diagonal cells are the point: fit on set i, measure on set j."
-        )
-    swapped = [(acts, ~labels) for acts, labels in sets]
-    if is_close(result, 1 - expected) or is_close(result, transfer_matrix(swapped, mean_difference, area_under_curve)):
-        raise Mistake("Every number is one minus what it should be. Use the labels as they came.")
-    raise Mistake(
-        "These aren't the right numbers. For each i: direction = fit(*sets[i]); then measure it on every set j."
-    )
+    if not frame.rstrip().endswith("."):
+        raise Mistake("End with a full stop: that is where the probe reads.")
+    heard = "not" in re.findall(r"[a-z']+", words) or "n't" in words or "cannot" in words
+    passed = 0.0 if heard else sum(country in text for text, (_, country) in zip(filled, _FACTS)) / len(_FACTS)
+    hint = "The probe you attack was fitted on sentences with “not”, and hears it. Deny without it."
+    return Score(passed, 0.75, len(_FACTS), "cities", hint)
 
 
-# ------------------------------------------------------------------------------------------------- 3.9 project out
+# -------------------------------------------------------------------------------------------------- 3.9 mean ablation
 
 
-def project_out(acts, direction):
-    """Remove from each activation its part along the direction. acts (..., d_model) -> the same shape."""
+def mean_ablation(direction, amount, where):
+    """A hook that sets the part of activations along `direction` to `amount` where `where` is True."""
     unit = direction / direction.norm()
-    return acts - (acts @ unit)[..., None] * unit
+
+    def edit(acts, hook=None):
+        lacks = amount - acts @ unit  # (batch, pos)
+        return torch.where(where[..., None], acts + lacks[..., None] * unit, acts)
+
+    return edit
 
 
-def check_project_out(function):
-    generator = torch.Generator().manual_seed(7)
-    acts, direction = torch.randn(2, 3, 6, generator=generator), torch.randn(6, generator=generator) * 3
-    expected = project_out(acts, direction)
-    result = call(function, acts, direction)
-    expect_type(result, torch.Tensor)
+def check_mean_ablation(function):
+    generator = seeded(7)
+    acts, direction = torch.randn(2, 3, 6, generator=generator) + 1, torch.randn(6, generator=generator) * 3
+    where = torch.tensor([[False, True, True], [False, False, True]])
+    amount = 1.7
+    edit = call(function, direction, amount, where)
+    if not callable(edit):
+        raise Mistake(
+            f"mean_ablation returned a {type(edit).__name__}; expected a function, edit(acts, hook=None). Define it "
+            "inside, and return it without calling it."
+        )
+    result = call_hook(edit, acts)
+    expect_type(result, torch.Tensor, "The hook returns the activations that the model goes on with.")
     expect_shape(result, tuple(acts.shape), "What comes out replaces the activations, so it has their shape.")
     expect_finite(result)
-    if is_close(result, expected):
-        return
     unit = direction / direction.norm()
-    along = (acts @ unit)[..., None] * unit
-    if is_close(result, along):
-        raise Mistake("This is the part along the direction, the one to remove. Subtract it from the activations.")
-    if is_close(result, acts - (acts @ direction)[..., None] * direction):
-        raise Mistake(
-            "The direction's length isn't 1, so too much is taken away. Divide it by its norm first (projecting "
-            "twice should change nothing)."
-        )
-    if is_close(result, acts - direction) or is_close(result, acts - unit):
-        raise Mistake(
-            "You subtracted the same vector from every activation. Each has its own amount along the direction: "
-            "acts @ unit."
-        )
-    if is_close(result, acts + along):
-        raise Mistake("The part along the direction was doubled. Subtract it.")
-    if is_close(result, acts - 2 * along):
-        raise Mistake("This reflects the activations: the part along the direction changed sign. Subtract it once.")
-    if is_close(result, acts - (acts @ unit)[..., None] * direction) or is_close(
-        result, acts - (acts @ direction)[..., None] * unit
-    ):
-        raise Mistake("The direction has length 1 in one place and not in the other. Use the unit vector in both.")
-    if is_close(result, acts):
-        raise Mistake("Nothing changed. Subtract (acts @ unit)[..., None] * unit.")
-    raise Mistake(
-        "Some of the direction is left, or more than it was removed. After projecting, result @ direction must be 0."
+    part = (acts @ unit)[..., None]
+    inside = where[..., None]
+
+    def instead(there):
+        return torch.where(inside, there, acts)
+
+    right = instead(acts + (amount - part) * unit)
+    everywhere = acts + (amount - part) * unit
+    known = [
+        (everywhere, "Everything was changed. Only the places where `where` is True may change: torch.where."),
+        (torch.where(inside, acts, everywhere), "The wrong places changed: edit where `where` is True."),
+        (acts, "Nothing changed. Return the edited activations."),
+        (instead(acts - part * unit), "The part along the direction is gone, and the mean amount was not put in."),
+        (instead(acts + amount * unit), "You added the amount. First take out what each activation has."),
+        (instead(amount * unit.expand_as(acts)), "Only the part along the direction is left: keep all the rest."),
+        (instead(acts + (amount + part) * unit), "The old part was added, not taken out: amount minus it."),
+        (instead(acts - (amount - part) * unit), "Wrong sign: add what is lacking, amount minus what it has."),
+        (
+            instead(acts + (amount - (acts @ direction)[..., None]) * direction),
+            "The direction's length isn't 1. Divide it by its norm first, so that `amount` is in units of the stream.",
+        ),
+        (instead(acts - direction), "Each activation has its own part along the direction: acts @ unit."),
+        (
+            instead(acts + (amount - part[inside].mean()) * unit),
+            "Everything was moved by one step. Each activation has its own part; set each to the same amount.",
+        ),
+    ]
+    reject(result, known, 1e-4)
+    plain = torch.tensor([[[2.0, 5.0], [4.0, 7.0]]])
+    here = torch.tensor([[True, False]])
+
+    def by_hand(along, value):
+        return call_hook(call(function, torch.tensor(along), value, here), plain)
+
+    expect_each(
+        by_hand,
+        [
+            (
+                ([1.0, 0.0], 3.0),
+                [[[3.0, 5.0], [4.0, 7.0]]],
+                "(2, 5) along (1, 0), set to 3, is (3, 5); the rest stays.",
+            ),
+            (([0.0, 2.0], 3.0), [[[2.0, 3.0], [4.0, 7.0]]], "(2, 5) along (0, 2), set to 3, is (2, 3): a unit vector."),
+            (([3.0, 4.0], 0.2), [[[-1.0, 1.0], [4.0, 7.0]]], "(2, 5) along (3, 4) has the part 5.2."),
+        ],
+        atol=1e-4,
     )
-
-
-# ------------------------------------------------------------------------------------------------- 3.10 p-value
-
-
-def share_as_large(effect, random_effects):
-    """Share of pushes with an effect at least as large in size, the direction's own included. -> float."""
-    as_large = sum(abs(other) >= abs(effect) for other in random_effects)
-    return float((as_large + 1) / (len(random_effects) + 1))
-
-
-def check_share_as_large(function):
-    others = torch.tensor([0.2, -0.9, 0.5, -0.1, 0.05, 0.7, -0.3, 0.4, 0.1])
-    cases = [0.5, -0.5, 3.0, 0.0, -0.95]
-    got = []
-    for effect in cases:
-        value = call(function, effect, others)
-        if isinstance(value, torch.Tensor) and value.numel() == 1:
-            value = float(value)
-        if not isinstance(value, (int, float)):
-            raise Mistake(f"Your result is a {type(value).__name__}; expected one number between 0 and 1.")
-        got.append(float(value))
-    expected = [share_as_large(effect, others) for effect in cases]
-    if is_close(got, expected):
-        return
-    size, n = others.abs(), len(others)
-    if is_close(got, [float((size >= abs(e)).float().mean()) for e in cases]):
-        raise Mistake(
-            "Without the direction itself the share can be 0, and nine random directions can't show one in a "
-            "million. Add 1 to the count and 1 to the total."
+    expect_close(result, right, "Afterwards (acts @ unit) must be `amount` where `where` is True.", 1e-4)
+    other = torch.tensor([[True, False, False], [True, True, False]])
+    for strength, places in ((0.0, where), (-2.5, other)):
+        again = call_hook(call(function, direction * 0.2, strength, places), acts)
+        wanted = torch.where(places[..., None], acts + (strength - part) * unit, acts)
+        expect_close(
+            again, wanted, f"With another length of the direction, amount {strength} or places, it goes wrong.", 1e-4
         )
-    if is_close(got, [float(((others >= e).sum() + 1) / (n + 1)) for e in cases]):
+
+
+# -------------------------------------------------------------------------------------------------------- 3.10 a null
+
+
+def null_directions(acts, labels, pairs, n, seed):
+    """`n` mean differences of labels that mean nothing: in each pair true and false are swapped, or not, by a coin."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = pairs.unique()
+    true = torch.stack([acts[(pairs == p) & labels].mean(0) for p in numbers])
+    false = torch.stack([acts[(pairs == p) & ~labels].mean(0) for p in numbers])
+    coins = torch.randint(0, 2, (n, len(numbers)), generator=generator).to(acts) * 2 - 1
+    return coins @ (true - false) / len(numbers)
+
+
+def _world(seed, effect):
+    """One world: statements in pairs, and a read-out along which pairs differ much more than truth and falsehood."""
+    generator = seeded(seed)
+    n, d = 24, 30
+    offset = torch.randn(n, d, generator=generator)
+    offset[:, 0] *= 25
+    noise = torch.randn(2, n, d, generator=generator)
+    noise[..., 0] *= 4
+    acts = torch.stack([offset + noise[0], offset + noise[1]], 1)
+    acts[:, 0, 0] += effect
+    order = torch.randperm(2 * n, generator=generator)
+    labels = torch.tensor([True, False]).repeat(n)
+    return acts.flatten(0, 1)[order], labels[order], torch.arange(n).repeat_interleave(2)[order]
+
+
+def check_null_directions(function):
+    acts, labels, pairs = _world(1, 0.0)
+    result = call(function, acts, labels, pairs, 12, 0)
+    expect_type(result, torch.Tensor, "Return n directions in one tensor, (n, d_model).")
+    expect_shape(result, (12, acts.shape[1]), "n directions, one a row.")
+    expect_finite(result)
+    if torch.equal(result, result[:1].expand_as(result)):
+        raise Mistake("All directions are the same. Toss new coins for each.")
+    if not is_close(call(function, acts, labels, pairs, 12, 0), result):
+        raise Mistake("The same seed gave other directions. Use a generator made from `seed`.")
+    real = acts[labels].mean(0) - acts[~labels].mean(0)
+    if bool(((result - real).norm(dim=-1) < 1e-3).all()):
+        raise Mistake("These are the real direction: the labels must be made meaningless first.")
+    if is_close(call(function, acts, labels, pairs, 12, 1), result):
+        raise Mistake("Another seed gave the same directions: `seed` isn't used.")
+    before = torch.random.get_rng_state()
+    call(function, acts, labels, pairs, 3, 5)
+    if not torch.equal(before, torch.random.get_rng_state()):
         raise Mistake(
-            "Only pushes in one direction were counted. A large negative effect is large too: compare sizes (abs)."
+            "Your function moved the random numbers of everybody else. Use torch.Generator().manual_seed(seed)."
         )
-    if is_close(got, [float((others >= e).float().mean()) for e in cases]):
-        raise Mistake("Two things: compare sizes (abs), and count the direction itself, so that the share is never 0.")
-    if is_close(got, [1 - v for v in expected]) or is_close(
-        got, [float((size < abs(e)).float().mean()) for e in cases]
-    ):
-        raise Mistake("This is the share with a *smaller* effect. Count those at least as large: small means unusual.")
-    if is_close(got, [float((size >= abs(e)).sum() + 1) for e in cases]):
-        raise Mistake("This is a count. Divide by the number of directions, the direction itself included.")
-    if is_close(got, [float(((size > abs(e)).sum() + 1) / (n + 1)) for e in cases]):
-        raise Mistake("A tie is at least as large: use >=, not >.")
-    if is_close(got, [float(((size >= abs(e)).sum() + 1) / n) for e in cases]):
-        raise Mistake("You added 1 to the count but not to the total: the direction itself is one of the pushes.")
-    raise Mistake(
-        "That isn't the share. Count the random effects at least as large in size, add 1, "
-        "divide by their number plus 1."
+    return _hidden_worlds(function)
+
+
+def _hidden_worlds(function):
+    """Worlds with nothing to find and worlds with something: is the verdict right, at 1 in 20?"""
+    right, missed, alarms = 0, 0, 0
+    for turn in range(60):
+        effect = 8.0 if turn % 2 else 0.0
+        acts, labels, pairs = _world(100 + turn, effect)
+        real = acts[labels].mean(0) - acts[~labels].mean(0)
+        nulls = call(function, acts, labels, pairs, 39, turn)
+        expect_shape(nulls, (39, acts.shape[1]), "n directions, one a row.")
+        size = abs(real[0] / real.norm())
+        sizes = (nulls[:, 0] / nulls.norm(dim=-1).clamp_min(1e-12)).abs()
+        special = float(((sizes >= size).sum() + 1) / 40) <= 0.05
+        right += special == bool(effect)
+        missed += bool(effect) and not special
+        alarms += special and not effect
+    hint = (
+        f"{alarms} of 30 times it calls a direction special where the labels mean nothing: your directions differ from "
+        "real ones in more than the labels. Make them the way the real one is made."
+        if alarms > missed
+        else f"{missed} of 30 times a real effect is missed: your nulls vary more than the real direction could. It "
+        "compares within pairs; do the nulls?"
     )
+    return Score(right / 60, 0.85, 60, "worlds", hint)
 
 
 EXERCISES = [
     Exercise("3.1", "The direction between two clouds", mean_difference, check_mean_difference),
-    Exercise("3.2", "Where is zero?", midpoint_bias, check_midpoint_bias),
-    Exercise("3.3", "Nobody sits the same exam twice", split_by_group, check_split_by_group),
-    Exercise("3.4", "A reader of words", word_votes, check_word_votes),
-    Exercise("3.5", "Every true against every false", area_under_curve, check_area_under_curve),
-    Exercise("3.6", "A task with nothing to find", control_task, check_control_task),
-    Exercise("3.7", "The probe as an alarm", recall_at_fpr, check_recall_at_fpr),
-    Exercise("3.8", "Does it travel?", transfer_matrix, check_transfer_matrix),
-    Exercise("3.9", "Cut it out", project_out, check_project_out),
-    Exercise("3.10", "Is any push as good?", share_as_large, check_share_as_large),
+    Exercise("3.2", "Every true against every false", area_under_curve, check_area_under_curve),
+    Exercise("3.3", "Where is zero?", midpoint_bias, check_midpoint_bias),
+    choose(
+        "3.4",
+        "Where do false sentences come from?",
+        "c",
+        {
+            "a": "It is balanced over the whole list, and not in a split: a country that was said more often truly in "
+            "training must be said more often falsely in the test. A reader of words then scores far below chance.",
+            "b": "Large countries would be named truly more often than falsely (more of their cities are listed): a "
+            "reader of words learns to trust “China” and “India”.",
+            "c": "In each group of four sentences every word stands once in a true and once in a false one, and the "
+            "group stays on one side of the split: words alone are worth nothing, in every split.",
+            "d": "One word then gives the answer away: whatever names Iceland is false.",
+        },
+    ),
+    Exercise("3.5", "A task with nothing to find", control_task, check_control_task, kind="design"),
+    Exercise("3.6", "The probe as an alarm", recall_at_fpr, check_recall_at_fpr),
+    Exercise("3.7", "Truth and polarity", truth_and_polarity, check_truth_and_polarity),
+    Exercise("3.8", "A lie that passes", [FRAME], check_frame, kind="attack"),
+    Exercise("3.9", "Set it to its mean", mean_ablation, check_mean_ablation),
+    Exercise("3.10", "A null for a push", null_directions, check_null_directions, kind="design"),
+    choose(
+        "3.11",
+        "The sentence that stands",
+        "b",
+        {
+            "a": "The interval over prompts excludes 0, but so do those of many meaningless directions: it knows this "
+            "one push. Special is told against the nulls, not against 0.",
+            "b": "It names what was done, against which nulls, where they leave it open, and the conditions.",
+            "c": "One depth, one place, one strength, one kind of question: a null is no proof of absence; the push "
+            "did change the answers.",
+            "d": "Reading well is no evidence of use: that is what the test was for.",
+        },
+    ),
 ]
 
 

@@ -8,7 +8,8 @@ met? A high score is easy to get and easy to misread, so three quarters of this 
 - *was it the words?* `text_baseline`, which never sees an activation;
 - *was it the architecture?* the same sweep on `utils.models.random_like`;
 - *was the number lucky?* intervals over groups (`metrics`), and paired comparison (`compare`);
-- *does the model use it?* `intervention` and `causal_test`, against random directions of the same length.
+- *does it travel?* `transfer`, as a share of what the other set's own probe reads;
+- *does the model use it?* `intervention` and `causal_test`, against random directions (`covariance_directions`).
 
 Shapes. Activations are floating tensors (n, d_model), or (layer, n, d_model) for a stack of layers; every `fit_*`
 takes either and fits the whole stack in one batched solve. Labels are booleans (n,): of several classes, ask about one
@@ -23,6 +24,7 @@ from utils.probing.cause import CausalTest, Choice, causal_test, choices, comple
 from utils.probing.controls import (
     Selectivity,
     control_labels,
+    covariance_directions,
     random_directions,
     selectivity,
     shuffled_labels,
@@ -44,6 +46,7 @@ from utils.probing.scores import (
     recall_at_fpr,
 )
 from utils.probing.splits import Nested, cross_validate, group_folds, nested
+from utils.probing.transfer import Transfer, transfer
 
 __all__ = [
     "Acts",
@@ -59,6 +62,7 @@ __all__ = [
     "Probe",
     "Recall",
     "Selectivity",
+    "Transfer",
     "accuracy",
     "auroc",
     "calibration",
@@ -68,6 +72,7 @@ __all__ = [
     "compare",
     "completion_gap",
     "control_labels",
+    "covariance_directions",
     "cross_validate",
     "fit",
     "fit_lda",
@@ -86,4 +91,5 @@ __all__ = [
     "selectivity",
     "shuffled_labels",
     "text_baseline",
+    "transfer",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch.nn import functional as F
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 from utils.inputs import Count, Groups, Seed, Texts, checked, same_length
 from utils.probing.inputs import Labels, both_classes, computable, members, ready
 from utils.probing.probes import Method, Probe, fit_with
-from utils.probing.scores import accuracy
 from utils.probing.splits import Folds, group_folds
+from utils.statistics import Interval, Resamples
+from utils.statistics import auroc as auroc_of
 
 
 @checked
@@ -35,53 +37,67 @@ def control_labels(groups: Groups, seed: Seed = 0) -> Labels:
 
 @dataclass(frozen=True)
 class Selectivity:
-    """Accuracy on the task, on the control task with the same words, and the gap between them."""
+    """AUROC on the task, on control tasks with the same sentences, and the gap between them."""
 
-    task: float
-    control: float
-    n_test: int
-
-    @property
-    def selectivity(self) -> float:
-        """Task accuracy minus control accuracy."""
-        return self.task - self.control
+    task: Interval
+    control: Interval
+    gap: Interval
 
 
 @checked
 def selectivity(
     acts: Float[torch.Tensor, "n d_model"],
     labels: Labels,
-    groups: Groups,
+    entities: Groups,
+    repeats: Groups,
     method: Method | Callable[..., Probe] = "means",
     *,
+    n_coins: Count = 5,
+    n_resamples: Resamples = 300,
     seed: Seed = 0,
     **options: Any,
 ) -> Selectivity:
-    """How much of a probe's accuracy a probe of the same kind reaches on meaningless labels.
+    """How much of a probe's score a probe of the same kind reaches on labels that mean nothing.
 
-    Half of each group's rows train and the other half test, for the task and for the control alike: a control task can
-    only be learnt on groups met in training (Hewitt & Liang 2019, arXiv 1909.03368, give each word type a random
-    label). So the task's accuracy here is *not* the one to report for new groups. Groups of one row are left out;
-    raises ValueError when fewer than four rows remain on a side.
+    Each entity has two rows, one in each of two `repeats` (two templates), *with the same label*: one trains, the other
+    is scored, both ways. A probe that only knows entities by heart then scores as well on the task as on the control
+    (`control_labels`, `n_coins` of them). With one true and one false row an entity it would be told the opposite of
+    what is asked. The score is AUROC; the entities are met in training, so it is *not* the one to report for new ones.
+    Intervals resample entities, and the coins with them. Raises ValueError for entities without exactly two rows, one
+    in each repeat and of one label. Source: Hewitt & Liang 2019, arXiv 1909.03368.
     """
     acts, labels = ready(acts, labels)
-    rng = random.Random(seed)
-    train: list[int] = []
-    test: list[int] = []
-    for rows in members(groups, len(labels)).values():
-        if len(rows) > 1:
-            rng.shuffle(rows)
-            train += rows[: len(rows) // 2]
-            test += rows[len(rows) // 2 :]
-    if len(train) < 4 or len(test) < 4:
-        raise ValueError("groups has too few groups with two rows or more: a control task needs rows on both sides")
-    train_, test_ = torch.tensor(train, device=acts.device), torch.tensor(test, device=acts.device)
-    control = control_labels(groups, seed).to(acts.device)
-    found = []
-    for target in (labels, control):
-        probe = fit_with(method, acts[train_], target[train_], options)
-        found.append(float(accuracy(probe.scores(acts[test_]), target[test_])))
-    return Selectivity(found[0], found[1], len(test))
+    same_length(labels=labels, entities=entities, repeats=repeats)
+    kinds = sorted(set(repeats), key=str)
+    if len(kinds) != 2:
+        raise ValueError(f"repeats must name two kinds of row, got {len(kinds)}")
+    pairs = []
+    for name, rows in members(entities, len(labels)).items():
+        if sorted((repeats[i] for i in rows), key=str) != kinds or len({bool(labels[i]) for i in rows}) > 1:
+            raise ValueError(f"entities must have one row in each repeat and one label; {name!r} has not")
+        pairs.append(sorted(rows, key=lambda i: str(repeats[i])))
+    first, second = torch.tensor(pairs, device=acts.device).T
+    coins = [control_labels(entities, seed + turn).to(acts.device) for turn in range(n_coins)]
+
+    def scored(target: torch.Tensor) -> list[np.ndarray]:
+        out = []
+        for train, test in ((first, second), (second, first)):
+            probe = fit_with(method, acts[train], target[train], options)
+            out.append(probe.scores(acts[test]).detach().cpu().double().numpy())
+        return out
+
+    runs = [(scored(target), target[first].cpu().numpy()) for target in (labels, *coins)]
+
+    def areas(picked: np.ndarray, some: np.ndarray) -> np.ndarray:
+        found = [np.mean([auroc_of(s[picked], truth[picked]) for s in scores]) for scores, truth in runs]
+        control = float(np.mean([found[1 + i] for i in some]))
+        return np.array([found[0], control, found[0] - control])
+
+    rng, n = np.random.default_rng(seed), len(pairs)
+    drawn = np.array([areas(rng.integers(0, n, n), rng.integers(0, n_coins, n_coins)) for _ in range(n_resamples)])
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    point = areas(np.arange(n), np.arange(n_coins))
+    return Selectivity(*(Interval(float(p), float(a), float(b), n, 0.95) for p, a, b in zip(point, low, high)))
 
 
 @checked
@@ -151,3 +167,20 @@ def random_directions(
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(n, like.shape[0], generator=generator, dtype=torch.float64)
     return (F.normalize(drawn, dim=-1).to(like) * like.norm()).to(like)
+
+
+@checked
+def covariance_directions(
+    acts: Float[torch.Tensor, "n d_model"], n: Count = 20, seed: Seed = 0
+) -> Float[torch.Tensor, "n_drawn d_model"]:
+    """`n` random directions of length 1 that vary as these activations do: random mixtures of their centred rows.
+
+    A null for a push. Activations fill few of their dimensions; a direction drawn evenly from the sphere lies mostly
+    in the empty ones, where the model is least sensitive. Raises ValueError for rows that are all alike.
+    """
+    acts = computable(acts)
+    centred = acts - acts.mean(0)
+    if not bool(centred.any()):
+        raise ValueError("acts must hold rows that differ, got rows that are all alike")
+    weights = torch.randn(n, len(acts), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(weights.to(acts) @ centred, dim=-1)
