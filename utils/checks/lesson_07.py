@@ -721,7 +721,7 @@ def check_clamp(function):
     expect_used(function, named(clamp, args), {"acts": acts.flip(2), "direction": direction.flip(0), "value": -0.6})
     unit = direction / direction.norm()
     left = (result - acts) - ((result - acts) @ unit)[..., None] * unit
-    if float(left.abs().max()) > 1e-3:
+    if left.detach().abs().max() > 1e-3:
         raise Mistake("Something besides the amount along the direction changed. Move along the unit vector only.")
     message = (
         "The amount along the direction isn't `value` afterwards. Move each activation by (value - amount) * unit."
