@@ -289,8 +289,20 @@ def wrong_way_round(bits):
     return bool(bits.max() > 13)
 
 
+def round_at_eleven(bits):
+    return bool(bits.max() > 11)
+
+
 def same_for_all(bits):
     return True
+
+
+def a_tenth_is_3_bits(bits):
+    return bool(bits.max() < 3.3)
+
+
+def out_of_reach(bits):
+    return bool(bits.max() < 99)
 
 
 def the_median(bits):
@@ -324,6 +336,10 @@ def always_right(outcomes, n):
 
 def a_half(outcomes, n):
     return torch.full((n,), 0.5)
+
+
+def a_third(outcomes, n):
+    return torch.full((n,), 0.34)
 
 
 def copies_the_past(outcomes, n):
@@ -401,7 +417,10 @@ WRONG = {
     "0.6": [
         ("the average", by_the_average, "It goes by the average"),
         ("turned round", wrong_way_round, "the wrong way round"),
-        ("a constant", same_for_all, "Every text gets the same verdict"),
+        ("turned round, at another number", round_at_eleven, "True is for the specimen's texts"),
+        ("a constant", same_for_all, "Every text gets one verdict"),
+        ("an unlikely tenth, in bits", a_tenth_is_3_bits, "a person's: the number you compare with is too low"),
+        ("a number out of reach", out_of_reach, "the specimen's: the number you compare with is too high"),
         ("the median", the_median, "of people's texts the specimen's"),
         ("one verdict a token", one_a_token, "one verdict on the whole text"),
         ("a score instead of a verdict", a_score, "expected True or False"),
@@ -409,13 +428,14 @@ WRONG = {
     "0.7": [
         ("the share of wrong ones", share_wrong, "how often the specimen was wrong"),
         ("certainty", always_right, "You forecast certainties"),
-        ("a half", a_half, "needed 0.90"),
+        ("a half", a_half, "the same whatever came before"),
+        ("a third", a_third, "Take your number from `outcomes`"),
         ("copies what came before", copies_the_past, "You repeat the outcomes"),
         ("one number", one_number_only, "One probability for each of the n tokens"),
         ("a count", a_count, "Probabilities lie between 0 and 1"),
     ],
     "0.8": [
-        ("doesn't know", "a", "two ways of asking"),
+        ("doesn't know", "a", "one way of asking"),
         ("hides", "b", "speaks of a purpose"),
         ("means nothing", "d", "isn't proof of 0"),
     ],

@@ -30,6 +30,7 @@ LEFT_OUT = frozenset(
         "The Wolf and the Man",
     }
 )
+MISPRINTED = {"CThe mother of Hans": "The mother of Hans"}  # how an excerpt begins, and how it should
 
 CARD = Card(
     name="tales",
@@ -43,6 +44,7 @@ CARD = Card(
     licence="public domain (Grimm and Andersen, 19th-century translations); surprisals CC0",
     leaks=(
         "A few translators wrote them all: fifty tales are fewer than fifty authors.",
+        "Most first excerpts are a tale's beginning, a few ('Brier Rose') start in its middle.",
         "Famous tales were almost surely in the specimen's training data, so people's lines may cost it too few bits.",
         "A hundred and fifty years old: 'thou' and 'hath' alone tell them from what a model writes today.",
     ),
@@ -67,6 +69,9 @@ def tales(which: Index = 0) -> tuple[Excerpt, ...]:
     by_work: dict[str, list[Excerpt]] = {}
     for row in [*corpus("held_out", "tales"), *corpus("train", "tales")]:
         if row.work not in LEFT_OUT and len(row.text) >= SHORTEST:
+            for wrong, right in MISPRINTED.items():
+                if row.text.startswith(wrong):
+                    row = row._replace(text=right + row.text.removeprefix(wrong))
             by_work.setdefault(row.work, []).append(row)
     found = tuple(by_work[work][which] for work in sorted(by_work) if len(by_work[work]) > which)
     if not found:
