@@ -232,7 +232,11 @@ GROUPED = {
     "control_labels": lambda a, y, g: probing.control_labels(g, seed=1).tolist(),
     "selectivity": lambda a, y, g: str(
         probing.selectivity(
-            a[0], y[: len(g) // 2].tolist() * 2, [f"{i % 30}" for i in range(60)], [i // 30 for i in range(60)]
+            a[0],
+            [i % 2 == 0 for i in range(60)],
+            [f"{i % 30}" for i in range(60)],
+            [i // 30 for i in range(60)],
+            [i % 30 // 2 for i in range(60)],
         )
     ),
     "group_folds": lambda a, y, g: [test.tolist() for _, test in probing.group_folds(g, 3)],
@@ -376,27 +380,53 @@ def _repeats(n=60, width=80, truth=0.0):
     acts = torch.cat([identity, identity]) + torch.randn(2 * n, width, generator=generator)
     labels = (torch.arange(2 * n) % n) % 2 == 0
     acts[labels, 0] += truth
-    return acts, labels, [f"g{i % n}" for i in range(2 * n)], ["one"] * n + ["other"] * n
+    partners = [i % n // 2 for i in range(2 * n)]
+    return acts, labels, [f"g{i % n}" for i in range(2 * n)], ["one"] * n + ["other"] * n, partners
 
 
 def test_selectivity_of_a_memoriser_is_0_and_of_a_reader_of_the_task_is_above():
-    _, labels, names, wording = _repeats()
+    _, labels, names, wording, partners = _repeats()
     by_heart = torch.eye(60)[torch.arange(120) % 60]
-    found = probing.selectivity(by_heart, labels, names, wording, "logistic", l2=1.0, n_resamples=50)
+    found = probing.selectivity(by_heart, labels, names, wording, partners, "logistic", l2=1.0, n_resamples=50)
     assert found.task.estimate == found.control.estimate == 1.0 and found.gap.high == 0.0
-    acts, labels, names, wording = _repeats(truth=30.0)
-    found = probing.selectivity(acts, labels, names, wording, n_resamples=100)
+    acts, labels, names, wording, partners = _repeats(truth=30.0)
+    found = probing.selectivity(acts, labels, names, wording, partners, n_resamples=100)
     assert found.task.estimate > 0.95 and found.gap.low > 0
     assert found.gap.estimate == pytest.approx(found.task.estimate - found.control.estimate)
-    assert found.gap.n == 60
+    assert found.gap.n == 30
+
+
+def test_what_partners_share_is_worth_nothing_in_the_task_and_nothing_in_the_control():
+    _, labels, names, wording, partners = _repeats()
+    shared = torch.eye(30)[partners]  # as the country that both partners' sentences name
+    found = probing.selectivity(shared, labels, names, wording, partners, "logistic", l2=1.0, n_resamples=50)
+    assert found.task.estimate == pytest.approx(0.5) and found.control.estimate == pytest.approx(0.5)
+
+
+def test_selectivities_are_compared_in_the_same_resamples():
+    acts, labels, names, wording, partners = _repeats(truth=3.0)
+    same = (labels, names, wording, partners)
+    one = probing.selectivity(acts, *same, n_resamples=100)
+    assert (one.minus(one).low, one.minus(one).high) == (0.0, 0.0)
+    other = probing.selectivity(acts, *same, "lda", n_resamples=100)
+    gained = one.minus(other)
+    assert gained.estimate == pytest.approx(one.gap.estimate - other.gap.estimate)
+    widths = [found.gap.high - found.gap.low for found in (one, other)]
+    assert gained.low <= gained.estimate <= gained.high and gained.high - gained.low < sum(widths)
+    with pytest.raises(ValueError, match="weren't resampled alike"):
+        one.minus(probing.selectivity(acts, *same, n_resamples=50))
 
 
 def test_selectivity_refuses_entities_that_are_true_once_and_false_once():
-    acts, labels, names, wording = _repeats()
+    acts, labels, names, wording, partners = _repeats()
     with pytest.raises(ValueError, match="entities must have one row in each repeat and one label"):
-        probing.selectivity(acts, torch.arange(120) < 60, names, wording)
+        probing.selectivity(acts, torch.arange(120) < 60, names, wording, partners)
     with pytest.raises(ValueError, match="repeats must name two kinds of row, got 1"):
-        probing.selectivity(acts, labels, names, ["one"] * 120)
+        probing.selectivity(acts, labels, names, ["one"] * 120, partners)
+    with pytest.raises(ValueError, match="one true and one false entity each"):
+        probing.selectivity(acts, labels, names, wording, [i % 60 % 30 for i in range(120)])
+    with pytest.raises(ValueError, match="is in two pairs"):
+        probing.selectivity(acts, labels, names, wording, list(range(120)))
 
 
 def test_transfer_tells_complete_transfer_inversion_and_none():
@@ -596,7 +626,10 @@ def test_lists_arrays_and_whole_numbers_are_welcome():
         (lambda: probing.calibration(A[:, 0], Y), "numbers from 0 to 1"),
         (lambda: probing.interval(probing.auroc, A[:, 0], Y, ["a"] * 120), "at least two independent groups"),
         (lambda: probing.control_labels(["a", "a"]), "at least 2"),
-        (lambda: probing.selectivity(A, Y, range(120), [0, 1] * 60), "entities must have one row in each repeat"),
+        (
+            lambda: probing.selectivity(A, Y, range(120), [0, 1] * 60, [0] * 120),
+            "entities must have one row in each repeat",
+        ),
         (lambda: probing.shuffled_labels(Y, ["a"] * 50 + ["b"] * 70), "differ in size"),
         (lambda: probing.text_baseline(["x"], Y, G), "texts has 1 entries, expected 120"),
         (lambda: probing.text_baseline(["x"] * 120, Y, G, kind="bytes"), "kind must be one of"),

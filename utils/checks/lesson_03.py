@@ -755,7 +755,7 @@ EXERCISES = [
             "one push. Special is told against the nulls, not against 0.",
             "b": "It names what was done, against which nulls, where they leave it open, and the conditions.",
             "c": "One depth, one place, one strength, one kind of question: a null is no proof of absence; the push "
-            "did change the answers.",
+            "did change the preference.",
             "d": "Reading well is no evidence of use: that is what the test was for.",
         },
     ),

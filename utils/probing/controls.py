@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +42,20 @@ class Selectivity:
     task: Interval
     control: Interval
     gap: Interval
+    resampled: np.ndarray = field(repr=False, compare=False)  # the gap in each resample
+
+    def minus(self, other: Selectivity) -> Interval:
+        """How much more selective this probe is than another: the paired difference of their gaps.
+
+        Both must come from `selectivity` on the same rows with the same seed, so that resample i drew the same pairs
+        and coins in both; what is hard for both cancels. Raises ValueError for different numbers of pairs or resamples.
+        """
+        if (self.gap.n, len(self.resampled)) != (other.gap.n, len(other.resampled)):
+            raise ValueError(
+                "the two selectivities weren't resampled alike: same pairs and same n_resamples are needed"
+            )
+        low, high = np.quantile(self.resampled - other.resampled, [0.025, 0.975])
+        return Interval(self.gap.estimate - other.gap.estimate, float(low), float(high), self.gap.n, 0.95)
 
 
 @checked
@@ -50,6 +64,7 @@ def selectivity(
     labels: Labels,
     entities: Groups,
     repeats: Groups,
+    pairs: Groups,
     method: Method | Callable[..., Probe] = "means",
     *,
     n_coins: Count = 5,
@@ -60,24 +75,33 @@ def selectivity(
     """How much of a probe's score a probe of the same kind reaches on labels that mean nothing.
 
     Each entity has two rows, one in each of two `repeats` (two templates), *with the same label*: one trains, the other
-    is scored, both ways. A probe that only knows entities by heart then scores as well on the task as on the control
-    (`control_labels`, `n_coins` of them). With one true and one false row an entity it would be told the opposite of
-    what is asked. The score is AUROC; the entities are met in training, so it is *not* the one to report for new ones.
-    Intervals resample entities, and the coins with them. Raises ValueError for entities without exactly two rows, one
-    in each repeat and of one label. Source: Hewitt & Liang 2019, arXiv 1909.03368.
+    is scored, both ways. A probe that only knows entities by heart then scores as well on the task as on the control.
+    With one true and one false row an entity it would be told the opposite of what is asked.
+    Each of `pairs` holds two entities, one true and one false. The control flips a coin a pair (`n_coins` times) that
+    trades their labels or doesn't, so that what partners share (here: the country) is worth as little there as in the
+    task; with a coin an entity it could be learnt by heart in the control alone.
+    The score is AUROC; the entities are met in training, so it is *not* the one to report for new ones. Intervals
+    resample pairs, and the coins with them. Raises ValueError for entities without exactly two rows, one in each repeat
+    and of one label, and for pairs that aren't one true and one false entity.
+    Source: Hewitt & Liang 2019, arXiv 1909.03368.
     """
     acts, labels = ready(acts, labels)
-    same_length(labels=labels, entities=entities, repeats=repeats)
+    same_length(labels=labels, entities=entities, repeats=repeats, pairs=pairs)
     kinds = sorted(set(repeats), key=str)
     if len(kinds) != 2:
         raise ValueError(f"repeats must name two kinds of row, got {len(kinds)}")
-    pairs = []
+    twice: list[list[int]] = []
     for name, rows in members(entities, len(labels)).items():
         if sorted((repeats[i] for i in rows), key=str) != kinds or len({bool(labels[i]) for i in rows}) > 1:
             raise ValueError(f"entities must have one row in each repeat and one label; {name!r} has not")
-        pairs.append(sorted(rows, key=lambda i: str(repeats[i])))
-    first, second = torch.tensor(pairs, device=acts.device).T
-    coins = [control_labels(entities, seed + turn).to(acts.device) for turn in range(n_coins)]
+        if pairs[rows[0]] != pairs[rows[1]]:
+            raise ValueError(f"pairs must be the same in both rows of an entity; {name!r} is in two pairs")
+        twice.append(sorted(rows, key=lambda i: str(repeats[i])))
+    first, second = torch.tensor(twice, device=acts.device).T
+    partners = list(members([pairs[rows[0]] for rows in twice], len(twice)).values())
+    if any(sorted(bool(labels[twice[i][0]]) for i in two) != [False, True] for two in partners):
+        raise ValueError("pairs must hold one true and one false entity each")
+    coins = [labels ^ control_labels(pairs, seed + turn).to(acts.device) for turn in range(n_coins)]
 
     def scored(target: torch.Tensor) -> list[np.ndarray]:
         out = []
@@ -93,11 +117,14 @@ def selectivity(
         control = float(np.mean([found[1 + i] for i in some]))
         return np.array([found[0], control, found[0] - control])
 
-    rng, n = np.random.default_rng(seed), len(pairs)
-    drawn = np.array([areas(rng.integers(0, n, n), rng.integers(0, n_coins, n_coins)) for _ in range(n_resamples)])
+    rng, both, n = np.random.default_rng(seed), np.array(partners), len(partners)
+    drawn = np.array(
+        [areas(both[rng.integers(0, n, n)].ravel(), rng.integers(0, n_coins, n_coins)) for _ in range(n_resamples)]
+    )
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    point = areas(np.arange(n), np.arange(n_coins))
-    return Selectivity(*(Interval(float(p), float(a), float(b), n, 0.95) for p, a, b in zip(point, low, high)))
+    point = areas(both.ravel(), np.arange(n_coins))
+    task, control, gap = (Interval(float(p), float(a), float(b), n, 0.95) for p, a, b in zip(point, low, high))
+    return Selectivity(task, control, gap, drawn[:, 2])
 
 
 @checked
