@@ -272,6 +272,17 @@ def _swapped_by_numpy(acts, labels, pairs, n, seed):
     return signs @ gaps / len(gaps)
 
 
+def _leaning_coins(acts, labels, pairs, n, seed):
+    gaps = torch.stack([(acts[(pairs == p) & labels] - acts[(pairs == p) & ~labels])[0] for p in pairs.unique()])
+    swap = torch.rand(n, len(gaps), generator=torch.Generator().manual_seed(seed)) < 0.35
+    return (1 - 2 * swap.to(acts)) @ gaps / len(gaps)
+
+
+def _one_pair(acts, labels, pairs, n, seed):
+    gaps = torch.stack([(acts[(pairs == p) & labels] - acts[(pairs == p) & ~labels])[0] for p in pairs.unique()])
+    return gaps[torch.randint(0, len(gaps), (n,), generator=torch.Generator().manual_seed(seed))]
+
+
 def _from_the_sphere(acts, labels, pairs, n, seed):
     return torch.randn(n, acts.shape[1], generator=torch.Generator().manual_seed(seed))
 
@@ -374,6 +385,7 @@ WRONG = {
         ("everybody's seed", _coins_global, "random numbers of everybody else"),
         ("the length of the name", _coins_by_length, "told from how long the name is"),
         ("an unfair coin", _coins_unfair, "it isn't a fair coin"),
+        ("hash of the name", lambda e, s: torch.tensor([hash((x, s)) % 2 == 0 for x in e]), "start of Python"),
     ],
     "3.6": [
         ("threshold on all rows", _recall_on_all, "set on all rows"),
@@ -407,6 +419,9 @@ WRONG = {
     ],
     "3.8": [
         ("true as it reads", ["The city of {city} is in {country}."], "this sentence is true"),
+        ("lies inside", ["The city of {city} lies inside {country}."], "true of the city's own country"),
+        ("denied twice", ["{city} is anything but outside {country}."], "Deny it once"),
+        ("another matter", ["The city of {city} is larger than {country}."], "I hear no denial"),
         ("with not", ["The city of {city} is not in {country}."], "hears it. Deny without it"),
         ("contracted", ["The city of {city} isn't in {country}."], "fitted on sentences with “not”"),
         ("no country", ["The city of {city} lies elsewhere."], "must hold {country} once"),
@@ -431,6 +446,8 @@ WRONG = {
         ("not a function", _ablation_called, "expected a function"),
     ],
     "3.10": [
+        ("coins that lean", _leaning_coins, "% of the real one"),
+        ("one pair's difference", _one_pair, "still know the labels"),
         ("from the sphere", _from_the_sphere, "calls a direction special"),
         ("shuffled freely", _shuffled_freely, "a real effect is missed"),
         ("no seed", _no_seed, "same seed gave other directions"),

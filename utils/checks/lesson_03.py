@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import torch
@@ -61,6 +62,8 @@ def check_mean_difference(function):
             f"Your result has shape {tuple(result.shape)}; expected (d_model,), here ({d_model},). You averaged over "
             "dimensions; average over examples (axis 0)."
         )
+    if tuple(result.shape) == (1, d_model):
+        raise Mistake(f"Your result has shape (1, {d_model}); expected ({d_model},): one axis too many. Drop keepdim.")
     expect_shape(result, (d_model,), "Average over the examples of each class first.")
     expect_finite(result)
     true, false = acts[labels], acts[~labels]
@@ -219,7 +222,7 @@ def check_midpoint_bias(function):
     expect_finite(result)
     if is_close(result, expected, 1e-3):
         low = -acts, labels, direction
-        if not is_close(call(function, *low), midpoint_bias(*low), 1e-3):
+        if not is_close(torch.as_tensor(call(function, *low)).reshape(()), midpoint_bias(*low), 1e-3):
             raise Mistake("Where both clouds score below zero it goes wrong: the bias is positive then. Keep its sign.")
         return
     scores = acts @ direction
@@ -295,7 +298,15 @@ def _control(function, entities, seed):
     return result.bool()
 
 
+def _names(code):
+    """Every name that a piece of code looks up, in what it defines inside, too."""
+    inner = [part for part in getattr(code, "co_consts", ()) if hasattr(part, "co_names")]
+    return {*getattr(code, "co_names", ()), *(name for part in inner for name in _names(part))}
+
+
 def check_control_task(function):
+    if "hash" in _names(getattr(inspect.unwrap(function), "__code__", None)):
+        raise Mistake("hash() of a text changes at every start of Python, so nobody could repeat this. Flip coins.")
     entities = [f"city {i}" for i in range(200)] * 2
     result = _control(function, entities, 0)
     if bool((result == result[0]).all()):
@@ -390,7 +401,7 @@ def _alarm_cases(function):
             (
                 (hundred, hundred_are, 0.29),
                 0.5,
-                "Of 100 false rows, 29 % is 29. (In floats 0.29 * 100 is a little less.)",
+                "Of 100 false rows, 29 % is 29. (In floats 0.29 * 100 is a little less: add 1e-9 before you round.)",
             ),
             ((tied, halves, 0.5), 0.25, "Three false rows share the score 5, and only two may ring: so none of them."),
         ],
@@ -517,8 +528,8 @@ def check_truth_and_polarity(function):
 
 FRAME = "The city of {city} lies outside {country}."
 _DENY = re.compile(
-    r"\b(outside|beyond|abroad|elsewhere|far|foreign|except|other than|different|never|no|nobody|nowhere|none|neither|"
-    r"nor|hardly|false|wrong|untrue|myth|lie|lies|denies|denied|without|lacks?|left|leaves|not|cannot)\b|n't\b"
+    r"\b(outside|beyond|abroad|elsewhere|foreign|except|other than|different|never|no|nobody|nowhere|none|neither|nor|"
+    r"false|wrong|untrue|myth|a lie|denies|denied|without|lacks?|absent|missing|not|cannot)\b|n't\b"
 )
 _FACTS = [
     ("Lyon", "France"), ("Porto", "Portugal"), ("Cusco", "Peru"), ("Osaka", "Japan"), ("Gdansk", "Poland"),
@@ -545,10 +556,14 @@ def check_frame(frames):
             "Name the city first and the country after it, as the statements do that the probe was fitted on."
         )
     words = frame.replace("{city}", " ").replace("{country}", " ").lower()
+    if len(_DENY.findall(words)) > 1 or "anything but" in words or "inside" in words:
+        raise Mistake(
+            "A denial denied, or none: as it reads, this sentence is true of the city's own country. Deny it once."
+        )
     if not _DENY.search(words):
         raise Mistake(
-            "As it reads, this sentence is true: {country} is the city's own country. Deny it, in other words than "
-            "“is not in”."
+            "I hear no denial. As it reads, this sentence is true, or says nothing of where the city is: {country} is "
+            "the city's own country. Deny it, in other words than “is not in”."
         )
     if not frame.rstrip().endswith("."):
         raise Mistake("End with a full stop: that is where the probe reads.")
@@ -694,7 +709,21 @@ def check_null_directions(function):
         raise Mistake(
             "Your function moved the random numbers of everybody else. Use torch.Generator().manual_seed(seed)."
         )
+    _keeps_no_label(function)
     return _hidden_worlds(function)
+
+
+def _keeps_no_label(function):
+    """Directions of labels that mean nothing have no part, on average, along the real one where there is an effect."""
+    acts, labels, pairs = _world(2, 40.0)
+    real = acts[labels].mean(0) - acts[~labels].mean(0)
+    drawn = torch.as_tensor(call(function, acts, labels, pairs, 400, 7)).detach()
+    kept = float((drawn @ real).mean() / (real @ real))
+    if abs(kept) > 0.1:  # of fair coins it has a standard error of 0.01
+        raise Mistake(
+            f"Your directions still know the labels: on average they keep {100 * kept:.0f} % of the real one. In each "
+            "pair true and false must change places half of the time."
+        )
 
 
 def _hidden_worlds(function):
