@@ -803,7 +803,7 @@ QUIZ = [
             Option(
                 "Truth is represented linearly at layer 15.",
                 False,
-                "Careful. Something correlated with these labels is. Negation (exercise 3.8) shows it isn't truth.",
+                "Careful. Something correlated with these labels is. Negation (exercise 3.7) shows it isn't truth.",
             ),
             Option(
                 "A linear function of layer 15 separates these labels on cities it hasn't seen.",
