@@ -204,12 +204,14 @@ def gap_scorer(model: TransformerBridge, choice: Choice, block: Index) -> Score:
 
     Returns a function for `causal_test`: it takes a hook function (or None) and returns (n,) gaps in nats. Equal to
     ``completion_gap(model, choice, hook, f"blocks.{block}.hook_resid_post")`` to rounding, in about half the time.
+    A hook is given the stream on the CPU, wherever the model is, and may hold tensors of its own there.
     Raises ValueError for a block the model doesn't have, or the last one.
     """
     rest = continue_from(model, choice.tokens, block)
 
     @torch.no_grad()
     def score(hook: Edit | None) -> Float[torch.Tensor, " n"]:
-        return choice.gap(rest.logits(rest.start if hook is None else hook(rest.start), choice.wanted))
+        edited = rest.start if hook is None else hook(rest.start.cpu()).to(rest.start)
+        return choice.gap(rest.logits(edited, choice.wanted))
 
     return score
