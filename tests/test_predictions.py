@@ -82,6 +82,12 @@ def test_the_range_held_or_not(shown, truth, where):
     assert said(shown).endswith(f", {where} your range.")
 
 
+def test_code_in_a_question_is_code(shown):
+    lab.predict("03.code", "How many tokens is `Katzenklappe`?", unit="tokens", low=1, high=9)
+    assert "<code>Katzenklappe</code>" in shown[-1]["data"]["text/html"]
+    assert "`Katzenklappe`" in shown[-1]["data"]["text/plain"], "in a terminal it keeps its marks"
+
+
 def test_a_number_alone_is_allowed(shown):
     lab.predict(**LENGTH, answer=1)
     assert "With an 80 % range it would count" in said(shown)

@@ -257,7 +257,7 @@ def table_as_html(found: Table) -> str:
     )
     heading = _heading(found)
     caption = "caption-side:top;text-align:left;color:inherit;font-weight:bold;padding:4px 0"
-    if len(heading) <= 70:  # a narrow table would fold it into a column of words
+    if len(heading) <= 90:  # a narrow table would fold it into a column of words
         caption += ";white-space:nowrap"
     return (
         f'<div style="overflow-x:auto" tabindex="0" role="region" aria-label="{e(found.title)}">'

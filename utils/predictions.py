@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from utils import learner, statistics
+from utils import learner, statistics, widgets
 from utils.validators import number, sequence, texts, what
 
 MOST_PLACES = 8  # sliders of a curve
@@ -341,8 +341,6 @@ def show(asked: Question, answer: Any = None) -> None:
     """
     import ipywidgets as w
 
-    from utils import widgets
-
     said = "" if answer is None else _kept_or_told(asked, answer)
     entry = all_kept().get(asked.key)
     if entry is not None and entry["kind"] != asked.kind:
@@ -438,7 +436,7 @@ def _wide(w: Any) -> dict[str, Any]:
 
 def _heading(asked: Question) -> str:
     unit = f" ({html.escape(asked.unit)})" if asked.unit else ""
-    return f"<strong>Predict first:</strong> {html.escape(asked.text)}{unit}"
+    return f"<strong>Predict first:</strong> {widgets.inline_markdown(asked.text)}{unit}"
 
 
 def _form(asked: Question) -> str:

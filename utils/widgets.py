@@ -138,7 +138,7 @@ def explore(
 
     for box in boxes.values():
         box.observe(redraw, names="value")
-    button = w.Button(description="Show me a random one", layout=w.Layout(width="auto"))
+    button = w.Button(description="Show me a random one", layout=w.Layout(width="max-content"))
     button.on_click(surprise)
     heading = f"<strong>{html.escape(title)}</strong>"
     buttons = [button] if examples else []
