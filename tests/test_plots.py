@@ -215,6 +215,7 @@ def test_numbers_of_an_alt_text_are_left_out_of_the_comparison_and_its_words_are
         sanitised = [re.sub(rules[section]["regex"], rules[section]["replace"], markup) for markup in sanitised]
     assert "NUMBER" in sanitised[0] and "0.8" not in sanitised[0] and "chance at" in sanitised[0]
     assert sanitised[0] != sanitised[1], "an interval that is gone is a difference"
+    assert "style=" not in sanitised[0], "how a page is dressed is not a result"
 
 
 def test_a_strip_marks_its_numbers_and_shows_small_ones():
