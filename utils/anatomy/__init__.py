@@ -6,6 +6,8 @@ attention, then its MLP. The functions here take that sum apart and look at the 
 - `stream`: `residual_components`, the summands, and `residual_stream`, the running sum after each block;
 - `lens`: `read_out`, `logit_lens`, `lens_scores`, `lens_html`, what the model would say if it stopped early, and
   `fit_affine_lens`, the same with a small translator a layer, because early layers write in another basis;
+- `jacobian`: `fit_jacobian_lens`, `jacobian_lens`, what a small step in an early stream does to the end of it, for a
+  few words (`shipped_jacobian_lens` for all of them), and `swap`, two words exchanged in a stream;
 - `heads`: `head_scores`, `offset_score`, where all heads look on repeated random tokens;
 - `regions`: `repeated_words`, `read_labels`, `region_map`, a map of which information can be read where.
 
@@ -20,6 +22,17 @@ GPT-NeoX (parallel attention and MLP), Qwen2 and Gemma-2 (norms after the sublay
 """
 
 from utils.anatomy.heads import HeadScores, head_scores, offset_score, repeated_tokens
+from utils.anatomy.jacobian import (
+    JacobianLens,
+    JacobianVectors,
+    fit_jacobian_lens,
+    fit_jacobian_matrix,
+    jacobian_lens,
+    random_swap,
+    read_rows,
+    shipped_jacobian_lens,
+    swap,
+)
 from utils.anatomy.lens import AffineLens, LensScores, fit_affine_lens, lens_html, lens_scores, logit_lens, read_out
 from utils.anatomy.regions import LabelledTokens, read_labels, region_map, repeated_words
 from utils.anatomy.stream import Components, residual_components, residual_stream
@@ -28,19 +41,28 @@ __all__ = [
     "AffineLens",
     "Components",
     "HeadScores",
+    "JacobianLens",
+    "JacobianVectors",
     "LabelledTokens",
     "LensScores",
     "fit_affine_lens",
+    "fit_jacobian_lens",
+    "fit_jacobian_matrix",
     "head_scores",
+    "jacobian_lens",
     "lens_html",
     "lens_scores",
     "logit_lens",
     "offset_score",
+    "random_swap",
     "read_labels",
     "read_out",
+    "read_rows",
     "region_map",
     "repeated_tokens",
     "repeated_words",
     "residual_components",
     "residual_stream",
+    "shipped_jacobian_lens",
+    "swap",
 ]
