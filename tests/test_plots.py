@@ -181,6 +181,9 @@ DRAWN = {
     "stream": lambda: plots.stream(30, title="T", marks={23: "the fact moves"}, show=False),
     "patching": lambda: plots.patching(["The", " cat"], ["The", " dog"], 1, 12, title="T", show=False),
     "push": lambda: plots.push(title="T", show=False),
+    "three ways": lambda: plots.three_ways(
+        "Bananas are", "yellow", "True or false?", (" True", " False"), title="T", show=False
+    ),
 }
 TOLD = {
     "dots": ["a: x 0.8 [0.7, 0.9], y 0.5; b: x 0.2", "chance at 0.5"],
@@ -193,6 +196,7 @@ TOLD = {
     "stream": ["In each of 30 blocks", "block 23: the fact moves"],
     "patching": ["state of token 1 (cat) before block 12 from A into B"],
     "push": ["a projection until it is 0"],
+    "three ways": ["First, before “yellow”", "Second, at the full stop", "“True” or “False”?"],
 }
 
 

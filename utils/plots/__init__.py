@@ -1,8 +1,8 @@
 """Every figure of the course.
 
 A lesson draws with the grammar: `dots`, `bars`, `curves`, `strip`, `grid`, `cloud`, `distribution` for what was
-measured, `stream`, `patching`, `push` for how something works. Each takes the data, words for its axes, and computes
-its own alt text. What they are made of (`figure`, `line`, `heatmap`, `tokens`, `show`, `html`) is here for the rest.
+measured, `stream`, `patching`, `push`, `three_ways` for how something works. Each takes the data, words for its axes,
+and computes its own alt text. What they are made of (`figure`, `line`, `heatmap`, `tokens`, `show`, `html`) is here for the rest.
 """
 
 from utils.plots.base import (
@@ -19,7 +19,7 @@ from utils.plots.base import (
     tokens,
     tokens_html,
 )
-from utils.plots.drawings import patching, push, stream
+from utils.plots.drawings import patching, push, stream, three_ways
 from utils.plots.grammar import bars, cloud, curves, distribution, dots, grid, strip
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "show",
     "stream",
     "strip",
+    "three_ways",
     "tokens",
     "tokens_html",
 ]

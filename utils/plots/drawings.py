@@ -1,4 +1,4 @@
-"""Drawings of how something works: the residual stream, patching, a push. They hold no measurement."""
+"""Drawings of how something works: the stream, patching, a push, three ways of asking. They hold no measurement."""
 
 from __future__ import annotations
 
@@ -156,6 +156,42 @@ def push(title: Text, says: str = "", show: bool = True) -> str | None:
     alt = (
         f"A drawing. {title}. An arrow is a state; a line is a direction. A push moves the state along the direction "
         "by a fixed step, a clamp until its part along the direction has a set value, a projection until it is 0."
+    )
+    return _shown(fig, title, alt, says, show)
+
+
+@checked
+def three_ways(
+    stem: Text, ending: Text, question: Text, answers: tuple[str, str], title: Text, says: str = "", show: bool = True
+) -> str | None:
+    """One claim read once, and the three places where it can be asked: before its end, at its full stop, after it.
+
+    stem, ending: the claim's two parts. question: what is put after it, answers: the two that are compared.
+    """
+    fig, ax = _paper(9.6, 3.6, 12.4, 4.6)
+    boxes = (
+        (1.9, stem.strip(), 3.6, COLOURS["grey"]),
+        (4.75, ending.strip(), 1.5, COLOURS["grey"]),
+        (6.0, ".", 0.5, COLOURS["grey"]),
+        (8.5, question.strip(), 4.1, COLOURS["grey"]),
+    )
+    for x, words, wide, colour in boxes:
+        _box(ax, x, 0.6, wide, 0.8, words, colour)
+    for x, head, words, colour in (
+        (3.6, "1 · likelihood", f"how likely is\n“{ending.strip()}” here?", COLOURS["blue"]),
+        (6.0, "2 · activations", "what can a probe read\nin the stream here?", COLOURS["green"]),
+        (10.5, "3 · words", f"“{answers[0].strip()}” or “{answers[1].strip()}”?", COLOURS["vermillion"]),
+    ):
+        ax.annotate("", (x, 2.5), (x, 1.08), arrowprops={"arrowstyle": "-|>", "linewidth": 2.4, "color": colour})
+        ax.text(x, 3.55, head, ha="center", fontsize=11, fontweight="bold", color=colour)
+        ax.text(x, 3.4, words, ha="center", va="top", fontsize=9.5)
+    ax.annotate("", (11.4, -0.25), (0.1, -0.25), arrowprops={"arrowstyle": "-|>", "linewidth": 1.4, "color": _INK})
+    ax.text(5.75, -0.42, "the model reads from left to right, once", ha="center", va="top", fontsize=9.5)
+    alt = (
+        f"A drawing. {title}. The model reads “{stem.strip()} {ending.strip()}. {question.strip()}” from left to "
+        f"right, once. Three arrows leave it. First, before “{ending.strip()}”: likelihood, how likely is that word here? "
+        "Second, at the full stop: activations, what can a probe read in the stream? Third, at the very end: words, "
+        f"“{answers[0].strip()}” or “{answers[1].strip()}”?"
     )
     return _shown(fig, title, alt, says, show)
 

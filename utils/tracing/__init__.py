@@ -33,6 +33,7 @@ from utils.tracing.gradients import (
     integrated_gradients,
     patching_parts,
 )
+from utils.tracing.hiding import Hidden, hide_subject
 from utils.tracing.knockouts import KNIVES, knock_out_attention
 from utils.tracing.pairs import (
     CLASSES,
@@ -56,6 +57,7 @@ __all__ = [
     "SITES",
     "Attribution",
     "Form",
+    "Hidden",
     "InputAttribution",
     "Matched",
     "Pair",
@@ -63,6 +65,7 @@ __all__ = [
     "PatchingParts",
     "direct_logit_attribution",
     "endpoints",
+    "hide_subject",
     "input_gradient",
     "input_residual",
     "integrated_gradients",
