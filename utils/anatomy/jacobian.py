@@ -312,7 +312,7 @@ def _gradients(
 
     doors = [f"blocks.{depth}.hook_resid_pre" for depth in depths]
     end = f"blocks.{last}.hook_resid_post"
-    hooks: list[tuple[str, Any]] = [(f"blocks.{lowest}.hook_resid_pre", leaf)]
+    hooks: list[Any] = [(f"blocks.{lowest}.hook_resid_pre", leaf)]
     hooks += [(name, partial(keep, name=name)) for name in [*doors, end]]
     with torch.enable_grad():
         model.run_with_hooks(tokens, fwd_hooks=hooks, return_type=None)

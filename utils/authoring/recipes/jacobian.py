@@ -46,13 +46,14 @@ def excerpts() -> list[Excerpt]:
 
 def agreement(one: Tensor, other: Tensor) -> list[float]:
     """For each depth, the cosine of what two fits add to the identity."""
-    flat = [(each - torch.eye(each.shape[-1])).flatten(1) for each in (one, other)]
-    return [round(float(c), 4) for c in torch.cosine_similarity(*flat, dim=-1)]
+    first, second = ((each - torch.eye(each.shape[-1])).flatten(1) for each in (one, other))
+    return [round(float(c), 4) for c in torch.cosine_similarity(first, second, dim=-1)]
 
 
 def main(groups: int = GROUPS) -> None:
     model = load_model(device="cpu")
-    chosen, prompts = [], []
+    chosen: list[Excerpt] = []
+    prompts: list[Tensor] = []
     for row in excerpts():
         ids = text_tokens(model, row.text)
         if ids.shape[1] >= TOKENS and len(chosen) < groups * PROMPTS:
