@@ -65,7 +65,7 @@ class JacobianVectors:
 
     vectors: Float[Tensor, "depth word d_model"]
     ids: tuple[int, ...]
-    words: tuple[str, ...]
+    words: Sequence[str]
     depths: tuple[int, ...]
     n_prompts: int
 
@@ -85,7 +85,7 @@ class JacobianVectors:
         known = self.words if isinstance(word, str) else self.ids
         if word not in known:
             raise ValueError(f"word must be one of the {len(known)} fitted ones, got {word!r}")
-        return known.index(word)  # type: ignore[arg-type]
+        return known.index(word)
 
 
 @checked
