@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import conftest
 import pytest
 import torch
@@ -9,6 +11,10 @@ from transformer_lens.tools.analysis import JacobianLens as Theirs
 
 from utils import anatomy, models
 from utils.anatomy import jacobian
+from utils.authoring.recipes import jacobian as recipe
+from utils.datasets.corpus import corpus
+from utils.datasets.landmarks import landmarks
+from utils.reading.tokens import text_tokens
 
 LENGTH, SKIP = 12, 3
 
@@ -182,3 +188,47 @@ def test_what_does_not_fit_together_is_refused(fit):
         anatomy.swap(torch.ones(3), parallel, 0, 1, 2)
     with pytest.raises(ValueError, match="vectors has shape"):
         anatomy.JacobianVectors(torch.ones(1, 2, 3), (1,), ("a",), (0,), 1)
+
+
+# ---------------------------------------------------------------------------------------------------------- as shipped
+
+
+def test_the_shipped_lens_is_small_and_made_as_its_log_says():
+    lens, log = anatomy.shipped_jacobian_lens(), json.loads(recipe.LOG.read_text(encoding="utf-8"))
+    assert jacobian.SHIPPED.stat().st_size <= 5_000_000
+    assert list(lens.depths) == log["depths"] == list(recipe.DEPTHS)
+    assert lens.n_prompts == log["n_prompts"] == recipe.GROUPS * recipe.PROMPTS == len(log["works"])
+    assert log["tokens_a_prompt"] == recipe.TOKENS and log["skipped_positions"] == recipe.SKIP
+    assert not set(log["prompts_by_source"]) & set(recipe.LEFT_OUT)
+    assert all(cosine > 0.5 for cosine in log["cosine_of_halves"].values())
+
+
+def test_its_texts_name_no_landmark():
+    names = [place.name for place in landmarks()]
+    rows = recipe.excerpts()[:200]
+    assert {row.split for row in rows} == {"train"} and not any(name in row.text for row in rows for name in names)
+
+
+def test_a_flipped_bit_is_named(tmp_path, monkeypatch):
+    spoiled = bytearray(jacobian.SHIPPED.read_bytes())
+    spoiled[-1000] ^= 1
+    copy = tmp_path / "lens.safetensors"
+    copy.write_bytes(spoiled)
+    monkeypatch.setattr(jacobian, "SHIPPED", copy)
+    with pytest.raises(ValueError, match="altered or damaged"):
+        anatomy.shipped_jacobian_lens()
+
+
+def test_it_belongs_to_the_specimen_alone(tiny_model):
+    with pytest.raises(ValueError, match="other weights"):
+        anatomy.shipped_jacobian_lens(tiny_model)
+
+
+@pytest.mark.specimen
+def test_a_few_prompts_of_other_text_give_nearly_the_same_vectors(specimen):
+    lens = anatomy.shipped_jacobian_lens(specimen)
+    texts = [text_tokens(specimen, row.text) for row in corpus("held_out", "wikipedia")[:40]]
+    prompts = torch.cat([ids[:, : recipe.TOKENS] for ids in texts if ids.shape[1] >= recipe.TOKENS][:4])
+    fit = anatomy.fit_jacobian_lens(specimen, prompts, [" Paris", " London"], [26])
+    theirs = lens.vectors(specimen, [" Paris", " London"]).at(26)
+    assert float(torch.cosine_similarity(fit.at(26), theirs, dim=-1).min()) > 0.9
