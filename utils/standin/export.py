@@ -30,7 +30,7 @@ _PLAIN = ("basis", "rule", "prompt", "words", "n_layers", "n_active", "logit_ids
 _FORMAT = "attribution graph 1"
 
 
-# ------------------------------------------------------------------------------------------------------------ whole graphs
+# ---------------------------------------------------------------------------------------------------- whole graphs
 
 
 @checked
@@ -47,15 +47,18 @@ def load_graph(path: Text | Path) -> Graph:
     Raises FileNotFoundError for a missing file; ValueError for one that is cut short, altered, or no graph.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: there is no file {path}")
     tensors, said = read_sealed(path)
     note = json.loads(said.get("graph", "{}"))
     missing = [name for name in _TENSORS if name not in tensors] + [name for name in _PLAIN if name not in note]
     if note.get("format") != _FORMAT or missing:
         raise ValueError(f"path: {path} is no graph that save_graph wrote")
-    return Graph(**{name: tensors[name] for name in _TENSORS}, **{name: note[name] for name in _PLAIN})
+    parts: dict[str, Any] = {**{name: tensors[name] for name in _TENSORS}, **{name: note[name] for name in _PLAIN}}
+    return Graph(**parts)
 
 
-# ------------------------------------------------------------------------------------------------------ viewers' JSON files
+# ---------------------------------------------------------------------------------------------- viewers' JSON files
 
 
 @checked
@@ -71,9 +74,9 @@ def viewer_json(
 ) -> dict[str, Any]:
     """A pruned graph as circuit-tracer's frontend and Neuronpedia read it: plain dicts and lists.
 
-    slug: the graph's short name (letters, digits, "-", "_"). scan: which model and transcoders, as the viewer knows them.
-    groups: supernodes; their kept members are pinned. labels: node number -> words to show. node_threshold: the one that
-    `pruned` was made with: viewers offer it as their slider's start.
+    slug: the graph's short name (letters, digits, "-", "_"). scan: model and transcoders, as the viewer knows them.
+    groups: supernodes; their kept members are pinned. labels: node number -> words to show. node_threshold: what
+    `pruned` was made with; viewers start their slider there.
     Raises ValueError for a slug that is no file name, and a `pruned` of another graph.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", slug):
@@ -158,9 +161,9 @@ def _node(graph: Graph, pruned: Pruned, i: int, label: str) -> dict[str, Any]:
 
 @checked
 def write_viewer(content: Mapping[str, Any], folder: Text | Path) -> Path:
-    """Write `viewer_json`'s content as <slug>.json, and enter it in the folder's graph-metadata.json, which viewers list.
+    """Write `viewer_json`'s content as <slug>.json, and list it in the folder's graph-metadata.json, as viewers want.
 
-    Returns the path of the graph. Raises ValueError for content that isn't whole, or an existing list that can't be read.
+    Returns the path of the graph. Raises ValueError for content that isn't whole, or a list that can't be read.
     """
     content = dict(content)
     _check("content", content)

@@ -27,8 +27,9 @@ from torch import Tensor
 
 from utils.inputs import Count, Fraction, Index, checked
 from utils.progress import tqdm
-from utils.reading.tokens import TokenIds, text_ids, token_strings
-from utils.standin.replacement import Block, Replacement, Rule, latent_replacement, neuron_replacement
+from utils.reading.tokens import TokenIds, text_ids
+from utils.standin.frozen import Block, words_of
+from utils.standin.replacement import Replacement, Rule, latent_replacement, neuron_replacement
 from utils.standin.transcoders import Transcoder
 from utils.validators import what, whole
 
@@ -132,7 +133,7 @@ class Graph:
 
     @property
     def order(self) -> Int[Tensor, " node"]:
-        """Each node's floor: an edge leads from a lower to a higher one. Embeddings 0, block b: units and errors b + 1."""
+        """Each node's floor: edges lead from lower to higher ones. Embeddings 0; units and errors of block b: b + 1."""
         floors = torch.zeros(len(self), dtype=torch.long)
         floors[self.places("unit")] = self.units[:, 0] + 1
         floors[self.places("error")] = torch.arange(self.n_layers).repeat_interleave(len(self.tokens)) + 1
@@ -189,9 +190,9 @@ def attribute(
 ) -> Graph:
     """The attribution graph of a prompt, in a set of transcoders' latents or in the MLPs' own neurons.
 
-    tokens: (pos,) ids, two at least. transcoders: block -> transcoder, one for every block; None takes the neurons, made
-    straight by `rule` (see `Neurons`; "half" for gated MLPs as published). targets: tokens (as text or id) whose logits
-    are explained; None takes the likeliest, see `top_logits`. max_nodes, batch_size: see `attribute_in`.
+    tokens: (pos,) ids, two at least. transcoders: block -> transcoder, one for every block; None takes the neurons,
+    made straight by `rule` (see `Neurons`; "half" for gated MLPs as published). targets: tokens (as text or id) whose
+    logits are explained; None takes the likeliest, see `top_logits`. max_nodes, batch_size: see `attribute_in`.
     Raises ValueError for a prompt of one token, transcoders that are missing or of another model, a target that isn't
     one token of the vocabulary, and NaN.
     """
@@ -199,10 +200,8 @@ def attribute(
         replacement = neuron_replacement(model, tokens, rule)
     else:
         replacement = latent_replacement(model, tokens, transcoders)
-    ids = None if targets is None else _target_ids(model, targets)
-    if ids is None:
-        ids = top_logits(replacement.frozen.logits)
-    return attribute_in(replacement, ids, token_strings(model, ids), max_nodes=max_nodes, batch_size=batch_size)
+    ids = top_logits(replacement.frozen.logits) if targets is None else _target_ids(model, targets)
+    return attribute_in(replacement, ids, words_of(model, ids), max_nodes=max_nodes, batch_size=batch_size)
 
 
 def _target_ids(model: TransformerBridge, targets: Sequence[str | int]) -> list[int]:
@@ -212,7 +211,7 @@ def _target_ids(model: TransformerBridge, targets: Sequence[str | int]) -> list[
             found = text_ids(model, target)
             if len(found) != 1:
                 raise ValueError(
-                    f"targets[{i}] {target!r} is {len(found)} tokens, not one of the vocabulary; mind the space in front"
+                    f"targets[{i}] {target!r} is {len(found)} tokens, not one of the vocabulary: mind a space in front"
                 )
             ids.append(found[0])
         elif isinstance(target, int) and not isinstance(target, bool):
@@ -246,10 +245,10 @@ def attribute_in(
 ) -> Graph:
     """The graph of a local replacement model that is there already. targets: token ids; words: their texts.
 
-    max_nodes: how many units become nodes; None for all that are on (latents only: neurons are always on). The units
+    max_nodes: how many units become nodes, at most; None for all that are on (latents only: neurons always are). Those
     with the largest total effect on the targets (absolute, by the targets' probabilities, through all units made
     straight) are taken; what the others write goes into the errors, so rows still add up. batch_size: targets that walk
-    together. Raises ValueError for no targets, one given twice or outside the vocabulary, and for neurons without limit.
+    together. Raises ValueError for no targets, one given twice or outside the vocabulary, and neurons without limit.
     """
     frozen = replacement.frozen
     if not len(targets):
@@ -307,25 +306,19 @@ def _chosen(
     replacement: Replacement, readout: Tensor, chance: Tensor, max_nodes: int | None
 ) -> tuple[Int[Tensor, "unit 3"], int]:
     """The units that become nodes, as (block, position, number) in order; and how many were on."""
-    on = torch.stack([units.values != 0 for units in replacement.units]) if _same_width(replacement) else None
-    n_active = sum(int((units.values != 0).sum()) for units in replacement.units)
+    on = [(units.values != 0).nonzero() for units in replacement.units]
+    n_active = sum(map(len, on))
     if max_nodes is None or n_active <= max_nodes:
-        if on is not None:
-            return on.nonzero(), n_active
-        found = [(units.values != 0).nonzero() for units in replacement.units]
-        return torch.cat([torch.cat([torch.full((len(f), 1), b), f], 1) for b, f in enumerate(found)]), n_active
+        return torch.cat([torch.nn.functional.pad(places, (1, 0), value=b) for b, places in enumerate(on)]), n_active
     scores = [(chance[:, None, None] * effect.abs()).sum(0) for effect in unit_effects(replacement, readout)]
-    best = torch.cat([score.flatten() for score in scores]).topk(max_nodes).indices.sort().values.tolist()
+    flat = torch.cat([score.flatten() for score in scores])
+    best = flat.topk(min(max_nodes, int((flat > 0).sum()))).indices.sort().values.tolist()  # those that are off have 0
     places, start, block = [], 0, 0
     for i in best:
         while i >= start + scores[block].numel():
             start, block = start + scores[block].numel(), block + 1
         places.append((block, *divmod(i - start, scores[block].shape[1])))
-    return torch.tensor(places), n_active
-
-
-def _same_width(replacement: Replacement) -> bool:
-    return len({units.values.shape for units in replacement.units}) == 1
+    return torch.tensor(places, dtype=torch.long).reshape(-1, 3), n_active
 
 
 def unit_effects(
@@ -422,5 +415,3 @@ class _Walk:
         first = self.n + self.pos * len(frozen.blocks)
         rows[:, first : first + self.pos] = (v * frozen.embedding).sum(-1)
         return rows, bias
-
-

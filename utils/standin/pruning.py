@@ -129,7 +129,7 @@ def scores(graph: Graph, adjacency: Float[Tensor, "node node"] | None = None) ->
     )
 
 
-# -------------------------------------------------------------------------------------------- nodes put together by hand
+# ------------------------------------------------------------------------------------------- nodes put together by hand
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,7 @@ def group(graph: Graph, groups: Mapping[str, Sequence[Index]]) -> Grouped:
     size = graph.adjacency.abs()
     entering = (member @ size.sum(1)).clamp(min=1e-10)
     weight, share = member @ graph.adjacency @ member.T, member @ size @ member.T / entering[:, None]
-    return Grouped(
-        names, {name: [int(i) for i in groups[name]] for name in names}, _hollow(weight), _hollow(share)
-    )
+    return Grouped(names, {name: [int(i) for i in groups[name]] for name in names}, _hollow(weight), _hollow(share))
 
 
 def _hollow(square: Tensor) -> Tensor:

@@ -1,13 +1,10 @@
-"""One prompt's run with attention patterns and norm scales held: all that is left to bend are the MLPs' units.
-
-Held like this (`freeze`), everything between two MLPs is a straight line: the embedding, values and outputs of
-attention, norms, the unembedding. What an MLP does is written as a sum over units plus parts that stay as they are:
+"""The local replacement model of a prompt: the model, frozen (`frozen`), with each MLP written as a sum over units.
 
     MLP(x) = sum over units of value x write row  +  x @ skip  +  constant  +  error
 
 Units are a transcoder's latents, and then the error is whatever the transcoder leaves out on this very prompt; or the
-MLP's own neurons, and then there is no error. Either way the sum is the model's own MLP, so the *local replacement
-model* gives the model's logits; it is local because error, patterns and scales belong to this prompt.
+MLP's own neurons, and then there is no error. Either way the sum is the model's own MLP, so the local replacement model
+gives the model's logits; it is *local* because errors, patterns and scales belong to this prompt.
 
 Source: Ameisen et al. 2025 ("Circuit Tracing", transformer-circuits.pub/2025/attribution-graphs/methods.html): local
 replacement model, frozen attention and norm denominators. Skip: Paulo et al. 2025 (arXiv 2501.18823).
@@ -25,8 +22,8 @@ from torch import Tensor
 
 from utils.devices import to_cpu
 from utils.inputs import checked
-from utils.reading.recording import record_named
-from utils.reading.tokens import TokenIds, token_row, token_strings
+from utils.reading.tokens import TokenIds
+from utils.standin.frozen import TOLERANCE, Frozen, freeze, plain_weight
 from utils.standin.transcoders import Transcoder, check_set
 
 if TYPE_CHECKING:
@@ -34,23 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RULES",
-    "Block",
-    "Frozen",
     "Latents",
     "Neurons",
-    "Norm",
     "Replacement",
     "Rule",
     "Run",
     "Units",
-    "freeze",
     "latent_replacement",
     "neuron_replacement",
 ]
 
 Rule = Literal["half", "gate held", "value held", "gradient"]
 RULES: tuple[Rule, ...] = ("half", "gate held", "value held", "gradient")
-_TOLERANCE = 1e-3  # of the largest centred logit: how far the frozen sum may be from the model
 
 # name in a model's configuration -> the activation
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -62,205 +54,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-# ------------------------------------------------------------------------------------------------ the frozen straight line
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A norm whose scale is held at this prompt's: x -> (x - its mean, if centred) / scale * weight + bias."""
-
-    weight: Float[Tensor, " d_model"]
-    bias: Float[Tensor, " d_model"]
-    scale: Float[Tensor, "pos 1"]
-    centred: bool
-
-    def __call__(self, x: Float[Tensor, "*batch pos d_model"]) -> Float[Tensor, "*batch pos d_model"]:
-        """The norm of a stream, with the scale held."""
-        if self.centred:
-            x = x - x.mean(-1, keepdim=True)
-        return x / self.scale * self.weight + self.bias
-
-    def back(self, v: Float[Tensor, "*batch pos d_model"]) -> Float[Tensor, "*batch pos d_model"]:
-        """From a gradient at the output to the gradient at the input."""
-        v = v * self.weight / self.scale
-        return v - v.mean(-1, keepdim=True) if self.centred else v
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block, frozen: two norms, where its heads look, what they move, and what its MLP read and wrote.
-
-    pattern: (head, pos, pos). W_V, b_V: one row a key-value head, which several query heads may share. mlp_in: the
-    normalised stream that the MLP reads; mlp_out: what it writes. parallel: attention and MLP read the same stream.
-    """
-
-    norm1: Norm
-    norm2: Norm
-    pattern: Float[Tensor, "head pos pos"]
-    W_V: Float[Tensor, "kv_head d_model d_head"]
-    b_V: Float[Tensor, "kv_head d_head"]
-    W_O: Float[Tensor, "head d_head d_model"]
-    b_O: Float[Tensor, " d_model"]
-    mlp_in: Float[Tensor, "pos d_model"]
-    mlp_out: Float[Tensor, "pos d_model"]
-    parallel: bool
-
-    def attention(self, stream: Float[Tensor, "*batch pos d_model"]) -> Float[Tensor, "*batch pos d_model"]:
-        """What the block's heads add to a stream, looking where they looked on this prompt."""
-        values = torch.einsum("...pd,kdh->...kph", self.norm1(stream), self.W_V) + self.b_V[:, None]
-        values = values.repeat_interleave(len(self.pattern) // len(self.W_V), -3)
-        seen = torch.einsum("nqp,...nph->...qnh", self.pattern, values).flatten(-2)
-        return seen @ self.W_O.flatten(0, 1) + self.b_O
-
-    def attention_back(self, v: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """From gradients at what attention writes to gradients at the stream it reads."""
-        batch, pos, _ = v.shape
-        heads, d_head, d_model = self.W_O.shape
-        to_heads = (v @ self.W_O.reshape(heads * d_head, d_model).T).reshape(batch, pos, heads, d_head)
-        keys = torch.einsum("nqp,bqnh->bpnh", self.pattern, to_heads)
-        keys = keys.reshape(batch, pos, len(self.W_V), -1, d_head).sum(3)  # heads that share a key-value head
-        flat = self.W_V.permute(0, 2, 1).reshape(-1, d_model)
-        return self.norm1.back(keys.reshape(batch, pos, -1) @ flat)
-
-    def constants(self) -> Float[Tensor, "pos d_model"]:
-        """What attention writes whatever it reads: the biases, through heads that look where they look."""
-        return self.attention(torch.zeros_like(self.mlp_in))
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A prompt's run, ready to be linear: see `freeze`. Everything is on the CPU, in float32.
-
-    embedding: (pos, d_model), what enters block 0. logits: the model's own, at the last position. activation: the name
-    of the MLP's activation. mlps: each block's weights (W_in, b_in, W_gate, b_gate, W_out, b_out; None where absent).
-    """
-
-    tokens: Int[Tensor, " pos"]
-    words: list[str]
-    embedding: Float[Tensor, "pos d_model"]
-    blocks: list[Block]
-    final: Norm
-    W_U: Float[Tensor, "d_model d_vocab"]
-    b_U: Float[Tensor, " d_vocab"]
-    logits: Float[Tensor, " d_vocab"]
-    activation: str
-    mlps: list[dict[str, Tensor | None]]
-
-    def __len__(self) -> int:
-        """How many tokens the prompt has."""
-        return len(self.tokens)
-
-    def unembed(self, stream: Float[Tensor, "*batch pos d_model"]) -> Float[Tensor, "*batch d_vocab"]:
-        """Logits at the last position, from the stream that leaves the last block."""
-        return self.final(stream)[..., -1, :] @ self.W_U + self.b_U
-
-
-@checked
-def freeze(model: TransformerBridge, tokens: TokenIds) -> Frozen:
-    """Run a prompt once and hold its attention patterns and norm scales.
-
-    tokens: (pos,) or (1, pos) ids, or a list of them; a graph needs something to attend to, so at least two.
-    Works with blocks that norm, attend and add, norm, apply an MLP and add (GPT-2, Llama, Qwen2, SmolLM2; grouped-query
-    attention too) and with both halves side by side (GPT-NeoX). Raises ValueError for other forms (norms *after*
-    attention or MLP, as Gemma-2's; squashed logits; experts), and wherever the frozen sum isn't the model's own result;
-    TypeError or ValueError for anything but ids of the vocabulary.
-    """
-    row = tokens[0] if isinstance(tokens, Tensor) and tokens.ndim == 2 and len(tokens) == 1 else tokens
-    ids = token_row(model, row).cpu()
-    if len(ids) < 2:
-        raise ValueError("tokens: a prompt of one token has nothing to attribute to; give at least two")
-    _check_form(model)
-    n = model.cfg.n_layers
-    places = ["hook_in", "ln1.hook_scale", "ln2.hook_scale", "attn.hook_pattern", "mlp.hook_in", "mlp.hook_out"]
-    names = [f"blocks.{layer}.{place}" for layer in range(n) for place in places]
-    seen = record_named(model, ids[None], [*names, "ln_final.hook_scale", "unembed.hook_out"])
-    seen = {name: value.float() for name, value in seen.items()}
-    bad = next((name for name, value in seen.items() if "attn" not in name and not torch.isfinite(value).all()), None)
-    if bad is not None:
-        raise ValueError(f"model: its activations hold NaN or infinite values on this prompt (at {bad})")
-    blocks = [_block(model, layer, {p: seen[f"blocks.{layer}.{p}"] for p in places}) for layer in range(n)]
-    frozen = Frozen(
-        tokens=ids,
-        words=token_strings(model, ids),
-        embedding=seen["blocks.0.hook_in"][0],
-        blocks=blocks,
-        final=_norm(model.ln_final, seen["ln_final.hook_scale"]),
-        W_U=_plain(model.W_U),
-        b_U=_plain(getattr(model, "b_U", None), model.cfg.d_vocab),
-        logits=seen["unembed.hook_out"][0, -1],
-        activation=str(model.cfg.act_fn),
-        mlps=[_mlp_weights(block.mlp) for block in model.blocks],
-    )
-    _check_sum(frozen)
-    return frozen
-
-
-def _check_form(model: TransformerBridge) -> None:
-    block: Any = model.blocks[0]
-    if hasattr(block, "ln1_post") or hasattr(block, "ln2_post"):
-        raise ValueError("model: it norms what attention and MLPs write (as Gemma-2 does), and that isn't held here")
-    missing = [part for part in ("ln1", "ln2", "attn", "mlp") if not hasattr(block, part)]
-    if missing:
-        raise ValueError(f"model: its blocks have no {', '.join(missing)}; freeze knows blocks of norm, attention, MLP")
-    if getattr(model.cfg, "output_logits_soft_cap", 0) and model.cfg.output_logits_soft_cap > 0:
-        raise ValueError("model: it squashes its logits, so no sum of parts gives them")
-    if getattr(model.cfg, "num_experts", None):
-        raise ValueError("model: its MLPs are mixtures of experts, which aren't held here")
-
-
-def _block(model: TransformerBridge, layer: int, seen: Mapping[str, Tensor]) -> Block:
-    block: Any = model.blocks[layer]
-    W_V, W_O = _plain(block.attn.W_V), _plain(block.attn.W_O)
-    b_V = getattr(block.attn, "b_V", None)
-    return Block(
-        norm1=_norm(block.ln1, seen["ln1.hook_scale"]),
-        norm2=_norm(block.ln2, seen["ln2.hook_scale"]),
-        pattern=seen["attn.hook_pattern"][0],
-        W_V=W_V,
-        b_V=torch.zeros(W_V.shape[0], W_V.shape[2]) if b_V is None else _plain(b_V).reshape(W_V.shape[0], -1),
-        W_O=W_O,
-        b_O=_plain(getattr(block.attn, "b_O", None), W_O.shape[-1]),
-        mlp_in=seen["mlp.hook_in"][0],
-        mlp_out=seen["mlp.hook_out"][0],
-        parallel=bool(getattr(model.cfg, "parallel_attn_mlp", False)),
-    )
-
-
-def _norm(norm: Any, scale: Tensor) -> Norm:
-    weight = _plain(norm.weight)
-    bias = getattr(norm.original_component, "bias", None)
-    return Norm(
-        weight=weight + 1 if getattr(norm, "uses_weight_offset", False) else weight,
-        bias=_plain(bias, len(weight)),
-        scale=scale[0].reshape(-1, 1),
-        centred=not norm.uses_rms_norm,
-    )
-
-
-def _mlp_weights(mlp: Any) -> dict[str, Tensor | None]:
-    found = {name: getattr(mlp, name, None) for name in ("W_in", "b_in", "W_gate", "b_gate", "W_out", "b_out")}
-    return {name: None if value is None else _plain(value) for name, value in found.items()}
-
-
-def _plain(value: Tensor | None, zeros: int = 0) -> Tensor:
-    """A weight on the CPU in float32, without a copy where it is there already; zeros where there is none."""
-    return torch.zeros(zeros) if value is None else to_cpu(value).float()
-
-
-def _check_sum(frozen: Frozen) -> None:
-    """The frozen form, with the MLPs' outputs as recorded, must give the model's logits."""
-    stream = frozen.embedding
-    for block in frozen.blocks:
-        stream = stream + block.attention(stream) + block.mlp_out
-    found = frozen.unembed(stream)
-    off = float((found - frozen.logits).abs().max())
-    if not off <= _TOLERANCE * max(1.0, float((frozen.logits - frozen.logits.mean()).abs().max())):
-        raise ValueError(
-            f"model: held at this prompt's patterns and scales, its parts don't add up to its logits (off by {off:.2g}); "
-            "its blocks have a form that freeze doesn't know"
-        )
-
-
 # ------------------------------------------------------------------------------------------------------ units of an MLP
 
 
@@ -268,8 +61,8 @@ def _check_sum(frozen: Frozen) -> None:
 class Units:
     """One block's MLP on one prompt as a sum over units; what `Latents` and `Neurons` share.
 
-    values: (pos, unit), 0 where a unit is off. write: (unit, d_model), what a unit adds per value. skip: the linear part
-    or None. constant: what is added always. error: (pos, d_model), the rest of the MLP's output on this prompt.
+    values: (pos, unit), 0 where a unit is off. write: (unit, d_model), what a unit adds per value. skip: the linear
+    part or None. constant: what is added always. error: (pos, d_model), the rest of the MLP's output on this prompt.
     """
 
     values: Float[Tensor, "pos unit"]
@@ -289,7 +82,7 @@ class Units:
         raise NotImplementedError
 
     def back(self, h: Float[Tensor, "batch pos unit"]) -> Float[Tensor, "batch pos d_model"]:
-        """From gradients at all units to gradients at x, by the same straight lines; a unit that is off passes nothing."""
+        """From gradients at all units to gradients at x, by the same lines; a unit that is off passes nothing."""
         raise NotImplementedError
 
     def output(
@@ -314,25 +107,28 @@ class Latents(Units):
         self, positions: Int[Tensor, " n"], units: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
         """The encoder's columns and biases."""
-        return _plain(self.transcoder.W_enc)[:, units].T, _plain(self.transcoder.b_enc)[units]
+        return plain_weight(self.transcoder.W_enc)[:, units].T, plain_weight(self.transcoder.b_enc)[units]
 
     def back(self, h: Float[Tensor, "batch pos unit"]) -> Float[Tensor, "batch pos d_model"]:
         """Through the encoder's columns of the latents that are on."""
-        return (h * (self.values != 0)) @ _plain(self.transcoder.W_enc).T
+        return (h * (self.values != 0)) @ plain_weight(self.transcoder.W_enc).T
 
 
 @dataclass(frozen=True)
 class Neurons(Units):
-    """The MLP's own neurons: value act(gate) x up where the MLP is gated, act(in) where it isn't; made straight by a rule.
+    """The MLP's own neurons: act(gate) x up where the MLP is gated, act(in) where it isn't; made straight by a rule.
 
     A gated neuron is a product of two lines, one of them bent. With ratio = act(gate) / gate held at this prompt's:
 
-    - "half": half of the value is credited to either factor, each with the other held: (ratio·up·gate + act·up) / 2. The
-      halves add up to the value. This is the rule of Arora et al. 2026 (arXiv 2601.22594), from layer-wise relevance
+    - "half": half of the value is credited to either factor, each with the other held: (ratio·up·gate + act·up) / 2.
+      The halves add up to the value. The rule of Arora et al. 2026 (arXiv 2601.22594), from layer-wise relevance
       propagation (Jafari et al. 2025, 2508.21258: identity rule for the activation, half rule for the product).
     - "gate held": act(gate) is a constant; all of the value is credited to `up`.
     - "value held": `up` is a constant; all of the value is credited to the gate, through the ratio.
     - "gradient": the derivative. It says what a small push does, and its parts do *not* add up to the value.
+
+    Credit is not effect. A product of two lines grows with the square of what comes in, so a small push moves a gated
+    neuron about twice as far as "half" credits it for, once more at each neuron on the way (`testing` measures it).
 
     In an MLP without gate the first is ratio·in, the last the derivative; the other two don't exist.
     """
@@ -395,7 +191,9 @@ def _neurons(weights: Mapping[str, Tensor | None], activation: str, x: Tensor) -
 
     def line(name: str) -> Tensor:
         bias = weights[f"b_{name}"]
-        found = x @ weights[f"W_{name}"]
+        weight = weights[f"W_{name}"]
+        assert weight is not None
+        found = x @ weight
         return found if bias is None else found + bias
 
     act = _ACTIVATIONS[activation]
@@ -406,7 +204,7 @@ def _neurons(weights: Mapping[str, Tensor | None], activation: str, x: Tensor) -
     return act(bent) * up, bent, up
 
 
-# --------------------------------------------------------------------------------------------- the local replacement model
+# ------------------------------------------------------------------------------------------ the local replacement model
 
 
 @dataclass(frozen=True)
@@ -422,7 +220,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Replacement:
-    """The local replacement model of one prompt: frozen lines, and one `Units` a block. basis: "latents" or "neurons"."""
+    """The local replacement model of a prompt: frozen lines, one `Units` a block. basis: "latents" or "neurons"."""
 
     frozen: Frozen
     units: list[Units]
@@ -472,14 +270,16 @@ def _latents(frozen: Frozen, transcoders: Mapping[int, Transcoder]) -> Replaceme
     with torch.no_grad():
         for layer, block in enumerate(frozen.blocks):
             transcoder = transcoders[layer]
-            parts = {
+            parts: dict[str, Any] = {
                 "values": to_cpu(transcoder.encode(block.mlp_in)).float(),
-                "write": _plain(transcoder.W_dec),
-                "skip": None if transcoder.W_skip is None else _plain(transcoder.W_skip),
-                "constant": _plain(transcoder.b_dec),
+                "write": plain_weight(transcoder.W_dec),
+                "skip": None if transcoder.W_skip is None else plain_weight(transcoder.W_skip),
+                "constant": plain_weight(transcoder.b_dec),
             }
             bare = Latents(**parts, error=torch.zeros_like(block.mlp_out), transcoder=transcoder)
             error = block.mlp_out - bare.output(block.mlp_in, bare.values)
+            if not torch.isfinite(error).all():
+                raise ValueError(f"transcoders: block {layer}'s writes NaN or infinite values on this prompt")
             units.append(Latents(**parts, error=error, transcoder=transcoder))
     return Replacement(frozen, units, "latents")
 
@@ -505,7 +305,7 @@ def neuron_replacement(model: TransformerBridge, tokens: TokenIds, rule: Rule = 
         assert write is not None
         constant = torch.zeros(write.shape[1]) if b_out is None else b_out
         off = block.mlp_out - values @ write - constant
-        if float(off.abs().max()) > _TOLERANCE * max(1.0, float(block.mlp_out.abs().max())):
+        if float(off.abs().max()) > TOLERANCE * max(1.0, float(block.mlp_out.abs().max())):
             raise ValueError(f"model: the neurons of block {layer} don't add up to what its MLP writes")
         units.append(
             Neurons(

@@ -29,7 +29,7 @@ from torch import Tensor
 from utils.devices import on_device_of
 from utils.inputs import Count, Index, Number, Seed, checked
 from utils.progress import tqdm
-from utils.reading.recording import Hook, plain
+from utils.reading.recording import plain
 from utils.standin.graph import Graph
 from utils.standin.pruning import influence
 from utils.standin.replacement import Replacement
@@ -54,11 +54,12 @@ __all__ = [
     "stability",
 ]
 
+_SALT = 0x5EED  # a null must not draw, from an equal seed, the very numbers that the set itself was started with
 Held = Literal["all", "patterns", "nothing"]
 Ways = Literal["all", "direct"]
 
 
-# ------------------------------------------------------------------------------------------- edges against interventions
+# ------------------------------------------------------------------------------------------ edges against interventions
 
 
 @checked
@@ -178,11 +179,13 @@ def _in_model(
     def add(value: Tensor) -> Callable:
         return lambda x, hook: x + value.to(x)
 
-    hooks: list[Hook] = [("blocks.0.hook_in", put(start))]
+    hooks: list[Any] = [("blocks.0.hook_in", put(start))]
     hooks += [(f"blocks.{layer}.mlp.hook_in", keep(layer)) for layer in range(n)]
     hooks += [(f"blocks.{layer}.mlp.hook_out", add(push)) for layer, push in pushes.items()]
     if held == "patterns":
-        hooks += [(f"blocks.{layer}.attn.hook_pattern", put(block.pattern)) for layer, block in enumerate(frozen.blocks)]
+        hooks += [
+            (f"blocks.{layer}.attn.hook_pattern", put(block.pattern)) for layer, block in enumerate(frozen.blocks)
+        ]
     tokens = on_device_of(model, frozen.tokens.repeat(len(sources), 1))
     logits: Any = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")
     return plain(logits[:, -1]), [units.at(seen[layer]) for layer, units in enumerate(replacement.units)]
@@ -202,7 +205,7 @@ def _differences(replacement: Replacement, graph: Graph, logits: Tensor, values:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Predicted beside measured. correlation: Pearson's, over pairs, whole sources resampled; same_sign: share of pairs;
+    """Predicted beside measured. correlation: Pearson's, over pairs, sources as units; same_sign: share of pairs;
     chance: the share that independent signs would give. slope: measured per predicted. pairs, sources: how many."""
 
     correlation: Interval
@@ -261,10 +264,10 @@ def agreement(
 def random_encoders(transcoders: Mapping[int, Transcoder], seed: Seed = 0) -> dict[int, Transcoder]:
     """The same set with encoder directions drawn at random, each as long as the trained one; decoders stay.
 
-    Latents then come on for no reason (as many of them with TopK; with thresholds the number may differ), and the errors
+    Latents then come on for no reason (as many of them with TopK; with thresholds the number may differ), and errors
     grow. What a graph of these still shows needs no trained reading.
     """
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed ^ _SALT)
 
     def fresh(W: Tensor) -> Tensor:
         drawn = torch.randn(W.shape, generator=draw).to(W)
@@ -275,8 +278,8 @@ def random_encoders(transcoders: Mapping[int, Transcoder], seed: Seed = 0) -> di
 
 @checked
 def shuffled_decoders(transcoders: Mapping[int, Transcoder], seed: Seed = 0) -> dict[int, Transcoder]:
-    """The same set with decoder rows dealt out anew within each block: latents read as trained, and write another's row."""
-    draw = torch.Generator().manual_seed(seed)
+    """The same set with decoder rows dealt out anew within each block: latents read as trained, write another's row."""
+    draw = torch.Generator().manual_seed(seed ^ _SALT)
     return {
         layer: replace(one, W_dec=one.W_dec[torch.randperm(len(one.W_dec), generator=draw)])
         for layer, one in sorted(transcoders.items())
@@ -289,8 +292,8 @@ def rewired(graph: Graph, edges: Bool[Tensor, "node node"], seed: Seed = 0, swap
 
     edges: those kept, (target, source), as in `Pruned.edges`; all others are gone. Each node keeps how many edges leave
     and enter it, and each target the very weights that enter it; edges still lead upwards and never back in the prompt.
-    swaps: tries an edge. Scores of `influence` and a drawing of this show what degrees alone give. Raises ValueError for
-    fewer than two edges.
+    swaps: tries an edge. Its scores, and a drawing of it, show what degrees alone give. Raises ValueError for fewer
+    than two edges.
     """
     if edges.shape != graph.adjacency.shape:
         raise ValueError(f"edges must have shape {tuple(graph.adjacency.shape)}, got {tuple(edges.shape)}")
@@ -302,7 +305,9 @@ def rewired(graph: Graph, edges: Bool[Tensor, "node node"], seed: Seed = 0, swap
     draw, there = random.Random(seed), set(listed)
 
     def allowed(target: int, source: int) -> bool:
-        return order[source] < order[target] and positions[source] <= positions[target] and (target, source) not in there
+        return (
+            order[source] < order[target] and positions[source] <= positions[target] and (target, source) not in there
+        )
 
     for _ in range(swaps * len(listed)):
         i, j = draw.randrange(len(listed)), draw.randrange(len(listed))
@@ -319,7 +324,7 @@ def rewired(graph: Graph, edges: Bool[Tensor, "node node"], seed: Seed = 0, swap
     return replace(graph, adjacency=adjacency)
 
 
-# ------------------------------------------------------------------------------------------------- graphs that should agree
+# --------------------------------------------------------------------------------------------- graphs that should agree
 
 Key = Literal["unit", "place", "block"]
 
