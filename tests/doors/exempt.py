@@ -56,6 +56,7 @@ EXEMPT |= {
         "probing.inputs": ("computable", "both_classes", "ready", "members"),
         "probing.probes": ("fit_with",),
         "probing.solver": ("logistic_stack",),
+        "standin.frozen": ("plain_weight", "words_of"),
         "reading.batches": ("padded", "padded_left"),
         "reading.likelihood": ("logits_at",),
         "reading.recording": ("plain",),

@@ -64,7 +64,7 @@ def _compare(name: str, here: Any, there: Any) -> str:
         close = there.dtype.kind not in "fiu" or np.allclose(here, there, atol=1e-4, equal_nan=True)
         return "" if close else f"{name} differs"
     if isinstance(there, float):
-        return "" if abs(here - there) <= 1e-4 * max(1, abs(here)) else f"{name}: {here} and {there}"
+        return "" if here == there or abs(here - there) <= 1e-4 * max(1, abs(here)) else f"{name}: {here} and {there}"
     if isinstance(there, Mapping):
         return _first(_compare(f"{name}[{key!r}]", here[key], there[key]) for key in there)
     if hasattr(there, "_fields"):

@@ -192,6 +192,8 @@ def read_viewer(path: Text | Path) -> dict[str, Any]:
     nodes that it doesn't hold.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: there is no file {path}")
     content = _parsed(path)
     _check(f"path: {path}", content)
     return content

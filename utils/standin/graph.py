@@ -36,7 +36,7 @@ from utils.validators import what, whole
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-__all__ = ["KINDS", "Graph", "Kind", "Node", "attribute", "attribute_in", "top_logits"]
+__all__ = ["KINDS", "Graph", "Kind", "Node", "attribute", "attribute_in", "top_logits", "unit_effects"]
 
 Kind = Literal["unit", "error", "embedding", "logit"]
 KINDS: tuple[Kind, ...] = ("unit", "error", "embedding", "logit")
@@ -208,6 +208,8 @@ def _target_ids(model: TransformerBridge, targets: Sequence[str | int]) -> list[
     ids = []
     for i, target in enumerate(targets):
         if isinstance(target, str):
+            if model.tokenizer is None:
+                raise ValueError(f"targets[{i}] must be a token id: the model has no tokenizer to read {target!r}")
             found = text_ids(model, target)
             if len(found) != 1:
                 raise ValueError(
@@ -321,16 +323,20 @@ def _chosen(
     return torch.tensor(places, dtype=torch.long).reshape(-1, 3), n_active
 
 
+@checked
+@torch.no_grad()
 def unit_effects(
     replacement: Replacement, readout: Float[Tensor, "target d_model"]
 ) -> list[Float[Tensor, "target pos unit"]]:
     """What every unit of every block puts into readouts of the last stream over all ways, units made straight.
 
-    One walk back through the whole model. readout: directions at the final norm's output, last position.
+    One walk back through the whole model. readout: directions at the final norm's output, last position
+    (columns of W_U, say). Returns a list, one tensor a block. Raises ValueError for readouts of another width.
     """
     frozen = replacement.frozen
-    v = _at_last(readout, len(frozen))
-    v = frozen.final.back(v)
+    if readout.shape[1] != len(frozen.W_U):
+        raise ValueError(f"readout must have d_model = {len(frozen.W_U)} columns, got {readout.shape[1]}")
+    v = frozen.final.back(_at_last(readout, len(frozen)))
     found = []
     for block, units in zip(reversed(frozen.blocks), reversed(replacement.units)):
         h = v @ units.write.T

@@ -235,6 +235,8 @@ def agreement(
     if predicted.shape[1] != len(graph):
         raise ValueError(f"predicted must have a column a node ({len(graph)}), got {predicted.shape[1]}")
     columns = list(range(len(graph)))[graph.places("logit")] if targets is None else list(targets)
+    if not columns:
+        raise ValueError("targets must hold at least one node, got none")
     outside = [t for t in columns if t >= len(graph)]
     if outside:
         raise ValueError(f"targets: node {outside[0]} is none of the graph's {len(graph)}")
