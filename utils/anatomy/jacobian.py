@@ -157,8 +157,9 @@ def read_rows(model: TransformerBridge, ids: Sequence[Index]) -> Float[Tensor, "
 class JacobianLens:
     """The whole lens at a few depths: from the stream there to the end of the stream, before the final norm.
 
-    weight: (depth, d_model, d_model); `weight[i] @ h` is what h becomes. depths: after how many blocks. n_prompts, how
-    many prompts each row was averaged over.
+    weight: (depth, d_model, d_model); `weight[i] @ h` is what h becomes. depths: after how many blocks. n_prompts: how
+    many prompts were averaged. A derivative has no constant. With the mean streams of some text one can put it right:
+    `lens(stream - mean_there) + mean_at_the_end`.
     """
 
     weight: Float[Tensor, "depth d_model d_model"]
