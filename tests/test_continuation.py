@@ -44,3 +44,19 @@ def test_what_cannot_be_continued_is_said(tiny_model):
         rest.logits(rest.start[:1], WANTED)
     with pytest.raises(ValueError, match="wanted must be a mask"):
         rest.logits(rest.start, WANTED[:, :-1])
+
+
+def test_many_ends_of_a_text_are_read_in_one_row(tiny_model):
+    """Each end gives what a run of its own gives: it sees the text before it, itself, and no other end."""
+    rest = continue_from(tiny_model, IDS, 0)
+    assert rest.branches_off
+    places = torch.tensor([[3, 4], [1, 2]])
+    ends = torch.randn(5, 2, 2, tiny_model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    together = rest.last_logits(ends, places)
+    last = torch.zeros_like(WANTED).scatter(1, places[:, -1:], True)
+    for end, found in zip(ends, together):
+        stream = rest.start.clone()
+        stream[torch.arange(2)[:, None], places] = end
+        torch.testing.assert_close(found, rest.logits(stream, last), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="ends has shape"):
+        rest.last_logits(ends[:, :1], places)

@@ -603,3 +603,30 @@ def test_a_steered_specimen_writes_what_it_writes_without_a_cache(specimen):
         with torch.no_grad():
             logits = specimen.run_with_hooks(torch.tensor([start + row]), fwd_hooks=hooks)[0]
         assert logits[len(start) - 1 : -1].argmax(-1).tolist() == row
+
+
+# ------------------------------------------------------------------------------------------------- several ways at once
+
+WAYS = {"greedy": {"temperature": 0}, "nucleus": {"top_p": 0.7}, "plain": {}}
+
+
+@pytest.mark.parametrize("rows", [48, 3])
+def test_ways_side_by_side_write_what_each_writes_alone(tiny_model, monkeypatch, rows):
+    monkeypatch.setattr(generation, "_ROWS_COMPARED", rows)  # 3: one prompt at a time
+    found = generation.write_in_ways(tiny_model, PROMPTS, WAYS, 6, seed=2)
+    for name, settings in WAYS.items():
+        assert found[name].ids.tolist() == generation.generate_ids(
+            tiny_model, PROMPTS, 6, seed=2, stop=None, **settings
+        )
+        for i, prompt in enumerate(PROMPTS):
+            ids = torch.cat([tiny_model.to_tokens(prompt), found[name].ids[i : i + 1]], 1)
+            with torch.no_grad():
+                log_probs = tiny_model(ids)[0].log_softmax(-1)
+            read = -log_probs[torch.arange(ids.shape[1] - 7, ids.shape[1] - 1), ids[0, -6:]] / math.log(2)
+            torch.testing.assert_close(found[name].bits[i], read, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("ways, says", [({}, "at least one way"), ({"a": {"stop": None}}, "may set temperature")])
+def test_ways_that_are_none(tiny_model, ways, says):
+    with pytest.raises(ValueError, match=f"^ways.*{says}"):
+        generation.write_in_ways(tiny_model, PROMPTS, ways, 2)

@@ -168,6 +168,19 @@ def test_a_continuation_is_scored_token_by_token(tiny_model):
     torch.testing.assert_close(continuation_log_likelihood(tiny_model, rows, tails).total, found.total)
 
 
+def test_what_one_prompt_begins_is_read_once(tiny_model):
+    """Continuations of one prompt share its reading, in any order, beside rows that share nothing."""
+    prompts = ["the cat sat", "a", "the cat sat", "the cat", "a"]
+    ends = [" on", " red", " on the mat", " sat on", " red"]
+    seen = []
+    look = ("embed.hook_out", lambda acts, hook: seen.append(acts.shape[0]))
+    with tiny_model.hooks(fwd_hooks=[look]):
+        together = continuation_log_likelihood(tiny_model, prompts, ends)
+    one_by_one = [float(continuation_log_likelihood(tiny_model, [p], [e]).total) for p, e in zip(prompts, ends)]
+    assert together.total.tolist() == pytest.approx(one_by_one, abs=1e-4)
+    assert sum(seen) == 2  # "the cat sat on the" holds all that begins with "the cat", and "a" is read once
+
+
 def test_a_continuation_under_hooks(tiny_model):
     hooks = [("blocks.0.hook_resid_post", lambda acts, hook: acts * 0.5)]
     found = continuation_log_likelihood(tiny_model, ["the cat"], [" sat on"], hooks=hooks)

@@ -565,6 +565,22 @@ def test_gap_scorer_equals_completion_gap(tiny_model, ends):
         assert torch.allclose(score(hook), slow, atol=1e-4)  # nothing is remembered from call to call
 
 
+@pytest.mark.parametrize("ends", [(" dog", " cat"), (" the old dog", " cat")])
+def test_many_edits_at_once_equal_one_after_the_other(tiny_model, ends):
+    choice = probing.choices(tiny_model, ["the cat sat on", "a house"], *ends)
+    score = probing.gap_scorer(tiny_model, choice, 0)
+    directions = torch.randn(23, tiny_model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    for where in (choice.last_prompt, choice.prompt_mask, None):
+        edits = [probing.intervention(one, mask=where) for one in directions]
+        expected = torch.stack([score(edit) for edit in edits])
+        found = probing.gaps_of_edits(tiny_model, choice, 0, edits, where=where)
+        assert torch.allclose(found, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="outside `where`"):
+        probing.gaps_of_edits(tiny_model, choice, 0, edits, where=choice.last_prompt)
+    with pytest.raises(ValueError, match="at least one hook function"):
+        probing.gaps_of_edits(tiny_model, choice, 0, [])
+
+
 # ------------------------------------------------------------------------------------------------------- bad input
 
 A, Y, G = clouds()

@@ -20,7 +20,16 @@ is computed from activations is where they are; float16 and bfloat16 are compute
 from __future__ import annotations
 
 from utils.inputs import Groups
-from utils.probing.cause import CausalTest, Choice, causal_test, choices, completion_gap, gap_scorer, intervention
+from utils.probing.cause import (
+    CausalTest,
+    Choice,
+    causal_test,
+    choices,
+    completion_gap,
+    gap_scorer,
+    gaps_of_edits,
+    intervention,
+)
 from utils.probing.controls import (
     Selectivity,
     control_labels,
@@ -80,6 +89,7 @@ __all__ = [
     "fit_mean_difference",
     "fit_mlp",
     "gap_scorer",
+    "gaps_of_edits",
     "group_folds",
     "interval",
     "intervention",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from utils.inputs import MOST, Groups, Index, Number, Positive, Range, Seed, Texts, checked, same_length
 from utils.interventions import Edit, adding, clamping
 from utils.probing.controls import random_directions
+from utils.progress import slow
 from utils.reading.batches import padded
 from utils.reading.continuation import continue_from
 from utils.reading.likelihood import logits_at, token_log_probs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Mode = Literal["add", "subtract", "project_out"]
 Mask = Bool[torch.Tensor, "batch pos"]
 Draws = Annotated[int, Range(low=20, high=MOST)]
+_EDITS_AT_ONCE = 10  # of `gaps_of_edits`: the logits of 26 prompts under ten edits take 50 MB for the specimen
 Score = Callable[[Edit | None], Float[torch.Tensor, " n"]]
 
 
@@ -215,3 +217,45 @@ def gap_scorer(model: TransformerBridge, choice: Choice, block: Index) -> Score:
         return choice.gap(rest.logits(edited, choice.wanted))
 
     return score
+
+
+@checked
+@torch.no_grad()
+def gaps_of_edits(
+    model: TransformerBridge, choice: Choice, block: Index, edits: Sequence[Edit], *, where: Mask | None = None
+) -> Float[torch.Tensor, "n_edits n"]:
+    """`gap_scorer` of many edits at once: one row an edit, (n_edits, n) gaps in nats.
+
+    where: (rows, pos), True where the edits change anything, if that is the same few neighbouring places at the end of
+    every prompt. Then what stands before is read once for all edits, in about a third of the time; an edit that changes
+    another place is refused. Edits are given the stream on the CPU.
+    Raises ValueError for no edits, one that changes something outside `where`, and a block the model doesn't have.
+    """
+    if not edits:
+        raise ValueError("edits must hold at least one hook function, got none")
+    rest = continue_from(model, choice.tokens, block)
+    start = rest.start.cpu()
+    places = None if where is None or choice.ends is None else _places_at_the_end(where, choice.last_prompt)
+    found = []
+    for first in slow(range(0, len(edits), _EDITS_AT_ONCE), "edits"):
+        streams = [edit(start) for edit in edits[first : first + _EDITS_AT_ONCE]]
+        if where is not None and any(not torch.equal(stream[~where], start[~where]) for stream in streams):
+            raise ValueError("edits must change nothing outside `where`; at least one does")
+        if places is None or not rest.branches_off:
+            found += [choice.gap(rest.logits(stream.to(rest.start), choice.wanted)) for stream in streams]
+            continue
+        rows = torch.arange(len(places))[:, None]
+        logits = rest.last_logits(torch.stack([stream[rows, places] for stream in streams]), places)
+        found += [choice.gap(of_edit) for of_edit in logits]
+    return torch.stack(found)
+
+
+def _places_at_the_end(where: Mask, last: Mask) -> Int[torch.Tensor, "rows width"] | None:
+    """The columns of `where`, (rows, width), or None if they aren't equally many neighbours up to the last token."""
+    width = int(where[0].sum())
+    ends = last.float().argmax(-1, keepdim=True)
+    places = ends - width + 1 + torch.arange(width)
+    if not width or int(places.min()) < 0:
+        return None
+    expected = torch.zeros_like(where).scatter(1, places, True)
+    return places if torch.equal(expected, where) else None

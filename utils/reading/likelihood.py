@@ -192,14 +192,26 @@ def continuation_log_likelihood(
     rows = [torch.cat([head.cpu(), tail.cpu()]) for head, tail in zip(heads, tails)]
     rows = token_rows(model, rows, name="prompts and continuations")  # together they may be too long
     total = torch.empty(len(rows))
-    for batch in slow(length_sorted_batches([len(row) for row in rows], TOKENS_PER_BATCH), "reading"):
-        ids = padded([rows[i] for i in batch])
+    # The last token's own logits are not asked for, so what is read ends before it; and whatever another row begins
+    # with is read there. Hooks may do as they like with a row, so under hooks every row is read, and to its end.
+    hosts = list(range(len(rows))) if hooks else _hosts([row[:-1] for row in rows])
+    read = sorted(set(hosts))
+    guests: dict[int, list[int]] = {host: [] for host in read}
+    for i, host in enumerate(hosts):
+        guests[host].append(i)
+    for batch in slow(length_sorted_batches([len(rows[i]) for i in read], TOKENS_PER_BATCH), "reading"):
+        of_batch = [read[j] for j in batch]
+        ids = padded([rows[i] if hooks else rows[i][:-1] for i in of_batch])
         wanted = torch.zeros_like(ids, dtype=torch.bool)  # positions whose next token belongs to a continuation
-        for row, i in enumerate(batch):
-            wanted[row, len(heads[i]) - 1 : len(rows[i]) - 1] = True
-        log_probs = token_log_probs(logits_at(model, ids, wanted, hooks), ids.roll(-1, 1)[wanted]).cpu()
-        for i, of_one in zip(batch, log_probs.split([len(tails[i]) for i in batch])):
-            total[i] = of_one.sum()
+        for place, host in enumerate(of_batch):
+            for i in guests[host]:
+                wanted[place, len(heads[i]) - 1 : len(rows[i]) - 1] = True
+        logits = logits_at(model, ids, wanted, hooks)
+        number = wanted.flatten().cumsum(0).view_as(wanted) - 1  # which row of the logits a position has
+        for place, host in enumerate(of_batch):
+            for i in guests[host]:
+                asked = number[place, len(heads[i]) - 1 : len(rows[i]) - 1]
+                total[i] = token_log_probs(logits[asked.to(logits.device)], tails[i]).sum().cpu()
     return ContinuationLikelihood(total, torch.tensor([len(tail) for tail in tails]))
 
 
@@ -225,6 +237,18 @@ def next_token_logits(
         last = torch.nn.functional.one_hot(torch.tensor([len(rows[i]) - 1 for i in batch]), ids.shape[1]).bool()
         result[batch] = logits_at(model, ids, last, hooks).float().cpu()
     return result
+
+
+def _hosts(rows: Sequence[Int[torch.Tensor, "_"]]) -> list[int]:
+    """For each row the number of the row in whose reading it is contained: the longest that begins as it does."""
+    keys = [tuple(row.tolist()) for row in rows]
+    order = sorted(range(len(keys)), key=lambda i: keys[i])
+    hosts = list(range(len(keys)))
+    # Sorted, so that what begins with a row comes right after it.
+    for here, after in zip(reversed(order[:-1]), reversed(order[1:])):
+        if keys[after][: len(keys[here])] == keys[here]:
+            hosts[here] = hosts[after]
+    return hosts
 
 
 def logits_at(

@@ -2,6 +2,7 @@
 
 from utils.writing.decoding import Places, places
 from utils.writing.generation import (
+    Written,
     chat_prompts,
     draw,
     draw_rows,
@@ -11,10 +12,12 @@ from utils.writing.generation import (
     probabilities,
     repeated_share,
     stream,
+    write_in_ways,
 )
 
 __all__ = [
     "Places",
+    "Written",
     "chat_prompts",
     "draw",
     "draw_rows",
@@ -25,4 +28,5 @@ __all__ = [
     "probabilities",
     "repeated_share",
     "stream",
+    "write_in_ways",
 ]

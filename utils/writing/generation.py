@@ -23,7 +23,9 @@ the model between two tokens, so two streams with different hooks can take turns
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -34,7 +36,7 @@ from utils.inputs import Count, NonNegative, Range, Seed, checked, number, what,
 from utils.progress import tqdm
 from utils.reading.batches import padded_left
 from utils.reading.hooks import Hooks, check_hooks
-from utils.reading.likelihood import next_token_logits
+from utils.reading.likelihood import next_token_logits, token_log_probs
 from utils.reading.tokens import chat_tokens, text_ids, token_rows
 from utils.writing import decoding
 from utils.writing.decoding import Places, places
@@ -52,6 +54,7 @@ else:  # held by `token_rows`, `chat_tokens` and `_stop_ids`, which ask the mode
 __all__ = [
     "Hooks",
     "Places",
+    "Written",
     "chat_prompts",
     "draw",
     "draw_rows",
@@ -62,11 +65,13 @@ __all__ = [
     "probabilities",
     "repeated_share",
     "stream",
+    "write_in_ways",
 ]
 
 TOKENS_KEPT = 8192  # keys and values of so many tokens take 380 MB for the specimen
 MOST_ROWS = 128
 _ROWS_PICKED = 8  # at once: bigger blocks of (rows, d_vocab) are memory fetched anew, three times as dear
+_ROWS_COMPARED = 48  # of `write_in_ways`: their keys and values take 150 MB at 65 tokens a row, for the specimen
 _CANDIDATES = 512  # top_p looks at so many likeliest tokens first, and at all only if they hold too little
 
 
@@ -263,6 +268,54 @@ def generate_ids(
     return out
 
 
+@dataclass(frozen=True)
+class Written:
+    """What one way of picking wrote after each prompt, and what each token cost the model that wrote it.
+
+    ids: (n, new) token ids. bits: (n, new), -log2 of each token's probability at temperature 1 with nothing cut, which
+    is what reading the text back gives (`utils.reading.surprisal`) to rounding.
+    """
+
+    ids: Int[torch.Tensor, "n new"]
+    bits: Float[torch.Tensor, "n new"]
+
+
+@checked
+def write_in_ways(
+    model: TransformerBridge,
+    prompts: TokenTexts,
+    ways: Mapping[str, Mapping[str, Any]],
+    new_tokens: Count = 40,
+    *,
+    seed: Seed = 0,
+) -> dict[str, Written]:
+    """Continue the same prompts in several ways, side by side, and note the surprisal of every token as it is written.
+
+    ways: name -> settings of `probabilities`, for instance {"greedy": {"temperature": 0}, "nucleus": {"top_p": 0.9}}.
+    Each prompt is read once for all of them, and no text has to be read back. Prompt i draws from the generator it has
+    in `generate`, so each way writes what `generate_ids(..., stop=None)` writes. Nothing ends a text.
+    Raises TypeError or ValueError for no ways, a setting that `probabilities` doesn't have, and as `generate` does.
+    """
+    if not ways:
+        raise ValueError("ways must name at least one way of picking, got none")
+    for name, settings in ways.items():
+        if not set(settings) <= {"temperature", "top_k", "top_p"}:
+            raise ValueError(f"ways[{name!r}] may set temperature, top_k and top_p, got {', '.join(settings)}")
+    rows = _Job(model, prompts, new_tokens, seed=seed).rows  # all are checked before the first is written
+    size = max(1, _ROWS_COMPARED // len(ways))
+    parts: list[dict[str, Written]] = []
+    with tqdm(total=-(-len(rows) // size) * new_tokens, desc="writing", delay=2) as bar:
+        for first in range(0, len(rows), size):
+            job = _Ways(model, rows[first : first + size], new_tokens, ways, seed, first)
+            for _ in job.run(range(len(job.rows))):
+                bar.update()
+            parts.append(job.written())
+    return {
+        name: Written(torch.cat([p[name].ids for p in parts]), torch.cat([p[name].bits for p in parts]))
+        for name in ways
+    }
+
+
 @checked
 def stream(
     model: TransformerBridge, prompts: TokenTexts, new_tokens: Count = 40, **settings: Any
@@ -374,7 +427,7 @@ class _Job:
         """Continue these prompts together; yields {place: token} after every step, for the texts still running."""
         device = device_of(self.model)
         running = list(batch)
-        generators = {i: torch.Generator().manual_seed((self.seed * 100_003 + i) % 2**63) for i in running}
+        generators = {i: self._generator(i) for i in running}
         with torch.no_grad():
             reader, logits, mask = self._read_prompts(running, device)
         lengths = torch.tensor([len(self.rows[i]) for i in running], device=device)
@@ -422,17 +475,65 @@ class _Job:
         reader.select(torch.arange(len(batch), device=device), width)
         return reader, logits, mask
 
+    def _generator(self, i: int) -> torch.Generator:
+        return torch.Generator().manual_seed((self.seed * 100_003 + i) % 2**63)
+
+    def _pick(self, logits: torch.Tensor, generators: list[torch.Generator]) -> list[int]:
+        return _picked(logits.float().cpu(), self.picking, generators)
+
+
+class _Ways(_Job):
+    """The same prompts once for each way of picking: rows k * n to (k + 1) * n belong to way k."""
+
+    def __init__(
+        self,
+        model: TransformerBridge,
+        prompts: list[list[int]],
+        new_tokens: int,
+        ways: Mapping[str, Mapping[str, Any]],
+        seed: int,
+        first: int,
+    ) -> None:
+        super().__init__(model, prompts * len(ways), new_tokens, seed=seed, stop=None)
+        self.n, self.first, self.names = len(prompts), first, list(ways)
+        self.pickings = [(one.get("temperature", 1.0), one.get("top_k"), one.get("top_p")) for one in ways.values()]
+        for _, _, top_p in self.pickings:
+            _check_top_p(top_p)
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def _generator(self, i: int) -> torch.Generator:
+        return super()._generator(self.first + i % self.n)
+
     def _pick(self, logits: torch.Tensor, generators: list[torch.Generator]) -> list[int]:
         logits = logits.float().cpu()
-        if self.picking[0] == 0:
-            if torch.isnan(logits).any():
-                raise ValueError("logits hold NaN")
-            return logits.argmax(-1).tolist()
         picked: list[int] = []
-        for start in range(0, len(logits), _ROWS_PICKED):
-            part = slice(start, start + _ROWS_PICKED)
-            picked += _draw_rows(_probabilities(logits[part], *self.picking), generators[part])
+        for k, picking in enumerate(self.pickings):
+            part = slice(k * self.n, (k + 1) * self.n)
+            picked += _picked(logits[part], picking, generators[part])
+        ids = torch.tensor(picked)
+        costs = [token_log_probs(a, b) for a, b in zip(logits.split(_ROWS_PICKED), ids.split(_ROWS_PICKED))]
+        self.steps.append((ids, -torch.cat(costs) / math.log(2)))
         return picked
+
+    def written(self) -> dict[str, Written]:
+        ids, bits = (torch.stack(column, 1).split(self.n) for column in zip(*self.steps))
+        return {name: Written(*of_way) for name, of_way in zip(self.names, zip(ids, bits))}
+
+
+def _picked(
+    logits: Float[torch.Tensor, "batch d_vocab"],
+    picking: tuple[float, int | None, float | None],
+    generators: Sequence[torch.Generator],
+) -> list[int]:
+    if picking[0] == 0:
+        if torch.isnan(logits).any():
+            raise ValueError("logits hold NaN")
+        return logits.argmax(-1).tolist()
+    picked: list[int] = []
+    for start in range(0, len(logits), _ROWS_PICKED):
+        part = slice(start, start + _ROWS_PICKED)
+        picked += _draw_rows(_probabilities(logits[part], *picking), generators[part])
+    return picked
 
 
 @checked
