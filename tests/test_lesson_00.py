@@ -24,6 +24,7 @@ def lesson():
     scope = {"torch": torch, "statistics": statistics, "tqdm": tqdm, "padded": padded, "text_tokens": text_tokens}
     scope |= {"model": None, "surprisal_bits": lesson_00.surprisal_bits}
     scope |= {"next_token_probabilities": lesson_00.next_token_probabilities}
+    exec(cells["next-entropy"].split("\ndial = ")[0], scope)
     exec(cells["surprisal-strip"].split("\nrow = ")[0], scope)
     exec(cells["scale-up-code"].split("\nBIGGER = ")[0], scope)
     return scope
@@ -37,11 +38,12 @@ def test_scale_up_runs_on_any_model(lesson, tiny_model):
 
 def test_reading_is_the_library_s_whatever_runs_beside(lesson, tiny_model):
     rows = [text_tokens(tiny_model, text)[0] for text in [*TEXTS, *TEXTS[:2]]]
-    bits, sure, right = lesson["read"](rows, tiny_model, temperatures=(1.0, 2.0))
+    bits, expected, sure, right = lesson["read"](rows, tiny_model, temperatures=(1.0, 2.0))
     for mine, theirs in zip(bits, surprisal(tiny_model, [*TEXTS, *TEXTS[:2]])):
         torch.testing.assert_close(mine, theirs.bits, atol=1e-4, rtol=1e-4)
-    assert [tuple(one.shape) for one in sure] == [(2, len(row) - 1) for row in rows]
-    assert all(bool((one[0] >= one[1]).all()) for one in sure), "a higher temperature is never surer"
+    assert [tuple(one.shape) for one in sure] == [(len(row) - 1, 2) for row in rows]
+    assert all(bool((one[:, 0] >= one[:, 1]).all()) for one in sure), "a higher temperature is never surer"
+    assert all(float(one.min()) >= 0 for one in expected) and [len(one) for one in expected] == [len(r) for r in right]
     assert [len(one) for one in right] == [len(row) - 1 for row in rows]
 
 

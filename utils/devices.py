@@ -12,13 +12,16 @@ A caller therefore never has to think of devices, and numbers drawn do not depen
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["device_of", "on_device_of", "to_cpu"]
+__all__ = ["device_of", "on_device_of", "release_memory", "to_cpu"]
 
 
 def device_of(model: torch.nn.Module) -> torch.device:
@@ -34,3 +37,14 @@ def on_device_of(model: torch.nn.Module, tensor: Tensor) -> Tensor:
 def to_cpu(tensor: Tensor) -> Tensor:
     """The tensor on the CPU and out of the graph: itself, if it is both already."""
     return tensor.detach().cpu()
+
+
+def release_memory() -> None:
+    """Hand back to the system what is no longer used: call it after `del` of something large, a second model say.
+
+    Python's and the C library's allocators keep freed memory for later; on Linux it is given back, elsewhere only
+    Python's garbage is collected.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # no C library by this name, or one without the function
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

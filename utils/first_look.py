@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STOPS = (5, 10, 15, 20, 25, 28, 30)  # after how many blocks the specimen is made to answer early
 EVERY = 3  # blocks between two rows of the map: ten rows are drawn in a second or two
-PUSHED_AT, WRITTEN = 14, 24  # the block after which a push is given; tokens written under it
+PUSHED_AT, WRITTEN = 14, 20  # the block after which a push is given; tokens written under it
 CONTROL = "a random direction (control)"
 _BITS = (0.0, 16.0)  # from no surprise to that of a blind guess among the specimen's 49,152 tokens
 _Strength = Annotated[float, Range(low=-3, high=3)]
@@ -145,7 +145,7 @@ def directions(
     """
     if not names:
         raise ValueError("names must hold at least one concept, got none")
-    typical = typical_norms(model, [layer])[layer]
+    typical = typical_norms(model, [layer], list(concept(names[0]).negative))[layer]  # ordinary texts, and few
     found = {}
     for name in names:
         texts = concept(name)

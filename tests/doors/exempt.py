@@ -25,7 +25,14 @@ EXEMPT |= {
 EXEMPT |= {
     f"utils.{name}": "a door itself"
     for name in (
-        *("devices.device_of", "devices.on_device_of", "devices.to_cpu", "inputs.checked", "inputs.resolved"),
+        *(
+            "devices.device_of",
+            "devices.on_device_of",
+            "devices.release_memory",
+            "devices.to_cpu",
+            "inputs.checked",
+            "inputs.resolved",
+        ),
         *("inputs.numbers_or_bools", "validators.what", "validators.scalar", "validators.whole", "validators.number"),
         *("validators.limit", "validators.flag", "validators.text", "validators.one_of", "validators.function"),
         *("validators.check_instance", "validators.is_model", "validators.model", "validators.sequence"),
