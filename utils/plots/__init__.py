@@ -2,7 +2,8 @@
 
 A lesson draws with the grammar: `dots`, `bars`, `curves`, `strip`, `grid`, `cloud`, `distribution` for what was
 measured, `stream`, `patching`, `push`, `three_ways` for how something works. Each takes the data, words for its axes,
-and computes its own alt text. What they are made of (`figure`, `line`, `heatmap`, `tokens`, `show`, `html`) is here for the rest.
+and computes its own alt text. What they are made of (`figure`, `line`, `heatmap`, `tokens`, `show`, `html`) is here for
+the rest.
 """
 
 from utils.plots.base import (

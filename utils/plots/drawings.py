@@ -189,9 +189,9 @@ def three_ways(
     ax.text(5.75, -0.42, "the model reads from left to right, once", ha="center", va="top", fontsize=9.5)
     alt = (
         f"A drawing. {title}. The model reads “{stem.strip()} {ending.strip()}. {question.strip()}” from left to "
-        f"right, once. Three arrows leave it. First, before “{ending.strip()}”: likelihood, how likely is that word here? "
-        "Second, at the full stop: activations, what can a probe read in the stream? Third, at the very end: words, "
-        f"“{answers[0].strip()}” or “{answers[1].strip()}”?"
+        f"right, once. Three arrows leave it. First, before “{ending.strip()}”: likelihood, how likely is that word "
+        "here? Second, at the full stop: activations, what can a probe read in the stream? Third, at the very end: "
+        f"words, “{answers[0].strip()}” or “{answers[1].strip()}”?"
     )
     return _shown(fig, title, alt, says, show)
 
