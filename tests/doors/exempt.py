@@ -67,6 +67,8 @@ EXEMPT |= {
         "reading.batches": ("padded", "padded_left"),
         "reading.likelihood": ("logits_at",),
         "reading.recording": ("plain",),
+        "sae.saelens": ("refuse_unknown",),
+        "sae.training": ("record_of", "take_step"),
         "sealed": ("seal_of", "write_sealed", "read_sealed", "read_unsealed"),
         "statistics.intervals": (
             *("unit_index", "mean_over_units", "normal_quantile", "student_quantile", "mean_bounds", "share_bounds"),

@@ -116,7 +116,11 @@ class SparseAutoencoder(nn.Module):
 
     def pre_activations(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_sae"]:
         """How well x, less the decoder's bias, matches each latent's encoder direction: (..., d_sae)."""
-        return (x - self.b_dec) @ self.W_enc + self.b_enc
+        return self.read(x) @ self.W_enc + self.b_enc
+
+    def read(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_model"]:
+        """What the encoder looks at: x less the decoder's bias."""
+        return x - self.b_dec
 
     def activation(self, pre: Float[torch.Tensor, "*n d_sae"]) -> Float[torch.Tensor, "*n d_sae"]:
         """From pre-activations to latents, zero where a latent is off. This is where the kinds differ."""
@@ -141,6 +145,10 @@ class SparseAutoencoder(nn.Module):
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
         """The training loss of a batch (batch, d_model), and which latents fired. Raises as `encode` does."""
         raise NotImplementedError
+
+    def target(self, x: Float[torch.Tensor, "batch d_model"]) -> Float[torch.Tensor, "batch d_model"]:
+        """What a training batch asks to be reconstructed: here itself."""
+        return x
 
     # ---------------------------------------------------------------------- around a training step
 
@@ -200,8 +208,8 @@ class SparseAutoencoder(nn.Module):
             raise ValueError(f"x must be a batch of shape (batch, {self.d_model}), at least one row, got {shape}")
         return x
 
-    def _auxiliary(self, x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
-        """Ask the dead latents to reconstruct what the living ones left over (Gao et al. 2024).
+    def _auxiliary(self, x: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
+        """Ask the dead latents to reconstruct what the living ones left over, `error` (Gao et al. 2024).
 
         A latent that is never on gets no gradient and can never come back. This loss gives it one: the dead latents
         with the largest pre-activations must together explain the error.
@@ -209,9 +217,9 @@ class SparseAutoencoder(nn.Module):
         dead = self.dead.nonzero().squeeze(1)
         if len(dead) == 0:
             return x.new_zeros(())
-        error = (x - reconstruction).detach()
+        error = error.detach()
         k = min(len(dead), max(1, self.d_model // 2))
-        pre = (x - self.b_dec) @ self.W_enc[:, dead] + self.b_enc[dead]
+        pre = self.read(x) @ self.W_enc[:, dead] + self.b_enc[dead]
         values, columns = pre.topk(k, dim=-1)
         latents = torch.zeros_like(pre).scatter(-1, columns, values.relu())
         # A handful of dead latents can't explain much and shouldn't be pushed hard to try.
@@ -273,14 +281,14 @@ class TopKSAE(SparseAutoencoder):
 
     def select(self, x: torch.Tensor) -> sparse.Selected:
         """The latents that are on, as a list instead of a nearly empty matrix; gradients flow through it."""
-        return sparse.encode_selected(x - self.b_dec, self.W_enc, self.b_enc, sparse.row_top_k(self.k))
+        return sparse.encode_selected(self.read(x), self.W_enc, self.b_enc, sparse.row_top_k(self.k))
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
         x = self._batch(x)
         selected = self.select(x)
         decoded = sparse.decode_selected(selected, self.W_dec) + self.b_dec
         reconstruction = _squared_error(x, decoded)
-        auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
+        auxiliary = self._auxiliary(x, x - decoded) if self.auxiliary else x.new_zeros(())
         return Losses(
             reconstruction + auxiliary, reconstruction, x.new_zeros(()), auxiliary, selected.fired(self.d_sae)
         )
@@ -304,7 +312,7 @@ class BatchTopKSAE(TopKSAE):
         return pre * (pre > self.threshold) * (pre > 0)
 
     def select(self, x: torch.Tensor) -> sparse.Selected:
-        chosen = sparse.encode_selected(x - self.b_dec, self.W_enc, self.b_enc, sparse.batch_top_k(self.k))
+        chosen = sparse.encode_selected(self.read(x), self.W_enc, self.b_enc, sparse.batch_top_k(self.k))
         on = chosen.values[chosen.values > 0]
         if self.training and len(on):
             smallest = on.min().detach()
@@ -342,7 +350,7 @@ class MatryoshkaSAE(BatchTopKSAE):
             decoded = sparse.decode_selected(selected.below(size), self.W_dec) + self.b_dec
             errors.append(_squared_error(x, decoded))
         reconstruction = torch.stack(errors).mean()
-        auxiliary = self._auxiliary(x, decoded) if self.auxiliary else x.new_zeros(())
+        auxiliary = self._auxiliary(x, x - decoded) if self.auxiliary else x.new_zeros(())
         return Losses(
             reconstruction + auxiliary, reconstruction, x.new_zeros(()), auxiliary, selected.fired(self.d_sae)
         )
@@ -383,13 +391,16 @@ class JumpReLUSAE(SparseAutoencoder):
     def activation(self, pre: torch.Tensor) -> torch.Tensor:
         return _Jump.apply(pre.relu(), self.threshold, self.bandwidth)
 
-    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
-        x = self._batch(x)
-        pre = self.pre_activations(x).relu()
+    def jumped(self, pre: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The latents of rectified pre-activations, and the price of those that are on; both reach the thresholds."""
         threshold = self.threshold
         latents = _Jump.apply(pre, threshold, self.bandwidth)
+        return latents, self.l0 * _Step.apply(pre, threshold, self.bandwidth).sum(-1).mean()
+
+    def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
+        x = self._batch(x)
+        latents, sparsity = self.jumped(self.pre_activations(x).relu())
         reconstruction = _squared_error(x, self.decode(latents))
-        sparsity = self.l0 * _Step.apply(pre, threshold, self.bandwidth).sum(-1).mean()
         return Losses(reconstruction + sparsity, reconstruction, sparsity, x.new_zeros(()), (latents > 0).sum(0))
 
     @torch.no_grad()

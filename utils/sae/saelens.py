@@ -10,6 +10,7 @@ Layouts and defaults: SAELens 1 to 6 (github.com/decoderesearch/SAELens, sae_len
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def understand(config: dict[str, Any], source: Path) -> Layout:
     A configuration of before version 6 may leave settings out: SAELens' own defaults apply.
     Raises ValueError, naming the key, for what isn't understood; warns where a model must be loaded in a certain way.
     """
-    _refuse_unknown(config, source)
+    refuse_unknown(config, source)
     d_model, d_sae = (whole(f"{source}: {name}", config[name], 1) for name in ("d_in", "d_sae"))
     kind, k = _kind(config, source)
     normalise = config.get("normalize_activations")
@@ -84,9 +85,14 @@ def understand(config: dict[str, Any], source: Path) -> Layout:
     )
 
 
-def _refuse_unknown(config: dict[str, Any], source: Path) -> None:
+def refuse_unknown(config: dict[str, Any], source: Path, known: Collection[str] = ()) -> None:
+    """Raise ValueError for a key that isn't known, here or to the caller, unless it is at its neutral value."""
     for key, value in config.items():
-        if key in _UNDERSTOOD | _WHERE_FROM | _HOW_TRAINED or any(value == neutral for neutral in _NEUTRAL):
+        if (
+            key in known
+            or key in _UNDERSTOOD | _WHERE_FROM | _HOW_TRAINED
+            or any(value == neutral for neutral in _NEUTRAL)
+        ):
             continue
         raise ValueError(
             f"{source} sets {key}={value!r}, a key that isn't known here and may change what latents are: nothing was "

@@ -24,6 +24,7 @@ from utils.sae import checkpoints
 from utils.sae.models import Losses, SparseAutoencoder
 
 __all__ = ["Record", "Settings", "input_scale", "learning_rate_at", "shuffled", "train"]
+# Shared with utils.standin.training: Mixer, take_step, record_of.
 
 
 @checked
@@ -102,26 +103,43 @@ def shuffled(
 
 
 def _mixed(chunks: Iterable[Tensor], batch: int, buffer: int, seed: int) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    held: list[Tensor] = []
-    n_held = 0
-
-    def give(until: int) -> Iterator[Tensor]:
-        nonlocal held, n_held
-        rows = torch.cat(held)
-        rows = rows[torch.randperm(len(rows), generator=generator)]
-        while len(rows) >= max(batch, until + batch):
-            yield rows[:batch]
-            rows = rows[batch:]
-        held, n_held = [rows], len(rows)
-
+    mixer = Mixer(batch, buffer, seed)
     for chunk in chunks:
-        held.append(chunk)
-        n_held += len(chunk)
-        if n_held >= buffer:
-            yield from give(until=buffer // 2)
-    if held:
-        yield from give(until=0)
+        yield from mixer.add(chunk)
+    yield from mixer.rest()
+
+
+class Mixer:
+    """The buffer behind `shuffled`, for whoever is handed chunks instead of asking for them.
+
+    batch: rows of a batch; buffer: how many rows are held before the first batches are given, down to half of it.
+    """
+
+    def __init__(self, batch: int, buffer: int, seed: int = 0):
+        self.batch, self.buffer = batch, buffer
+        self.generator = torch.Generator().manual_seed(seed)
+        self.held: list[Tensor] = []
+        self.n_held = 0
+
+    def add(self, chunk: Float[Tensor, "n d_model"]) -> Iterator[Float[Tensor, "batch d_model"]]:
+        """Take a chunk in; where the buffer is full by now, give random batches from it."""
+        self.held.append(chunk)
+        self.n_held += len(chunk)
+        if self.n_held >= self.buffer:
+            yield from self._give(until=self.buffer // 2)
+
+    def rest(self) -> Iterator[Float[Tensor, "batch d_model"]]:
+        """The batches that are left; rows that don't fill one are dropped."""
+        if self.held:
+            yield from self._give(until=0)
+
+    def _give(self, until: int) -> Iterator[Tensor]:
+        rows = torch.cat(self.held)
+        rows = rows[torch.randperm(len(rows), generator=self.generator)]
+        while len(rows) >= max(self.batch, until + self.batch):
+            yield rows[: self.batch]
+            rows = rows[self.batch :]
+        self.held, self.n_held = [rows], len(rows)
 
 
 @checked
@@ -183,9 +201,10 @@ def train(
             if step == 0:
                 scaled = True
                 sae.start_at(x)
-            losses = _step(sae, optimiser, x, step, settings)
+            losses = take_step(sae, optimiser, x, step, settings)
             if step % log_every == 0 or step == settings.steps - 1:
-                log.append(_record(step, sae, x, losses, learning_rate_at(step, settings), time.perf_counter() - start))
+                rate, seconds = learning_rate_at(step, settings), time.perf_counter() - start
+                log.append(record_of(step, sae, x, losses, rate, seconds))
                 if on_record is not None:
                     on_record(log)
             if path is not None and (step + 1) % checkpoint_every == 0 and step + 1 < settings.steps:
@@ -204,7 +223,9 @@ def train(
     return log
 
 
-def _step(sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, x: Tensor, step: int, settings: Settings) -> Losses:
+def take_step(
+    sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, x: Tensor, step: int, settings: Settings
+) -> Losses:
     """One step on a scaled batch."""
     for group in optimiser.param_groups:
         group["lr"] = learning_rate_at(step, settings)
@@ -221,8 +242,10 @@ def _step(sae: SparseAutoencoder, optimiser: torch.optim.Optimizer, x: Tensor, s
     return losses
 
 
-def _record(step: int, sae: SparseAutoencoder, x: Tensor, losses: Losses, rate: float, seconds: float) -> Record:
-    variance = float((x - x.mean(0)).square().sum(-1).mean())
+def record_of(step: int, sae: SparseAutoencoder, x: Tensor, losses: Losses, rate: float, seconds: float) -> Record:
+    """The line of the log for a step that was taken on x."""
+    wanted = sae.target(x)
+    variance = float((wanted - wanted.mean(0)).square().sum(-1).mean())
     reconstruction = float(losses.reconstruction.detach())
     return Record(
         step=step,
