@@ -7,120 +7,6 @@ import torch.nn.functional as F
 # ---------------------------------------------------------------------------------------------------------- 1.1
 
 
-def _keeps_the_tensor_itself(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation
-
-    return hook_function
-
-
-def _keeps_the_graph(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation.clone()
-
-    return hook_function
-
-
-def _writes_under_the_hooks_name(notebook, label):
-    def hook_function(activation, hook):
-        notebook[hook.name] = activation.detach().clone()
-
-    return hook_function
-
-
-def _replaces_the_activation(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation.detach().clone()
-        return activation.mean(1, keepdim=True)
-
-    return hook_function
-
-
-def _forgets_to_return_the_hook(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation.detach().clone()
-
-
-def _records_at_once(notebook, label):
-    notebook[label] = torch.zeros(1)
-
-    def hook_function(activation, hook):
-        notebook[label] = activation.detach().clone()
-
-    return hook_function
-
-
-def _last_position_only(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation[:, -1].detach().clone()
-
-    return hook_function
-
-
-def _returns_a_tensor(notebook, label):
-    return torch.zeros(3)
-
-
-def _hook_raises(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation.detach().clone()[hook.nothing]
-
-    return hook_function
-
-
-def _second_argument_by_another_name(notebook, label):
-    def hook_function(activation, _):
-        notebook[label] = activation.detach().clone()
-
-    return hook_function
-
-
-def _records_then_changes(notebook, label):
-    def hook_function(activation, hook):
-        notebook[label] = activation.detach().clone()
-        activation *= 2
-
-    return hook_function
-
-
-def _label_fixed(notebook, label):
-    def hook_function(activation, hook):
-        notebook["block 3"] = activation.detach().clone()
-
-    return hook_function
-
-
-def _starts_afresh(notebook, label):
-    def hook_function(activation, hook):
-        for key in notebook:
-            notebook[key] = activation.detach().clone()
-        notebook[label] = activation.detach().clone()
-
-    return hook_function
-
-
-def _hook_by_keyword_only(notebook, label):
-    def hook_function(activation, *, hook):
-        notebook[label] = activation.detach().clone()
-
-    return hook_function
-
-
-def _with_a_lambda(notebook, label):
-    return lambda activation, hook: notebook.update({label: torch.clone(activation.detach())})
-
-
-def _returns_it_unchanged(notebook, label):
-    def write(value, hook=None):
-        notebook[label] = torch.tensor(value.detach().numpy().copy())
-        return value
-
-    return write
-
-
-# ---------------------------------------------------------------------------------------------------------- 1.2
-
-
 def _add_with_a_loop(embedding, attn_outs, mlp_outs):
     stream, kept = embedding.clone(), [embedding.clone()]
     for attn, mlp in zip(attn_outs, mlp_outs):
@@ -293,97 +179,94 @@ def _mean_of(function):
 # ---------------------------------------------------------------------------------------------------------- 1.6
 
 
-def _means(train, labels):
-    classes = labels.unique()
-    return classes, torch.stack([train[labels == c].mean(0) for c in classes])
+# ---------------------------------------------------------------------------------------------------------- 1.5
 
 
-def _nearest(pick):
-    def guess(train, labels, test):
-        classes, means = _means(train, labels)
-        return pick(classes, means, test)
+def _looks_back(places, weight=1.0):
+    """Everybody looks so many places back, or at the start."""
 
-    return guess
+    def pattern(n_pos):
+        made = torch.zeros(n_pos, n_pos)
+        for query in range(n_pos):
+            made[query, max(query - places, 0)] = weight
+        return made
 
-
-def _nearest_by_loops(train, labels, test):
-    means = {int(c): train[labels == c].mean(0) for c in set(labels.tolist())}
-    return torch.tensor([min(means, key=lambda c: float((row - means[c]).norm())) for row in test])
-
-
-def _nearest_by_one_hot(train, labels, test):
-    classes, index = torch.unique(labels, return_inverse=True)
-    hot = F.one_hot(index).to(train.dtype)
-    means = (hot.T @ train) / hot.sum(0).unsqueeze(1)
-    # |x - m|^2 = |x|^2 - 2 x.m + |m|^2, and |x|^2 is the same for every class.
-    return classes[(test @ means.T - means.pow(2).sum(1) / 2).argmax(1)]
+    return pattern
 
 
-def _nearest_in_two_orders(train, labels, test):
-    classes, means = _means(train, labels)
-    seen = torch.tensor(list(dict.fromkeys(labels.tolist())))
-    return seen[torch.cdist(test, means).argmin(1)]
+def _as_a_list(n_pos):
+    return [[1.0 if key == max(query - 19, 0) else 0.0 for key in range(n_pos)] for query in range(n_pos)]
 
 
-def _nearest_with_absent_classes(train, labels, test):
-    means = torch.zeros(int(labels.max()) + 1, train.shape[1])
-    for c in labels.unique():
-        means[c] = train[labels == c].mean(0)
-    return torch.cdist(test, means).argmin(1)
+def _mostly_back(n_pos):
+    made = torch.eye(n_pos) * 0.05
+    made[range(n_pos), [max(q - 19, 0) for q in range(n_pos)]] += 0.95
+    return made
 
 
-def _nearest_on_average(train, labels, test):
-    classes = labels.unique()
-    distance = torch.cdist(test, train)
-    return classes[torch.stack([distance[:, labels == c].mean(1) for c in classes], 1).argmin(1)]
+def _of_41_only(n_pos):
+    return _looks_back(19)(41)
 
 
-def _nearest_group(summary):
-    def guess(train, labels, test):
-        classes = labels.unique()
-        return classes[torch.cdist(test, torch.stack([summary(train[labels == c]) for c in classes])).argmin(1)]
-
-    return guess
+def _ahead(n_pos):
+    return torch.full((n_pos, n_pos), 1.0 / n_pos)
 
 
-def _nearest_after_normalising(train, labels, test):
-    classes, means = _means(F.normalize(train, dim=1), labels)
-    return classes[torch.cdist(F.normalize(test, dim=1), means).argmin(1)]
+# ---------------------------------------------------------------------------------------------------------- 1.8
 
 
-# ---------------------------------------------------------------------------------------------------------- 1.7
+def _table(written, unembed, ids):
+    logits = written @ unembed[:, ids]
+    return logits - logits.mean(0)
 
 
-def _selective_by_loops(damage):
-    out = torch.zeros_like(damage)
-    for kind in range(damage.shape[1]):
-        others = [k for k in range(damage.shape[1]) if k != kind]
-        out[:, kind] = damage[:, kind] - damage[:, others].mean(1)
-    return out
+def _beats(logits):
+    return (logits.diagonal()[:, None] > logits).float().sum(1) / (len(logits) - 1)
 
 
-def _selective_scaled(damage):
-    n = damage.shape[1]
-    return (damage - damage.mean(1, keepdim=True)) * n / (n - 1)
+def _copying_by_loops(written, unembed, ids):
+    centre = written.mean(0)
+    shares = []
+    for i, write in enumerate(written - centre):
+        scores = [float(write @ unembed[:, int(j)]) for j in ids]
+        shares.append(sum(scores[i] > other for j, other in enumerate(scores) if j != i) / (len(ids) - 1))
+    return torch.tensor(shares)
+
+
+def _copying_by_ranks(written, unembed, ids):
+    logits = (written - written.mean(0, keepdim=True)) @ unembed[:, ids]
+    return logits.argsort(1).argsort(1).diagonal() / (len(ids) - 1)
+
+
+# --------------------------------------------------------------------------------------------------------- 1.10
+
+
+def _single_step(observed, null):
+    return observed > null.amax(1).quantile(0.95)
+
+
+def _by_p(observed, null):
+    """Step-down by counting draws, from the top."""
+    named = torch.zeros(len(observed), dtype=torch.bool)
+    for entry in observed.argsort(descending=True):
+        passed = (null[:, ~named].amax(1) >= observed[entry]).sum()
+        if (1 + passed) / (1 + len(null)) > 0.05:
+            return named
+        named[entry] = True
+    return named
+
+
+def _by_running_maxima(observed, null):
+    order = observed.argsort(descending=True)
+    highest = null[:, order.flip(0)].cummax(1).values.flip(1)
+    passes = observed[order] > highest.quantile(0.95, dim=0)
+    named = torch.zeros(len(observed), dtype=torch.bool)
+    named[order[passes.long().cumprod(0).bool()]] = True
+    return named
 
 
 WRONG = {
     "1.1": [
-        ("keeps the tensor itself", _keeps_the_tensor_itself, "you kept the tensor itself"),
-        ("keeps the graph", _keeps_the_graph, "hangs on the model's computation graph"),
-        ("writes under the hook's name", _writes_under_the_hooks_name, "an entry under the label"),
-        ("replaces the activation", _replaces_the_activation, "What a hook returns replaces the activation"),
-        ("forgets to return the hook", _forgets_to_return_the_hook, "Your function returned None"),
-        ("records at once", _records_at_once, "before the model has run"),
-        ("last position only", _last_position_only, "every text and every position"),
-        ("returns a tensor", _returns_a_tensor, "returned a Tensor, not a function"),
-        ("the hook raises", _hook_raises, "stopped with AttributeError"),
-        ("hook under another name", _second_argument_by_another_name, "name its second argument `hook`"),
-        ("records, then changes", _records_then_changes, "changed the activation itself"),
-        ("label fixed", _label_fixed, "use the `label` you are given"),
-        ("overwrites all entries", _starts_afresh, "overwrote the first one's entry"),
-    ],
-    "1.2": [
         ("the last layer only", lambda e, a, m: e + a.sum(0) + m.sum(0), "You returned one layer"),
         ("no index 0", lambda e, a, m: e + (a + m).cumsum(0), "You have one entry a block"),
         (
@@ -418,7 +301,7 @@ WRONG = {
         ("three blocks only", lambda e, a, m: _cumsum_of_all(e, a[:3], m[:3]), "Your result has shape (4, 2, 3)"),
         ("rounded", lambda e, a, m: _cumsum_of_all(e, a, m).round(decimals=2), "rounded: keep all digits"),
     ],
-    "1.3": [
+    "1.2": [
         ("no norm", lambda r, w, u, eps=1e-5: r @ u, "The norm is missing"),
         (
             "weight without norm",
@@ -516,7 +399,7 @@ WRONG = {
         ("first query", lambda a, p: a[:, p + 1, 2], "This is one query"),
         ("last query", lambda a, p: a[:, 2 * p, p + 1], "the last query only"),
     ],
-    "1.5": [
+    "1.6": [
         ("in place", _in_place, "Your hook function changed z itself"),
         ("returns nothing", _returns_nothing, "returned nothing"),
         ("not a function", _not_a_function, "returned a Tensor, not a function"),
@@ -550,111 +433,64 @@ WRONG = {
         ("mean subtracted", _mean_of(lambda own, mean: own - mean), "You subtracted the mean"),
         ("hook under another name", _hook_unnamed, "name its second argument `hook`"),
     ],
-    "1.6": [
+    "1.5": [
+        ("a true previous-token head", _looks_back(1), "needed 0.90"),
+        ("one period back", _looks_back(20), "needed 0.90"),
+        ("looks ahead", _ahead, "looks at a later token"),
+        ("weights of 2", _looks_back(19, 2.0), "sum to 2.00, not 1"),
         (
-            "number, not label",
-            _nearest(lambda c, m, t: torch.cdist(t, m).argmin(1)),
-            "You returned the number of the mean",
+            "negative weights",
+            lambda n: 2 * torch.eye(n) - _looks_back(0)(n) * 2 + torch.eye(n).roll(0, 0) * -1,
+            "negative",
         ),
-        ("farthest", _nearest(lambda c, m, t: c[torch.cdist(t, m).argmax(1)]), "the classes *farthest* away"),
-        ("dot product", _nearest(lambda c, m, t: c[(t @ m.T).argmax(1)]), "You compared with a dot product"),
-        ("distances", _nearest(lambda c, m, t: torch.cdist(t, m)), "You returned a table of distances"),
-        (
-            "nearest example",
-            lambda train, labels, test: labels[torch.cdist(test, train).argmin(1)],
-            "the label of the nearest *example*",
-        ),
-        (
-            "guesses for train",
-            lambda train, labels, test: _nearest_by_loops(train, labels, train),
-            "You guessed for the rows of `train`",
-        ),
-        ("always one class", _nearest(lambda c, m, t: c[:1].expand(len(t))), "Every row got the label"),
-        (
-            "medians",
-            lambda train, labels, test: labels.unique()[
-                torch.cdist(test, torch.stack([train[labels == c].median(0).values for c in labels.unique()])).argmin(1)
-            ],
-            "You compared with medians",
-        ),
-        (
-            "a range instead of the labels that occur",
-            lambda train, labels, test: torch.cdist(
-                test, torch.stack([train[labels == c].mean(0) for c in range(int(labels.max()) + 1)])
-            ).argmin(1),
-            "which no row of `train` has",
-        ),
-        ("normalised", _nearest_after_normalising, "Some guesses are wrong"),
-        ("labels in another order than means", _nearest_in_two_orders, "in one order and the labels in another"),
-        ("absent classes at 0", _nearest_with_absent_classes, "You returned the label 0"),
-        ("mean distance", _nearest_on_average, "You averaged *distances*"),
-        ("angles", _nearest(lambda c, m, t: c[(t @ F.normalize(m, dim=1).T).argmax(1)]), "You compared angles"),
-        ("sums", _nearest_group(lambda rows: rows.sum(0)), "You compared with *sums*"),
-        ("first example", _nearest_group(lambda rows: rows[0]), "one example of each class"),
-        ("dimensions scaled", lambda a, y, b: _nearest_by_loops(a / a.std(0), y, b / a.std(0)), "Don't scale"),
-        ("along the axes", _nearest(lambda c, m, t: c[torch.cdist(t, m, p=1).argmin(1)]), "distances along the axes"),
+        ("41 tokens only", _of_41_only, "use `n_pos`"),
+        ("a row of numbers", lambda n: torch.ones(n), "One row a query"),
     ],
-    "1.7": [
-        ("mean of all kinds", lambda d: d - d.mean(1, keepdim=True), "You subtracted the mean of *all* kinds"),
-        ("mean over regions", lambda d: d - d.mean(0), "You subtracted the mean over regions"),
+    "1.8": [
+        ("not centred", lambda w, u, i: _beats(w @ u[:, i]), "what every write gives a token"),
+        ("turned round", lambda w, u, i: _beats(_table(w, u, i).T), "The table is turned round"),
+        ("who beats it", lambda w, u, i: 1 - _beats(_table(w, u, i)), "Turn it round"),
+        ("averaged", lambda w, u, i: _beats(_table(w, u, i)).mean(), "averaged over the tokens"),
         (
-            "other regions",
-            lambda d: _selective_by_loops(d.T.contiguous()).T,
-            "You compared a region with the other regions",
+            "divided by all",
+            lambda w, u, i: _beats(_table(w, u, i)) * (len(i) - 1) / len(i),
+            "You divided by all tokens",
         ),
-        ("sum of the others", lambda d: d - (d.sum(1, keepdim=True) - d), "You subtracted the *sum*"),
-        ("divided by all", lambda d: d - (d.sum(1, keepdim=True) - d) / d.shape[1], "You divided by all kinds"),
-        ("sign turned", lambda d: -_selective_by_loops(d), "The sign is turned round"),
-        ("share", lambda d: d / d.sum(1, keepdim=True), "This is a share"),
-        ("the damage itself", lambda d: d.clone(), "This is the damage itself"),
-        ("one number a region", lambda d: d.max(1).values - d.mean(1), "You returned one number a region"),
-        ("three others, always", lambda d: d - (d.sum(1, keepdim=True) - d) / 3, "hurts three kinds alike"),
-        (
-            "worst of the others",
-            lambda d: d - torch.stack([d[:, torch.arange(d.shape[1]) != k].amax(1) for k in range(d.shape[1])], 1),
-            "the *worst* of the other kinds",
-        ),
-        (
-            "median of the others",
-            lambda d: (
-                d - torch.stack([d[:, torch.arange(d.shape[1]) != k].median(1).values for k in range(d.shape[1])], 1)
-            ),
-            "the median of the others",
-        ),
-        ("added", lambda d: 2 * d - _selective_by_loops(d), "You added the mean"),
-        ("never below 0", lambda d: _selective_by_loops(d).clamp(min=0), "each has one other kind"),
+        ("is it first", lambda w, u, i: (_table(w, u, i).argmax(1) == torch.arange(len(i))).float(), "is first"),
+        ("logits", lambda w, u, i: _table(w, u, i).diagonal(), "These are logits"),
+        ("sizes", lambda w, u, i: _beats(_table(w, u, i).abs()), "without their sign"),
+    ],
+    "1.10": [
+        ("each by itself", lambda o, n: o > n.quantile(0.95, dim=0), "hold entries against the *highest*"),
+        ("one in a hundred", lambda o, n: o > n.quantile(0.99, dim=0), "may be named if that is fewer than 1 in 20"),
+        ("all against the highest of all", _single_step, "needed 0.62"),
+        ("numbers", lambda o, n: (n >= o).float().mean(0), "not numbers"),
+        ("the highest only", lambda o, n: torch.arange(len(o)) == o.argmax(), "may be named if that is fewer"),
+        ("nothing", lambda o, n: torch.zeros(len(o), dtype=torch.bool), "only the second may be named"),
     ],
 }
 
 RIGHT = {
-    "1.1": [
-        ("a lambda and update", _with_a_lambda),
-        ("returns the activation unchanged", _returns_it_unchanged),
-        ("hook by keyword only", _hook_by_keyword_only),
-    ],
-    "1.2": [("a loop", _add_with_a_loop), ("one running sum over everything", _cumsum_of_all)],
-    "1.3": [
+    "1.1": [("a loop", _add_with_a_loop), ("one running sum over everything", _cumsum_of_all)],
+    "1.2": [
         ("einsum and rsqrt", _lens_with_einsum),
         ("torch's own rms_norm", _lens_with_rms_norm),
         ("weight folded into the unembedding", _lens_folded),
     ],
     "1.4": [("a diagonal", _by_diagonal), ("loops over heads and steps", _by_loops), ("numpy", _by_numpy)],
-    "1.5": [
+    "1.6": [
         ("a mask", _uses_a_mask),
         ("torch.where", _uses_where),
         ("hook by keyword only, heads stacked again", _silences_by_keyword_only),
     ],
-    "1.6": [("loops and norms", _nearest_by_loops), ("one-hot and a scored product", _nearest_by_one_hot)],
-    "1.7": [("loops", _selective_by_loops), ("centred and rescaled", _selective_scaled)],
+    "1.5": [("loops", _looks_back(19)), ("nested lists", _as_a_list), ("mostly", _mostly_back)],
+    "1.8": [("loops", _copying_by_loops), ("ranks", _copying_by_ranks)],
+    "1.10": [("counting draws", _by_p), ("running maxima", _by_running_maxima)],
 }
-
 
 EQUIVALENT = {
     "1.4": {
         "result made positive | induction_score": "attention is never below 0",
         "result clamped to [0, 1] | induction_score": "attention lies between 0 and 1",
-    },
-    "1.6": {
-        "unique dropped | classes = labels.unique() | 1": "a class in the list twice has one mean twice, and one label",
     },
 }

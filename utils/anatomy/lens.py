@@ -6,6 +6,7 @@ A lens shows what the *output layer* can read; information in another basis stay
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from utils.anatomy.stream import residual_stream
 from utils.devices import device_of, to_cpu
-from utils.inputs import Count, Positive, Text, checked
+from utils.inputs import Count, Index, Positive, Text, checked
 from utils.reading.tokens import TokenBatch, start_token, text_tokens, token_batch, token_strings
 
 if TYPE_CHECKING:
@@ -101,19 +102,24 @@ def lens_scores(
 
 
 @checked
-def lens_html(model: TransformerBridge, text: Text, every: Count = 2, most: Count = 16) -> str:
+def lens_html(
+    model: TransformerBridge, text: Text, every: Count = 2, most: Count = 16, depths: Sequence[Index] | None = None
+) -> str:
     """A table of the lens's first choice, depth by position, as HTML for a notebook or a widget.
 
     text: what the model reads; at most `most` tokens of it are shown. every: show each n-th depth, and always the last.
+    depths: which ones to show instead of each n-th.
     A bold cell means the lens gives its choice at least half of the probability, a grey one less than a tenth.
-    Raises ValueError for an empty text and for `every` or `most` below 1.
+    Raises ValueError for an empty text, for `every` or `most` below 1, and for depths the model doesn't have.
     """
     tokens, first = text_tokens(model, text), int(start_token(model) is not None)
     shown = tokens[:, : most + first]
     stream = residual_stream(model, shown)[:, 0]
-    depths = sorted({*range(0, len(stream), every), len(stream) - 1})
+    chosen = sorted({*range(0, len(stream), every), len(stream) - 1}) if depths is None else list(depths)
+    if not chosen or max(chosen) >= len(stream):
+        raise ValueError(f"depths must be one or more from 0 to {len(stream) - 1}, got {chosen}")
     rows = []
-    for depth in depths:
+    for depth in chosen:
         top = read_out(model, stream[depth]).softmax(-1).max(-1)
         cells = [_lens_cell(model.tokenizer.decode([int(i)]), float(p)) for i, p in zip(top.indices, top.values)]
         rows.append(f'<tr><th scope="row">{depth}</th>{"".join(cells[first:])}</tr>')

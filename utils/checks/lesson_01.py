@@ -8,89 +8,11 @@ from typing import Any
 
 import torch
 
-from utils.checks import Exercise, Option, Question
+from utils.checks import Exercise, Option, Question, Score, choose
 from utils.checks.calling import Mistake, call, describe_error
 from utils.checks.comparing import expect_close, expect_each, expect_shape, expect_type, is_close, reject, seeded
 
-# ------------------------------------------------------------------------------------- 1.1 a hook that records
-
-
-def recorder(notebook: dict, label: str) -> Callable:
-    """Make a hook function that writes what passes by into notebook[label], and changes nothing."""
-
-    def hook_function(activation, hook):
-        notebook[label] = activation.detach().clone()
-
-    return hook_function
-
-
-class _Notebook(dict):
-    """A notebook that `call` hands over as it is: the learner is meant to write into it."""
-
-
-def check_recorder(attempt: Callable) -> None:
-    notebook = _Notebook()
-    hook_function = call(attempt, notebook, "block 3")
-    if not callable(hook_function):
-        raise Mistake(
-            f"Your function returned a {type(hook_function).__name__}, not a function. Define "
-            "`hook_function(activation, hook)` inside it and return that function, without calling it."
-        )
-    if notebook:
-        raise Mistake(
-            "Something is in the notebook before the model has run. Only the inner function may write into it."
-        )
-    activation = torch.randn(2, 3, 4, generator=seeded(11)).requires_grad_()
-    hook = SimpleNamespace(name="blocks.3.hook_out")
-    passing = activation * 1.0
-    returned = _hooked(hook_function, passing, hook)
-    if not torch.equal(passing, activation):
-        raise Mistake("Your hook function changed the activation itself, and the model goes on with that. Only watch.")
-    if "block 3" not in notebook:
-        names = ", ".join(map(repr, notebook)) or "nothing"
-        raise Mistake(f'The notebook should hold an entry under the label "block 3"; it holds {names}.')
-    if returned is not None and not (isinstance(returned, torch.Tensor) and torch.equal(returned, activation)):
-        raise Mistake(
-            "Your hook function returned something else than the activation. What a hook returns replaces the "
-            "activation, so the model would go on with that. To watch only, return nothing."
-        )
-    kept = notebook["block 3"]
-    expect_type(kept, torch.Tensor, "Write the activation itself into the notebook.")
-    expect_shape(kept, (2, 3, 4), "Keep the whole activation: every text and every position.")
-    expect_close(kept, activation, "What is in the notebook is not what passed by.")
-    with torch.no_grad():
-        passing.zero_()
-    if not torch.equal(kept.detach(), activation.detach()):
-        raise Mistake(
-            "The entry changed when the model reused its memory: you kept the tensor itself. Keep a copy (`.clone()`)."
-        )
-    if kept.requires_grad:
-        raise Mistake(
-            "The entry still hangs on the model's computation graph, and keeps all of it in memory. `.detach()` it."
-        )
-    later = torch.randn(1, 2, 4, generator=seeded(12))
-    _hooked(call(attempt, notebook, "the end"), later, hook)
-    if "the end" not in notebook or not is_close(notebook["the end"], later):
-        raise Mistake(
-            'A second hook, made with the label "the end", wrote no such entry: use the `label` you are given.'
-        )
-    if not is_close(notebook["block 3"], activation):
-        raise Mistake("A second hook overwrote the first one's entry: each hook writes under its own label.")
-
-
-def _hooked(hook_function: Callable, activation: torch.Tensor, hook: SimpleNamespace) -> Any:
-    """Call an inner function as TransformerLens does, with `hook=` by name, on the very tensor given (the check looks
-    at it afterwards), naming its errors."""
-    try:
-        return hook_function(activation, hook=hook)
-    except Exception as error:
-        told = describe_error(hook_function, error)
-        if "'hook'" in told or "positional argument" in told:
-            told += ". The model calls a hook function as `f(activation, hook=…)`: name its second argument `hook`."
-        raise Mistake(told) from None
-
-
-# -------------------------------------------------------------------------------------- 1.2 the stream as a sum
+# -------------------------------------------------------------------------------------- 1.1 the stream as a sum
 
 
 def add_up(embedding: torch.Tensor, attn_outs: torch.Tensor, mlp_outs: torch.Tensor) -> torch.Tensor:
@@ -178,7 +100,7 @@ def check_add_up(attempt: Callable) -> None:
     expect_close(call(attempt, one, *parts), add_up(one, *parts), message)
 
 
-# ------------------------------------------------------------------------------------------- 1.3 the logit lens
+# ------------------------------------------------------------------------------------------- 1.2 the logit lens
 
 
 def read_early(
@@ -389,7 +311,7 @@ def check_induction_score(attempt: Callable) -> None:
         raise Mistake("It works for period 4 but not for period 6: use `period`, not a number.")
 
 
-# --------------------------------------------------------------------------------------------- 1.5 an ablation
+# --------------------------------------------------------------------------------------------- 1.6 an ablation
 
 
 def silence(head: int, mean: torch.Tensor | None = None) -> Callable:
@@ -401,6 +323,18 @@ def silence(head: int, mean: torch.Tensor | None = None) -> Callable:
         return z
 
     return hook_function
+
+
+def _hooked(hook_function: Callable, activation: torch.Tensor, hook: SimpleNamespace) -> Any:
+    """Call an inner function as TransformerLens does, with `hook=` by name, on the very tensor given (the check looks
+    at it afterwards), naming its errors."""
+    try:
+        return hook_function(activation, hook=hook)
+    except Exception as error:
+        told = describe_error(hook_function, error)
+        if "'hook'" in told or "positional argument" in told:
+            told += ". The model calls a hook function as `f(activation, hook=…)`: name its second argument `hook`."
+        raise Mistake(told) from None
 
 
 def check_silence(attempt: Callable) -> None:
@@ -486,228 +420,254 @@ def check_silence(attempt: Callable) -> None:
     )
 
 
-# ---------------------------------------------------------------------------------------- 1.6 the nearest mean
+# ------------------------------------------------------------------------------------- 1.5 an impostor (attack)
 
 
-def nearest_mean(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor) -> torch.Tensor:
-    """Label of the class whose mean activation lies nearest, for each row of `test`."""
-    classes = labels.unique()
-    means = torch.stack([train[labels == c].mean(0) for c in classes])
-    return classes[torch.cdist(test, means).argmin(1)]
+def impostor(n_pos: int) -> torch.Tensor:
+    """A causal attention pattern of a head that knows nothing of tokens: everybody looks 19 places back."""
+    pattern = torch.zeros(n_pos, n_pos)
+    queries = torch.arange(n_pos)
+    pattern[queries, (queries - 19).clamp(min=0)] = 1.0
+    return pattern
 
 
-def _surroundings() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Classes 7, 2 and 4, in that order of appearance and of unequal size, none of them where its examples are.
+def check_impostor(attempt: Callable) -> Score:
+    n_pos = 41  # a start token and 20 tokens said twice
+    pattern = call(attempt, n_pos)
+    expect_type(pattern, torch.Tensor, "Return the pattern as a tensor, (query, key).")
+    expect_shape(pattern, (n_pos, n_pos), "One row a query, one column a key.")
+    pattern = pattern.float()
+    if bool((pattern < 0).any()):
+        raise Mistake("Some weights are negative. Attention weights are shares: none is below 0.")
+    if not is_close(pattern.triu(1), torch.zeros(n_pos, n_pos)):
+        raise Mistake("Some query looks at a later token. A token can only look at itself and at what came before it.")
+    if not is_close(pattern.sum(-1), torch.ones(n_pos)):
+        row = int((pattern.sum(-1) - 1).abs().argmax())
+        raise Mistake(
+            f"The weights of query {row} sum to {float(pattern[row].sum()):.2f}, not 1: every query has to look somewhere."
+        )
+    other = call(attempt, 30)
+    if not isinstance(other, torch.Tensor) or tuple(other.shape) != (30, 30):
+        raise Mistake("For a text of 30 tokens the pattern must be (30, 30): use `n_pos`, not 41.")
+    if not is_close(other.float().sum(-1), torch.ones(30)):
+        raise Mistake("Right for 41 tokens; for 30 the weights of some query do not sum to 1.")
+    score = float(induction_score(pattern[None], 20)[0])
+    hint = "In these texts the token after the first occurrence always lies at one and the same distance. Which?"
+    return Score(score, 0.9, 20, "queries of the second copy", hint)
 
-    Chosen so that each mistake which the check names gives another list of guesses: class 7 is far out (a dot product
-    gives it everything), class 2 surrounds its mean (so its examples and medians mislead), and a test row lies near 0.
-    """
-    train = torch.tensor(
-        [[10, 9], [-4, 2], [4, 2.5], [3, -1], [10, 10], [1.5, 3], [4, 20], [2.2, -0.6], [-1, 3.5], [5.5, -1.5]]
+
+# ------------------------------------------------------------------------------------------------ 1.8 copying
+
+
+def copying(written: torch.Tensor, unembed: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """For each token, the share of the other tokens whose logits its own beats in what the head writes about it."""
+    logits = written @ unembed[:, ids]  # (looked at, token)
+    logits = logits - logits.mean(0)
+    own = logits.diagonal()[:, None]
+    return (own > logits).float().sum(1) / (len(ids) - 1)
+
+
+def check_copying(attempt: Callable) -> None:
+    random = seeded(18)
+    n, d_model, d_vocab = 6, 9, 14
+    ids = torch.tensor([3, 11, 0, 7, 13, 5])
+    unembed = torch.randn(d_model, d_vocab, generator=random)
+    unembed[:, 11] *= 4  # a token with a long row of its own
+    written = 0.5 * torch.randn(n, d_model, generator=random) + 1.5 * unembed[:, 11]
+    written = written + 0.6 * unembed[:, ids].T * torch.tensor([1.0, -1.0, 0.3, 1.0, -0.4, 0.2])[:, None]
+    result = call(attempt, written, unembed, ids)
+    expect_type(result, torch.Tensor, "One share a token, in a tensor.")
+    if result.shape == ():
+        raise Mistake("You averaged over the tokens as well. One share for each token is wanted: shape (n,).")
+    expect_shape(result, (n,), "One share for each token.")
+    right = copying(written, unembed, ids)
+    table = written @ unembed[:, ids]
+    full = written @ unembed
+
+    def shares(logits: torch.Tensor) -> torch.Tensor:
+        return (logits.diagonal()[:, None] > logits).float().sum(1) / (n - 1)
+
+    centred = table - table.mean(0)
+    vocabulary = full - full.mean(0)
+    own = vocabulary[torch.arange(n), ids][:, None]
+    reject(
+        result,
+        [
+            (
+                shares(table),
+                "You did not take off what every write gives a token. A token that all writes raise wins everywhere, and "
+                "that is no copying: subtract each token's mean over the writes (axis 0).",
+            ),
+            (
+                (own > vocabulary).float().sum(1) / (d_vocab - 1),
+                "You compared with the whole vocabulary. Compare with the other tokens of the list: `unembed[:, ids]`.",
+            ),
+            (
+                shares(centred.T),
+                "The table is turned round: you compared writes for one token. Compare tokens within one write.",
+            ),
+            (1 - right, "This is the share of tokens that beat its own. Turn it round: whom does it beat?"),
+            (
+                (centred.diagonal()[:, None] > centred).float().mean(1),
+                "You divided by all tokens. It can beat n - 1 others, not itself.",
+            ),
+            (
+                (centred.diagonal()[:, None] >= centred).float().mean(1),
+                "You counted the token among those that it beats. Count the n - 1 *other* tokens only.",
+            ),
+            (
+                (centred.diagonal()[:, None] >= centred).float().sum(1) / (n - 1),
+                "You counted the token among those that it beats, so a share can exceed 1. It doesn't beat itself.",
+            ),
+            (
+                (centred.argmax(1) == torch.arange(n)).float(),
+                "This tells whether its own token is first. A share is wanted: how many of the others it beats.",
+            ),
+            (centred.diagonal(), "These are logits. Compare each token's own with the others' in the same write."),
+            (
+                shares(centred.abs()),
+                "You compared sizes without their sign. A head that pushes its own token *down* must come out low.",
+            ),
+        ],
     )
-    labels = torch.tensor([7, 2, 2, 4, 7, 2, 7, 4, 2, 4])
-    test = torch.tensor(
-        [[0.1, 0.3], [0.2, 1.9], [-3.7, 3.9], [2.1, 4.4], [1.9, 0.6], [-2.7, -2.9], [9.2, 3], [2.6, -7.7], [9, 9]]
+    tiny = torch.tensor([[3.0, 1.0], [0.0, 2.0]]), torch.eye(2), torch.tensor([0, 1])
+    three = torch.tensor([[1.0, 5.0, 2.0], [0.0, 4.0, 8.0], [2.0, 3.0, 2.0]]), torch.eye(3), torch.tensor([0, 1, 2])
+    expect_each(
+        attempt,
+        [
+            (
+                tiny,
+                copying(*tiny),
+                "Writes (3, 1) and (0, 2) for tokens 0 and 1: each beats its one other, shares 1, 1.",
+            ),
+            (
+                three,
+                copying(*three),
+                "Means over the three writes are 1, 4 and 4: take them off, then compare in each row.",
+            ),
+        ],
     )
-    return train, labels, test
+    expect_close(result, right, "The shape is right, the shares are not. Centre the columns, then compare within rows.")
 
 
-def check_nearest_mean(attempt: Callable) -> None:
-    train, labels, test = _surroundings()
-    result = call(attempt, train, labels, test)
-    expect_type(result, torch.Tensor, "One label a row of `test`, in a tensor.")
-    if result.shape == (9, 3):
+# ------------------------------------------------------------------------------- 1.10 what to name (design)
+
+
+def name_entries(observed: torch.Tensor, null: torch.Tensor) -> torch.Tensor:
+    """Which entries of a map may be named, (m,) bool: the highest against the highest of each draw, and so on down."""
+    named = torch.zeros(len(observed), dtype=torch.bool)
+    for entry in observed.argsort(descending=True):
+        highest = null[:, ~named].amax(1)
+        if observed[entry] <= highest.quantile(0.95):
+            break
+        named[entry] = True
+    return named
+
+
+N_MAPS, N_EMPTY, N_ENTRIES, N_DRAWS, N_STRONG, N_WEAK = 100, 60, 24, 200, 12, 4
+NEEDED = 0.62  # holding every entry against the highest of all finds 0.57
+
+
+def _maps() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Observed, null and truth of maps whose entries share some noise; the last 60 have nothing in them."""
+    random = seeded(110)
+
+    def noise(*size: int) -> torch.Tensor:
+        shared = torch.randn(*size[:-1], 1, generator=random)
+        return 0.6 * shared + 0.8 * torch.randn(*size, generator=random)
+
+    effect = torch.zeros(N_MAPS + N_EMPTY, N_ENTRIES)
+    for row in range(N_MAPS):
+        order = torch.randperm(N_ENTRIES, generator=random)
+        effect[row, order[:N_STRONG]], effect[row, order[N_STRONG : N_STRONG + N_WEAK]] = 8.0, 2.9
+    return effect + noise(*effect.shape), noise(len(effect), N_DRAWS, N_ENTRIES), effect
+
+
+def check_name_entries(attempt: Callable) -> Score:
+    observed, null = torch.tensor([0.1, 9.0, 0.0]), torch.randn(200, 3, generator=seeded(1))
+    first = call(attempt, observed, null)
+    expect_type(first, torch.Tensor, "One True or False an entry, in a tensor.")
+    expect_shape(first, (3,), "One True or False an entry.")
+    if first.dtype != torch.bool:
+        raise Mistake("Return True or False for each entry (a bool tensor), not numbers.")
+    if first.tolist() != [False, True, False]:
         raise Mistake(
-            "You returned a table of distances or scores, (test rows, classes). Pick the nearest class of each row."
+            "Of observed 0.1, 9 and 0, with a null that hardly passes 3, only the second may be named; yours names "
+            f"{first.tolist()}."
         )
-    if result.shape == (10,):
+    ladder = torch.arange(1.0, 1000.0)[:, None]
+    for value, expected, told in ((955.0, True, "in 44 of 999"), (943.0, False, "in 56 of 999")):
+        if bool(call(attempt, torch.tensor([value]), ladder)[0]) is not expected:
+            raise Mistake(
+                f"One entry only, which the null passes {told} draws: it may be named if that is fewer than 1 in 20. "
+                f"Yours says {not expected}."
+            )
+    every, null_of, effect = _maps()
+    false = found = wanted = 0
+    for row in range(len(every)):
+        named = call(attempt, every[row], null_of[row])
+        expect_shape(named, (N_ENTRIES,), "One True or False an entry.")
+        weak = (effect[row] > 0) & (effect[row] < 5)
+        false += bool((named & (effect[row] == 0)).any())
+        found += int((named & weak).sum())
+        wanted += int(weak.sum())
+    if false > 0.09 * len(every):
         raise Mistake(
-            "You guessed for the rows of `train`. Guess for the rows of `test`: those the means haven't seen."
+            f"On {len(every)} maps you haven't seen, your rule puts a name on an entry without effect in {false} of "
+            "them; about 1 in 20 is allowed. With so many entries the luckiest one is always high: hold entries against "
+            "the *highest* of each draw."
         )
-    expect_shape(result, (9,), "One guess for each row of `test`.")
-    right = nearest_mean(train, labels, test)
-    for wrong, message in _near_misses(train, labels, test):
-        if is_close(result, wrong) and not is_close(wrong, right):
-            raise Mistake(message)
-    unknown = [int(label) for label in result.unique() if int(label) not in (2, 4, 7)]
-    if unknown:
-        raise Mistake(
-            f"You returned the label {unknown[0]}, which no row of `train` has. Go over the labels that occur: "
-            "`labels.unique()`, not a range."
-        )
-    if result.unique().numel() == 1:
-        raise Mistake(f"Every row got the label {int(result[0])}. Compare each row with each class's own mean.")
-    expect_close(
-        result, right, "Some guesses are wrong. Mean of each class, distance of each test row to each, the smallest."
+    hint = (
+        "False names are rare, but weak effects are missed. Entries that already have a name are no longer candidates: "
+        "hold the next one against the highest of those that are left."
     )
-    shift = torch.tensor([100.0, -50.0])
-    if not is_close(call(attempt, train + shift, labels, test + shift), right):
-        raise Mistake(
-            "The guesses change when everything is moved by the same amount. A distance wouldn't: don't normalise."
-        )
-    stretch = torch.tensor([1.0, 12.0])
-    stretched = nearest_mean(train * stretch, labels, test * stretch)
-    if not is_close(call(attempt, train * stretch, labels, test * stretch), stretched):
-        raise Mistake(
-            "Where one dimension has larger numbers than the other yours doesn't follow it: a distance weighs every "
-            "dimension as it comes. Don't scale."
-        )
-    random = seeded(16)
-    train, labels = torch.randn(9, 3, generator=random), torch.tensor([1, 0, 5, 1, 8, 0, 5, 8, 1])
-    test = torch.randn(12, 3, generator=random)
-    message = "Right for three classes of two numbers and wrong for four of three: nothing may hang on the sizes."
-    expect_close(call(attempt, train, labels, test), nearest_mean(train, labels, test), message)
-
-
-def _near_misses(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor) -> list[tuple[torch.Tensor, str]]:
-    classes = labels.unique()
-    first_seen = torch.tensor(list(dict.fromkeys(labels.tolist())))
-    groups = [train[labels == c] for c in classes]
-    means = torch.stack([group.mean(0) for group in groups])
-    distance = torch.cdist(test, means)
-    to_each = torch.cdist(test, train)
-    scaled = means / means.norm(dim=1, keepdim=True)
-    return [
-        (
-            distance.argmin(1),
-            "You returned the number of the mean (0, 1, 2), not its label. Look the label up: `classes[...]`.",
-        ),
-        (
-            first_seen[distance.argmin(1)],
-            "The means stand in one order and the labels in another: take both from one list of the classes.",
-        ),
-        (
-            classes[torch.cdist(test, torch.stack([train[labels != c].mean(0) for c in classes])).argmin(1)],
-            "Each mean is of all the *other* classes. Average the rows of the class itself: `labels == c`.",
-        ),
-        (classes[distance.argmax(1)], "These are the classes *farthest* away. Take the smallest distance (argmin)."),
-        (
-            classes[(test @ means.T).argmax(1)],
-            "You compared with a dot product. It favours classes with long means; use the distance (`torch.cdist`).",
-        ),
-        (
-            classes[(test @ scaled.T).argmax(1)],
-            "You compared angles (cosines). Two means in one direction then look alike; use the distance.",
-        ),
-        (
-            labels[to_each.argmin(1)],
-            "This is the label of the nearest *example*. Average each class first, then compare with the means.",
-        ),
-        (
-            classes[torch.stack([to_each[:, labels == c].mean(1) for c in classes], 1).argmin(1)],
-            "You averaged *distances* to a class's examples. Average the examples first: one distance to their mean.",
-        ),
-        (
-            classes[torch.cdist(test, torch.stack([group.median(0).values for group in groups])).argmin(1)],
-            "You compared with medians. Use the mean of each class, as the name says.",
-        ),
-        (
-            classes[torch.cdist(test, torch.stack([group.quantile(0.5, dim=0) for group in groups])).argmin(1)],
-            "You compared with medians. Use the mean of each class, as the name says.",
-        ),
-        (
-            classes[torch.cdist(test, torch.stack([group.sum(0) for group in groups])).argmin(1)],
-            "You compared with *sums*. Divide each class's sum by its number of examples: the mean.",
-        ),
-        (
-            classes[torch.cdist(test, torch.stack([group[0] for group in groups])).argmin(1)],
-            "You compared with one example of each class. Average all of them first.",
-        ),
-        (
-            classes[torch.cdist(test, means, p=1).argmin(1)],
-            "You added up distances along the axes. Nearest means the straight line (Euclid): `torch.cdist`.",
-        ),
-        (labels[: len(test)], "These are the training labels. They may be used for the means only."),
-    ]
-
-
-# ---------------------------------------------------------------------------------- 1.7 selectivity of a region
-
-
-def selectivity(damage: torch.Tensor) -> torch.Tensor:
-    """How much more a lesion costs each kind of text than it costs the other kinds, on average."""
-    n_kinds = damage.shape[1]
-    others = (damage.sum(1, keepdim=True) - damage) / (n_kinds - 1)
-    return damage - others
-
-
-SIMPLE_DAMAGE = [
-    ((torch.full((1, 3), 2.0),), torch.zeros(1, 3), "A region that hurts three kinds alike scores 0 for each."),
-    (
-        (torch.tensor([[1.0, 0.0]]),),
-        torch.tensor([[1.0, -1.0]]),
-        "Two kinds, damages 1 and 0: each has one other kind to be compared with, so the scores are 1 and -1.",
-    ),
-    (
-        (torch.tensor([[6.0, 0.0, 3.0], [0.0, 0.0, 0.0]]),),
-        torch.tensor([[4.5, -4.5, 0.0], [0.0, 0.0, 0.0]]),
-        "Damages 6, 0, 3: the first score is 6 minus the mean of 0 and 3, so 4.5; then 0 - 4.5 and 3 - 3.",
-    ),
-]
-
-
-def check_selectivity(attempt: Callable) -> None:
-    damage = torch.tensor([[4.0, 1.0, 1.0, 0.0], [2.0, 2.0, 2.0, 2.0], [0.5, 0.0, -0.1, 3.0]])
-    result = call(attempt, damage)
-    expect_type(result, torch.Tensor)
-    if result.shape == (3,):
-        raise Mistake(
-            "You returned one number a region. The score is wanted for each region and each kind: shape (3, 4)."
-        )
-    expect_shape(result, (3, 4), "One score for each region and each kind of text: the shape of `damage`.")
-    n = damage.shape[1]
-    mistakes = [
-        (
-            damage - damage.mean(1, keepdim=True),
-            "You subtracted the mean of *all* kinds, this one included. Compare with the mean of the *others*.",
-        ),
-        (
-            damage - damage.mean(0, keepdim=True),
-            "You subtracted the mean over regions. Compare kinds of text within one region: axis 1.",
-        ),
-        (
-            damage - (damage.sum(0, keepdim=True) - damage) / (len(damage) - 1),
-            "You compared a region with the other regions. Compare kinds of text within one region: axis 1.",
-        ),
-        (
-            damage - (damage.sum(1, keepdim=True) - damage),
-            "You subtracted the *sum* of the other kinds. Subtract their mean: divide by how many others there are.",
-        ),
-        (
-            damage - (damage.sum(1, keepdim=True) - damage) / n,
-            "You divided by all kinds. There is one fewer of the *others*: divide by n_kinds - 1.",
-        ),
-        (-selectivity(damage), "The sign is turned round: a kind that suffers more should come out positive."),
-        (
-            damage / damage.sum(1, keepdim=True),
-            "This is a share. Shares explode where the damage is near zero; subtract instead.",
-        ),
-        (damage, "This is the damage itself. A region that hurts all kinds alike should score 0 for each."),
-    ]
-    others = [torch.cat([damage[:, :k], damage[:, k + 1 :]], 1) for k in range(n)]
-    for summary, message in (
-        ([rest.amax(1) for rest in others], "You compared with the *worst* of the other kinds. Take their mean."),
-        ([rest.quantile(0.5, dim=1) for rest in others], "You compared with the median of the others. Take the mean."),
-        ([rest.amin(1) for rest in others], "You compared with the *least* of the other kinds. Take their mean."),
-        ([-rest.mean(1) for rest in others], "You added the mean of the other kinds. Subtract it."),
-    ):
-        mistakes.append((damage - torch.stack(summary, 1), message))
-    reject(result, mistakes)
-    expect_each(attempt, SIMPLE_DAMAGE)
-    expect_close(result, selectivity(damage), "Row 0 is 4, 1, 1, 0: its first score is 4 minus the mean of 1, 1 and 0.")
-    other = torch.randn(2, 6, generator=seeded(17))
-    message = "Right for four kinds of text and wrong for six: count the kinds, `damage.shape[1]`."
-    expect_close(call(attempt, other), selectivity(other), message)
+    return Score(found / wanted, NEEDED, wanted, "weak effects, on maps", hint)
 
 
 EXERCISES = [
-    Exercise("1.1", "A hook that records", recorder, check_recorder),
-    Exercise("1.2", "The residual stream as a sum", add_up, check_add_up),
-    Exercise("1.3", "The logit lens", read_early, check_read_early),
+    Exercise("1.1", "The residual stream as a sum", add_up, check_add_up),
+    Exercise("1.2", "The logit lens", read_early, check_read_early),
+    choose(
+        "1.3",
+        "A control for a lens",
+        "b",
+        {
+            "a": "The fit knows this text. It tells how well the map was fitted, not what it reads in a new sentence.",
+            "b": "Yes: same lens, same stream, only the answer is another's. What a lens knows of words in general "
+            "helps both alike; what it reads in this sentence helps one.",
+            "c": "A random model has no answer to find, so every lens fails on it. That doesn't tell the two apart.",
+            "d": "A longer list makes every lens look better, one that only knows which words are common too.",
+        },
+    ),
     Exercise("1.4", "Scoring an induction head", induction_score, check_induction_score),
-    Exercise("1.5", "Silencing a head", silence, check_silence),
-    Exercise("1.6", "The nearest mean", nearest_mean, check_nearest_mean),
-    Exercise("1.7", "How selective is a region?", selectivity, check_selectivity),
+    Exercise("1.5", "An impostor", impostor, check_impostor, kind="attack"),
+    Exercise("1.6", "Silencing a head", silence, check_silence),
+    choose(
+        "1.7",
+        "By which way?",
+        "c",
+        {
+            "a": "That shows that later heads need it, which you know. Not whether their queries, keys or values do.",
+            "b": "A correlation over rows: heads that fail together may share a third cause.",
+            "c": "Yes: each way opened by itself, and then all but one. If one way carries it, the first run costs as "
+            "much as the silence, and the second costs nothing.",
+            "d": "Weights say what can pass. The next cell shows them beside the answer; whether it passes on this "
+            "text is for a patch to say.",
+        },
+    ),
+    Exercise("1.8", "Does it copy?", copying, check_copying),
+    choose(
+        "1.9",
+        "The sentence that stands",
+        "d",
+        {
+            "a": "Silencing them costs the word games something, too, and more than random heads do: see the table.",
+            "b": "Their cost in the games doesn't vanish, and they are the ones that repetition needs.",
+            "c": "Two games, one model of this size, four heads of each kind. That is no law of language models.",
+            "d": "Yes: that is what was measured, with its reach.",
+        },
+    ),
+    Exercise("1.10", "What may be named?", name_entries, check_name_entries, kind="design"),
 ]
 
 QUIZ = [
@@ -720,12 +680,12 @@ QUIZ = [
                 "One step short: the sum is the final residual vector. Last norm and unembedding make it logits.",
             ),
             Option(
-                "The final residual vector, exactly.",
+                "The final residual vector, but for rounding.",
                 True,
                 "Blocks only ever add to the stream, so the parts sum to it without anything left over.",
             ),
             Option(
-                "An approximation: the norms inside the blocks make the sum inexact.",
+                "An approximation, for the norms bend it.",
                 False,
                 "Each block norms a copy for its own reading. What it adds to the stream is added as it is.",
             ),
@@ -737,91 +697,90 @@ QUIZ = [
         ],
     ),
     Question(
-        "The logit lens shows nonsense at index 15. What may you conclude?",
+        "The logit lens shows nonsense at depth 15. What may you conclude?",
         [
             Option(
-                "After 15 blocks the model knows nothing about the next token.",
+                "After 15 blocks nothing is known yet.",
                 False,
-                "A lens with a fitted translator read more at the same depth. Dark to one lens is not empty.",
+                "A lens with a fitted translator reads more at the same depth. Dark to one lens is not empty.",
             ),
             Option(
-                "The output layer, applied as it is, reads nothing of the answer there.",
+                "The output layer reads no answer there.",
                 True,
                 "That is what was measured, and only that.",
             ),
             Option(
-                "Blocks 0 to 14 could be removed without loss.",
+                "Blocks 0 to 14 could be removed.",
                 False,
-                "They make what later blocks use. Removing the MLPs of blocks 0 to 2 was the costliest lesion of all.",
+                "They make what later blocks use. Your lesion map shows what removing them costs.",
             ),
             Option(
-                "The model stores its thoughts in a secret language.",
+                "The model thinks in secret.",
                 False,
                 "It is another basis, not a secret: a linear map learned from a little text already reads part of it.",
             ),
         ],
     ),
     Question(
-        "A head has induction score 0.9 on repeated random tokens. Which of these follows?",
+        "A head has induction score 0.9 on repeated random tokens, at one period. Which of these follows?",
         [
             Option(
-                "On such text it looks at the token after the earlier occurrence.",
+                "On such text it looks that far back.",
                 True,
-                "The score is a mean of attention weights on that one offset, and nothing more.",
+                "The score is a mean of attention weights on one offset. Your impostor has it without reading a token.",
             ),
             Option(
-                "It copies that token to the output.",
+                "It finds earlier occurrences of tokens.",
                 False,
-                "Attention says where a head looks. What it writes depends on its values and output: ablate to see.",
+                "A head that looks 19 places back scores as high. Other periods tell them apart.",
             ),
             Option(
-                "It does this on all text.",
+                "It copies what it looks at.",
                 False,
-                "Random tokens leave nothing else to do. On prose the same head may mostly rest on the first token.",
+                "L24H4 looks there and pushes that token down. What a head writes is a question for its OV circuit.",
             ),
             Option(
-                "The model would fail at repetition without it.",
+                "Repetition would fail without it.",
                 False,
                 "Several heads share the score. Whether one is needed is a question for an ablation.",
             ),
         ],
     ),
     Question(
-        "Two heads attend to the previous token with much the same score. Silencing one ends induction, silencing the "
-        "other does nothing. What explains it best?",
+        "L16H0 and L11H1 both look at the token before. Silencing one ends induction, silencing the other doesn't. Why?",
         [
             Option(
-                "The second measurement must be wrong.",
+                "L11H1's score was high by chance.",
                 False,
-                "It was repeated, with the same result. Same looks, different role.",
+                "Scores hold over several draws of random tokens, with small intervals.",
             ),
             Option(
-                "A pattern shows where a head looks, not what it passes on or who reads it.",
+                "The keys above read what L16H0 writes.",
                 True,
-                "Only one of them writes what the induction heads read. Form is a hint at function, not a proof.",
+                "Held at what they read before, they make its silence cost next to nothing. Form alone tells nothing.",
             ),
             Option(
-                "The second head is broken.",
+                "L11H1 does nothing.",
                 False,
-                "It may serve something this text doesn't ask for. 'Not needed here' is all that was shown.",
+                "It may serve what this text doesn't ask for. 'Not needed here' is all that was shown.",
             ),
             Option(
-                "Its score was only high by chance.",
+                "Later heads are always stronger.",
                 False,
-                "The scores hold over several draws of random tokens and are far above the control's.",
+                "The other previous-token heads above layer 16 cannot feed heads below them, and weren't the cause.",
             ),
         ],
     ),
     Question(
-        "Why compare silencing four induction heads with silencing four random heads *in the same layers*?",
+        "Why compare silencing four induction heads with four random heads *of the same layers*?",
         [
             Option(
-                "To make the computation equally fast.",
+                "To make the runs equally fast.",
                 False,
                 "Speed is the same anyway. The point is what else could explain the damage.",
             ),
             Option(
-                "Because any four missing heads cost something, and late or early layers may cost more.",
+                "Any four missing heads cost something.",
                 True,
                 "The matched draws show how much damage comes with removing heads as such, at that depth.",
             ),
@@ -831,60 +790,59 @@ QUIZ = [
                 "The control is there to be unremarkable. If it isn't, the claim falls.",
             ),
             Option(
-                "Because the mean needs at least eight heads.",
+                "A mean needs eight heads or more.",
                 False,
                 "The mean is taken for each head by itself.",
             ),
         ],
     ),
     Question(
-        "A trained reader finds the previous word at nearly every depth; nearest means find it clearly at only a few. "
-        "Which statement is right?",
+        "A paper finds that induction heads carry learning from examples in the prompt. What does your table say?",
         [
             Option(
-                "One of the readers has a bug.",
+                "It is so: nothing else costs as much.",
                 False,
-                "They ask different things: is it there at all, and is it loud?",
+                "Four function-vector heads cost these word games as much or more, and repetition far less.",
             ),
             Option(
-                "The model uses the previous word at every depth.",
-                False,
-                "Readable isn't used. The lesion of one head showed which copy of it matters for induction.",
-            ),
-            Option(
-                "The information is there nearly throughout, and large compared with the rest only at some depths.",
+                "Two kinds of heads, needed unequally.",
                 True,
-                "The map depends on the instrument. Say which one drew it.",
+                "Both kinds are missed in the games; in repetition of random tokens mainly the induction heads are.",
             ),
             Option(
-                "The trained reader memorised the words.",
+                "It is false of every model.",
                 False,
-                "It is scored on rows it never saw, and comes out at chance with shuffled labels.",
+                "One small model, two games. Yin & Steinhardt find that it depends on size.",
+            ),
+            Option(
+                "Attention has no part in it.",
+                False,
+                "Silencing four heads of 270 changes the answers. Random heads of the same layers change them less.",
             ),
         ],
     ),
     Question(
-        "A lesion of late MLPs singles out Spanish. A random push of the same size there hurts Spanish as much. So:",
+        "A lesion map of 48 entries has one that stands out at p = 0.02, taken by itself. So:",
         [
             Option(
-                "The late MLPs are the Spanish region.",
+                "There is an effect, at 2 %.",
                 False,
-                "The control doesn't allow it: disturbing that place in any direction hurts Spanish as much.",
+                "Of 48 entries without any effect, about one is expected to reach that by luck.",
             ),
             Option(
-                "Spanish is fragile here; the lesion alone doesn't show a region for it.",
+                "It isn't enough: see the highest of 48.",
                 True,
-                "The model is less sure of Spanish to begin with, and any shake at the end costs it more.",
+                "Hold it against the highest of each draw, among the entries that have no name yet.",
             ),
             Option(
-                "The late MLPs do nothing for Spanish.",
+                "It is luck, so there is nothing.",
                 False,
-                "Taking them away costs a lot. What is missing is evidence that it is special to them.",
+                "Not shown isn't absent. With so few passages a middling effect would be missed.",
             ),
             Option(
-                "The control was too strong, so it can be ignored.",
+                "One takes the largest entry anyway.",
                 False,
-                "It can be argued about (random directions leave the usual range), not ignored.",
+                "The largest of many is large. That is what the step-down null is for.",
             ),
         ],
     ),

@@ -20,6 +20,7 @@ from utils.datasets.card import Card
 from utils.datasets.cities import City, cities, city_table
 from utils.datasets.colours import Thing, colour_things, colours
 from utils.datasets.corpus import Excerpt, corpus, corpus_sample
+from utils.datasets.fewshot import FewShot, few_shot
 from utils.datasets.grammar import grammar
 from utils.datasets.labelled import Labelled, derange, split_groups, swap
 from utils.datasets.landmark_statements import landmark_statements
@@ -36,6 +37,7 @@ __all__ = [
     "Card",
     "City",
     "Excerpt",
+    "FewShot",
     "HeldOut",
     "Labelled",
     "Landmark",
@@ -53,6 +55,7 @@ __all__ = [
     "corpus",
     "corpus_sample",
     "derange",
+    "few_shot",
     "grammar",
     "held_out_surprisals",
     "landmark_statements",

@@ -19,6 +19,7 @@ from utils.reading.likelihood import (
     surprisal,
     token_log_probs,
     token_losses,
+    token_losses_from,
 )
 from utils.reading.massive import MASSIVE, is_massive, massive_tokens, residual_norms, typical_norm
 from utils.reading.tokens import (
@@ -53,6 +54,7 @@ __all__ = [
     "token_batch",
     "token_log_probs",
     "token_losses",
+    "token_losses_from",
     "token_row",
     "token_rows",
     "token_strings",

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch.nn import functional as F
 
 from utils.devices import device_of
-from utils.inputs import checked
+from utils.inputs import Index, checked
 from utils.progress import slow
 from utils.reading.batches import length_sorted_batches, padded
 from utils.reading.hooks import Hooks, check_hooks
@@ -146,6 +146,31 @@ def token_losses(model: TransformerBridge, tokens: TokenBatch, hooks: Hooks = ()
     ids = token_batch(model, tokens, shortest=2)
     hooked: list[Any] = [*check_hooks(model, hooks)]
     logits = model.run_with_hooks(ids, fwd_hooks=hooked, return_type="logits")
+    return -token_log_probs(logits[:, :-1], ids[:, 1:]).cpu()
+
+
+@checked
+@torch.no_grad()
+def token_losses_from(
+    model: TransformerBridge,
+    tokens: TokenBatch,
+    entering: Float[torch.Tensor, "batch pos d_model"],
+    layer: Index,
+    hooks: Hooks = (),
+) -> Float[torch.Tensor, "batch later"]:
+    """`token_losses` of a run that sets out at the door of a layer: for hooks that change nothing below it.
+
+    entering: (batch, pos, d_model), the recorded stream that enters `layer`, `residual_stream(model, tokens)[layer]`.
+    The blocks below it aren't run again. Raises ValueError for a layer the model doesn't have and shapes that don't fit.
+    """
+    ids = token_batch(model, tokens, shortest=2)
+    if layer >= model.cfg.n_layers:
+        raise ValueError(f"layer must be below {model.cfg.n_layers}, got {layer}")
+    if entering.shape != (*ids.shape, model.cfg.d_model):
+        raise ValueError(f"entering has shape {tuple(entering.shape)}, expected {(*ids.shape, model.cfg.d_model)}")
+    hooked: list[Any] = [*check_hooks(model, hooks)]
+    stream = entering.to(ids.device, model.cfg.dtype)
+    logits = model.run_with_hooks(stream, fwd_hooks=hooked, start_at_layer=layer, return_type="logits")
     return -token_log_probs(logits[:, :-1], ids[:, 1:]).cpu()
 
 

@@ -11,11 +11,13 @@ a seed) are what is counted.
 | `resampling` | `bootstrap`, `bootstrap_paired`, `mean_share`: one number out of many measurements |
 | `runs` | `over_seeds`, `bootstrap_runs`: a few runs, or a table of runs and items |
 | `ranking` | `auroc` and its interval, `correlation` |
+| `multiple` | `step_down`, `contrast_null`: many comparisons at once, and a null that true effects don't reach |
 | `calibration` | `reliability`, `calibration_error`: do stated probabilities come true? |
 """
 
 from utils.statistics.calibration import Bin, calibration_error, overconfidence, reliability
 from utils.statistics.intervals import Interval, coarse, proportion
+from utils.statistics.multiple import contrast_null, step_down
 from utils.statistics.ranking import auroc, auroc_difference, auroc_interval, correlation
 from utils.statistics.resampling import Resamples, bootstrap, bootstrap_paired, mean_share, resampled
 from utils.statistics.runs import bootstrap_runs, over_seeds
@@ -32,6 +34,7 @@ __all__ = [
     "bootstrap_runs",
     "calibration_error",
     "coarse",
+    "contrast_null",
     "correlation",
     "mean_share",
     "over_seeds",
@@ -39,4 +42,5 @@ __all__ = [
     "proportion",
     "reliability",
     "resampled",
+    "step_down",
 ]
