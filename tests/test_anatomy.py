@@ -8,8 +8,8 @@ import torch
 
 from utils import anatomy, models
 from utils.anatomy import lens as lens_room
-from utils.interventions import ablate_heads
-from utils.reading.likelihood import token_losses
+from utils.interventions import ablate_heads, into_readers
+from utils.reading.likelihood import token_losses, token_losses_from
 from utils.reading.recording import record_named
 
 
@@ -174,76 +174,109 @@ def test_repeated_tokens_repeat_and_the_control_does_not():
             anatomy.repeated_tokens(**{"n": 1, "period": 3, "low": 1, "high": 9, "start": None, **bad})
 
 
-# ---------------------------------------------------------------------------------------------------- the map
+# ---------------------------------------------------------------------------------------- circuits and paths
 
 
-def test_repeated_words_carry_the_right_labels():
-    words = [11, 22, 33, 44, 55]
-    rows = anatomy.repeated_words(words, n=6, period=4, start=7, seed=1)
-    assert rows.tokens.shape == (6, 9) and (rows.tokens[:, 0] == 7).all()
-    for b in range(6):
-        for pos in range(1, 9):
-            word = words[rows.current[b, pos]]
-            assert word == rows.tokens[b, pos]
-            if rows.previous[b, pos] >= 0:
-                assert words[rows.previous[b, pos]] == rows.tokens[b, pos - 1]
-            if rows.following[b, pos] >= 0:
-                assert words[rows.following[b, pos]] == rows.tokens[b, pos + 1]
-    assert rows.place[0].tolist() == [-1, 0, 1, 2, 3, 0, 1, 2, 3]
-    assert rows.copy[0].tolist() == [-1, 0, 0, 0, 0, 1, 1, 1, 1]
-    assert (rows.previous[:, [1, 5]] == -1).all() and (rows.following[:, [4, 8]] == -1).all()
-    assert anatomy.repeated_words(words, n=2, period=4, start=None).tokens.shape == (2, 8)
-    with pytest.raises(ValueError, match="word_ids must be two different ids"):
-        anatomy.repeated_words([1, 1, 2], 2, 2, start=0)
-    with pytest.raises(ValueError, match="period must be from 2 to 5"):
-        anatomy.repeated_words(words, 2, 6, start=0)
+def test_composition_is_the_norm_of_the_product(any_model):
+    gain = any_model.blocks[1].ln1.weight
+    for part, weights in (("q", any_model.W_Q), ("k", any_model.W_K), ("v", any_model.W_V)):
+        found = anatomy.composition(any_model, [(0, 0), (0, 2)], 1, part)
+        assert found.shape == (2, len(weights[1]))
+        for row, head in enumerate((0, 2)):
+            values = any_model.W_V[0][head * len(any_model.W_V[0]) // any_model.cfg.n_heads]
+            ov = values @ any_model.W_O[0, head]
+            for reader, one in enumerate(weights[1]):
+                read = gain[:, None] * one
+                expected = (ov @ read).norm() / ov.norm() / read.norm()
+                assert torch.isclose(found[row, reader], expected.detach().cpu(), rtol=1e-3)
+    with pytest.raises(ValueError, match="senders must stand below layer 0"):
+        anatomy.composition(any_model, [(0, 0)], 0)
+    with pytest.raises(ValueError, match="senders must hold at least one"):
+        anatomy.composition(any_model, [], 1)
+    with pytest.raises(ValueError, match="senders: the model has 2 layers"):
+        anatomy.composition(any_model, [(0, 99)], 1)
 
 
-@pytest.mark.parametrize("reader", ["trained", "nearest mean"])
-def test_the_map_finds_what_was_planted_and_only_where(reader):
+def test_what_a_head_writes_is_what_it_adds_when_it_looks_at_one_token(tiny_model):
+    """At the first position of a text a head can only look at itself."""
+    ids = torch.randint(3, 300, (5, 1), generator=torch.Generator().manual_seed(3))
+    seen = record_named(tiny_model, ids, ["blocks.1.hook_resid_pre", "blocks.1.hook_attn_out"])
+    stream = seen["blocks.1.hook_resid_pre"][:, 0]
+    written = sum(anatomy.head_writes(tiny_model, stream, (1, head)) for head in range(tiny_model.cfg.n_heads))
+    assert torch.allclose(written, seen["blocks.1.hook_attn_out"][:, 0], atol=1e-5)
+    with pytest.raises(ValueError, match="head: the model has"):
+        anatomy.head_writes(tiny_model, stream, (9, 0))
+
+
+def test_after_earlier_on_paper():
+    assert anatomy.after_earlier(torch.tensor([0, 5, 6, 7, 5, 6, 6, 5])).tolist() == [-1, -1, -1, -1, 2, 3, -1, 5]
+    assert anatomy.after_earlier(torch.tensor([4, 4, 4])).tolist() == [-1, -1, -1]
+
+
+def test_a_change_that_reaches_all_readers_is_a_change_of_the_stream(any_model, tokens):
+    """Queries, keys and values of the last layer read a changed stream: attention adds what it adds in a changed run."""
+    stream, last = anatomy.residual_stream(any_model, tokens), any_model.cfg.n_layers - 1
+    change = 0.3 * torch.randn(stream.shape[1:], generator=torch.Generator().manual_seed(5))
+    site = f"blocks.{last}.hook_attn_out"
+    door = (f"blocks.{last}.hook_resid_pre", lambda value, hook: value + change.to(value))
+    expected = record_named(any_model, tokens, [site], [door])[site]
+    hooks = [hook for part in ("q", "k", "v") for hook in into_readers(any_model, stream, change, [last], part)]
+    assert torch.allclose(record_named(any_model, tokens, [site], hooks)[site], expected, atol=1e-4)
+    still = into_readers(any_model, stream, None, [0, last])
+    assert torch.allclose(
+        record_named(any_model, tokens, [site], still)[site], record_named(any_model, tokens, [site])[site], atol=1e-5
+    )
+    with pytest.raises(ValueError, match="layers must name"):
+        into_readers(any_model, stream, None, [99])
+    with pytest.raises(ValueError, match="change has shape"):
+        into_readers(any_model, stream, change[:1], [last])
+
+
+def test_a_run_from_a_door_is_the_run(any_model, tokens):
+    stream, whole = anatomy.residual_stream(any_model, tokens), token_losses(any_model, tokens)
+    for layer in range(any_model.cfg.n_layers):
+        assert torch.allclose(token_losses_from(any_model, tokens, stream[layer], layer), whole, atol=1e-4)
+    assert torch.allclose(token_losses_from(any_model, tokens, stream[1], 1, first=3), whole[:, 3:], atol=1e-4)
+    for bad, words in (({"layer": 9}, "layer must be below"), ({"first": 8}, "first must be below")):
+        with pytest.raises(ValueError, match=words):
+            token_losses_from(any_model, tokens, stream[1], **{"layer": 1, **bad})
+    with pytest.raises(ValueError, match="entering has shape"):
+        token_losses_from(any_model, tokens, stream[1, :1], 1)
+
+
+# -------------------------------------------------------------------------------------------- rules from examples
+
+
+def test_rule_scores_are_the_slope_of_a_patch(tiny_model):
+    """A hundredth of the way to the mean of `shown` changes log P by a hundredth of the score."""
     random = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 4, (40, 6), generator=random)
-    labels[:, 0] = -1
-    stream = torch.randn(3, 40, 6, 16, generator=random)
-    stream[1] += 6 * torch.nn.functional.one_hot(labels.clamp(min=0), 16)  # only at index 1
-    found = anatomy.region_map(stream, labels, test_rows=range(30, 40), reader=reader)
-    assert found.shape == (3, 10)
-    assert found[1].mean() > 0.95 and found[[0, 2]].mean() < 0.45
-    shuffled = anatomy.region_map(stream, labels, test_rows=range(30, 40), reader=reader, shuffle_seed=3)
-    assert shuffled[1].mean() < 0.5
-    only = torch.zeros_like(labels, dtype=torch.bool)
-    only[:, 2] = True
-    single = anatomy.region_map(stream, labels, test_rows=range(30, 40), where=only, reader=reader)
-    assert set(single.unique().tolist()) <= {0.0, 1.0}  # one position a row
+    shown, hidden = torch.randint(3, 300, (3, 7), generator=random), torch.randint(3, 300, (2, 7), generator=random)
+    answers = torch.tensor([5, 60])
+    scores = anatomy.rule_scores(tiny_model, shown, hidden, answers)
+    assert scores.shape == (tiny_model.cfg.n_layers, tiny_model.cfg.n_heads)
+    before = anatomy.answer_log_probs(tiny_model, hidden, answers)
+    assert torch.allclose(before, tiny_model(hidden)[:, -1].log_softmax(-1)[[0, 1], answers].detach(), atol=1e-5)
+    site = "blocks.0.attn.hook_z"
+    mean = record_named(tiny_model, shown, [site])[site][:, -1, 2].mean(0)
+
+    def step(z, hook):
+        z = z.clone()
+        z[:, -1, 2] += 0.01 * (mean - z[:, -1, 2])
+        return z
+
+    after = anatomy.answer_log_probs(tiny_model, hidden, answers, [(site, step)])
+    assert float((after - before).mean()) == pytest.approx(0.01 * float(scores[0, 2]), rel=0.1, abs=1e-6)
+    assert any(weight.requires_grad for weight in tiny_model.parameters())
+    with pytest.raises(ValueError, match="answers must hold one id a prompt"):
+        anatomy.rule_scores(tiny_model, shown, hidden, answers[:1])
 
 
-def test_the_two_readers_part_on_a_quiet_signal():
-    random = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 2, (60, 8), generator=random)
-    loud = torch.randn(60, 8, 1, generator=random)
-    quiet = 0.15 * (labels[..., None] * 2.0 - 1)
-    # The label is the small difference of two coordinates that share a loud one: no mean shows it well.
-    stream = torch.cat([loud + quiet, loud - quiet, torch.randn(60, 8, 6, generator=random)], -1)[None]
-    rows = range(40, 60)
-    far = anatomy.region_map(stream, labels, test_rows=rows, reader="trained").mean()
-    near = anatomy.region_map(stream, labels, test_rows=rows, reader="nearest mean").mean()
-    assert far > near + 0.05
-
-
-def test_bad_maps_are_named():
-    stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
-    with pytest.raises(ValueError, match=r"labels has shape \(2, 3\), expected \(n, pos\) with n = 4, as in stream"):
-        anatomy.region_map(stream, labels[:2], test_rows=[0])
-    with pytest.raises(ValueError, match="test_rows must name some"):
-        anatomy.region_map(stream, labels, test_rows=[0, 1, 2, 3])
-    with pytest.raises(ValueError, match="no labelled position"):
-        anatomy.region_map(stream, torch.cat([labels[:3], labels[:1] - 5]), test_rows=[3])
-    with pytest.raises(ValueError, match="reader must be one of 'trained', 'nearest mean'"):
-        anatomy.region_map(stream, labels, test_rows=[0], reader="guess")
-    with pytest.raises(ValueError, match="at least two classes"):
-        anatomy.read_labels(torch.randn(3, 2), torch.zeros(3, dtype=torch.long), torch.randn(1, 2))
-    with pytest.raises(ValueError, match=r"train_labels has shape \(2,\), expected \(n,\) with n = 3"):
-        anatomy.read_labels(torch.randn(3, 2), torch.tensor([0, 1]), torch.randn(1, 2))
+def test_strongest_heads():
+    scores = torch.tensor([[0.1, 0.9], [0.5, -1.0]])
+    assert anatomy.strongest(scores, 2) == [(0, 1), (1, 0)]
+    assert anatomy.strongest(scores, 2, without=[(0, 1)]) == [(1, 0), (0, 0)]
+    with pytest.raises(ValueError, match="n must be from 1 to 3"):
+        anatomy.strongest(scores, 4, without=[(0, 1)])
 
 
 # --------------------------------------------------------------------------------------------------- bad input
@@ -294,13 +327,9 @@ def test_a_model_that_hides_an_activation_is_named(tiny_model, tokens, monkeypat
 
 
 def test_numbers_that_are_not_finite_are_refused(tiny_model):
-    """A map or a lens of NaN used to come out finite, or as NaN without a word."""
-    stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
+    """A lens of NaN used to come out finite, or as NaN without a word."""
+    stream = torch.randn(2, 4, 3, 5)
     stream[1, 2, 1, 3] = float("nan")
-    with pytest.raises(ValueError, match="stream holds 1 NaN or infinite"):
-        anatomy.region_map(stream, labels, test_rows=[0])
-    with pytest.raises(ValueError, match="train holds 1 NaN"):
-        anatomy.read_labels(stream[1, 2], labels[0], stream[0, 0])
     with pytest.raises(ValueError, match="stream holds 1 NaN"):
         anatomy.fit_affine_lens(stream[:, :, 1])
     with pytest.raises(ValueError, match="residual holds 32 NaN"):
@@ -314,11 +343,6 @@ def test_numbers_that_are_not_finite_are_refused(tiny_model):
 def test_what_cannot_be_fitted_or_read_is_named():
     with pytest.raises(ValueError, match="the same vector for every token at index 0"):
         anatomy.fit_affine_lens(torch.stack([torch.ones(5, 4), torch.randn(5, 4)]))
-    stream, labels = torch.randn(2, 4, 3, 5), torch.tensor([[0, 1, 0]] * 4)
-    with pytest.raises(ValueError, match="test_rows must be rows from 0 to 3"):
-        anatomy.region_map(stream, labels, test_rows=[4])
-    with pytest.raises(ValueError, match="labels must hold at least two classes in the rows"):
-        anatomy.region_map(stream, torch.tensor([[0, 1, 0], *[[1, 1, 1]] * 3]), test_rows=[0])
     with pytest.raises(ValueError, match="answers must be ids from 0 to 3"):
         anatomy.lens_scores(torch.zeros(2, 1, 4), torch.zeros(1, 4), torch.tensor([4]))
     with pytest.raises(ValueError, match="n must be at most 10 rows"):
@@ -329,10 +353,6 @@ def test_tensors_arrays_and_lists_give_the_same(tiny_model, tokens):
     stream = anatomy.residual_stream(tiny_model, tokens)
     assert torch.equal(anatomy.residual_stream(tiny_model, tokens.tolist()), stream)
     assert torch.equal(anatomy.residual_stream(tiny_model, tokens.numpy()), stream)
-    labels = torch.tensor([[0, 1, 2, 0, 1, 2, 0, 1, 2]] * 2)
-    expected = anatomy.region_map(stream, labels, test_rows=[1])
-    for rows in (range(1, 2), torch.tensor([1])):
-        assert torch.equal(anatomy.region_map(stream.numpy(), labels.tolist(), test_rows=rows), expected)
 
 
 # ---------------------------------------------------------------------------------- held against TransformerLens' tools

@@ -36,10 +36,6 @@ def test_the_references_agree_with_the_library(tiny_model):
     assert torch.allclose(logits, tiny_model(tokens), atol=1e-4)
     patterns = torch.rand(4, 9, 9)
     assert torch.allclose(lesson_01.induction_score(patterns, 4), anatomy.offset_score(patterns, 3, 5))
-    train, labels, test = torch.randn(30, 5), torch.randint(0, 3, (30,)), torch.randn(8, 5)
-    centre, spread = train.mean(0), train.std(0) + 1e-6
-    mine = lesson_01.nearest_mean((train - centre) / spread, labels, (test - centre) / spread)
-    assert torch.equal(mine, anatomy.read_labels(train, labels, test, "nearest mean"))
     name = "blocks.1.attn.hook_z"
     mean = ablations.head_means(tiny_model, tokens)
     mine = token_losses(tiny_model, tokens, [(name, lesson_01.silence(2, mean[1, 2]))])

@@ -16,7 +16,8 @@ Taking a part out to see what breaks is in `utils.interventions.ablations`; chan
 `utils.interventions.paths`.
 
 What these methods cannot show, in one place. A lens shows what the *output layer* can read; information in
-another basis stays dark. Attention says where a head looks, not what it moves. Weights say what can pass, not what does.
+another basis stays dark. Attention says where a head looks, not what it moves. Weights say what can pass between two
+parts, not what does.
 
 Works for any TransformerBridge with one residual stream: checked on Llama, GPT-2 (biases, position embeddings),
 GPT-NeoX (parallel attention and MLP), Qwen2 and Gemma-2 (norms after the sublayers, soft-capped logits).

@@ -33,7 +33,7 @@ def head_writes(model: TransformerBridge, stream: Float[Tensor, "n d_model"], he
     layer, number = head
     with torch.no_grad():
         read = model.blocks[layer].ln1(stream.to(device_of(model), model.cfg.dtype)[None])[0]
-        return (read @ _values(model, layer, number) @ model.W_O[layer, number]).float().cpu()
+        return (read @ _shared(model.W_V[layer], number, model) @ model.W_O[layer, number]).float().cpu()
 
 
 @checked
@@ -59,9 +59,9 @@ def composition(
     with torch.no_grad():
         gain = model.blocks[layer].ln1.weight
         read = gain[:, None] * {"q": model.W_Q, "k": model.W_K, "v": model.W_V}[part][layer]  # reader d_model d_head
-        found = []
-        for sender in senders:
-            values, output = _values(model, *sender), model.W_O[sender]
+        all_values, outputs, found = model.W_V, model.W_O, []  # stacked afresh at every access: once is enough
+        for below, head_number in senders:
+            values, output = _shared(all_values[below], head_number, model), outputs[below, head_number]
             # ‖V O R‖² = tr(VᵀV · O R Rᵀ Oᵀ): small matrices only
             gram, through = values.T @ values, output @ read
             written = ((gram @ output) * output).sum()
@@ -88,9 +88,8 @@ def after_earlier(tokens: Int[Tensor, " pos"]) -> Int[Tensor, " pos"]:
     return torch.tensor(found)
 
 
-def _values(model: TransformerBridge, layer: int, head: int) -> Tensor:
-    """A head's value weights, (d_model, d_head); several heads may share them."""
-    weights = model.W_V[layer]
+def _shared(weights: Tensor, head: int, model: TransformerBridge) -> Tensor:
+    """A head's value weights, (d_model, d_head), out of a layer's; several heads may share them."""
     return weights[head * len(weights) // model.cfg.n_heads]
 
 

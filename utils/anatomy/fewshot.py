@@ -18,6 +18,9 @@ from utils.reading.tokens import TokenBatch, token_batch
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+# scoring the whole vocabulary is the dearest step: only the last position is scored
+_LAST: Hook = ("unembed.hook_in", lambda value, hook: value[:, -1:].contiguous())
+
 
 @checked
 def answer_log_probs(
@@ -26,7 +29,7 @@ def answer_log_probs(
     """log P(answer) in nats right after each prompt. tokens: (n, pos) ids of one length. answers: (n,) ids."""
     given = _with_answers(model, tokens, answers)
     with torch.no_grad():
-        logits = model.run_with_hooks(given, fwd_hooks=[*hooks], return_type="logits")[:, -1].float()
+        logits = model.run_with_hooks(given, fwd_hooks=[*hooks, _LAST], return_type="logits")[:, -1].float()
     return logits.log_softmax(-1).cpu().gather(-1, answers[:, None])[:, 0]
 
 
@@ -36,9 +39,9 @@ def rule_scores(
 ) -> Float[Tensor, "layer head"]:
     """How much each head alone would bring back the answer, if it wrote what it writes when the rule can be seen.
 
-    shown: (m, pos) prompts whose examples follow a rule. hidden: (n, pos) prompts whose examples were mixed up, answers:
-    (n,) their right ones. Each head's mean output at the last position of `shown` takes the place of its output there in
-    `hidden`; the score is the mean rise of log P(answer), in nats, to first order (one backward pass for all heads).
+    shown: (m, pos) prompts whose examples follow a rule. hidden: (n, pos) prompts whose examples were mixed up,
+    answers: (n,) their right ones. Each head's mean output at the last position of `shown` takes the place of its
+    output there in `hidden`; the score is the mean rise of log P(answer), in nats, to first order (one backward pass for all heads).
     Heads that score high are called function-vector heads.
     Source: Todd et al. 2023 (arXiv 2310.15213), who patch each head in turn; the linear estimate: Nanda 2023,
     "Attribution Patching".
@@ -62,7 +65,7 @@ def rule_scores(
     try:
         with torch.enable_grad():
             hooks = [(name, watch(name)) for name in names]
-            logits = model.run_with_hooks(given, fwd_hooks=hooks, return_type="logits")[:, -1].float()
+            logits = model.run_with_hooks(given, fwd_hooks=[*hooks, _LAST], return_type="logits")[:, -1].float()
             wanted = logits.log_softmax(-1).gather(-1, answers.to(where)[:, None]).sum()
             slopes = torch.autograd.grad(wanted, [steps[name] for name in names])
     finally:

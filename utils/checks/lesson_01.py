@@ -444,7 +444,7 @@ def check_impostor(attempt: Callable) -> Score:
     if not is_close(pattern.sum(-1), torch.ones(n_pos)):
         row = int((pattern.sum(-1) - 1).abs().argmax())
         raise Mistake(
-            f"The weights of query {row} sum to {float(pattern[row].sum()):.2f}, not 1: every query has to look somewhere."
+            f"The weights of query {row} sum to {float(pattern[row].sum()):.2f}, not 1: each query has to look somewhere."
         )
     other = call(attempt, 30)
     if not isinstance(other, torch.Tensor) or tuple(other.shape) != (30, 30):
@@ -495,8 +495,8 @@ def check_copying(attempt: Callable) -> None:
         [
             (
                 shares(table),
-                "You did not take off what every write gives a token. A token that all writes raise wins everywhere, and "
-                "that is no copying: subtract each token's mean over the writes (axis 0).",
+                "You did not take off what every write gives a token. A token that all writes raise wins everywhere, "
+                "and that is no copying: subtract each token's mean over the writes (axis 0).",
             ),
             (
                 (own > vocabulary).float().sum(1) / (d_vocab - 1),
@@ -614,8 +614,8 @@ def check_name_entries(attempt: Callable) -> Score:
     if false > 0.09 * len(every):
         raise Mistake(
             f"On {len(every)} maps you haven't seen, your rule puts a name on an entry without effect in {false} of "
-            "them; about 1 in 20 is allowed. With so many entries the luckiest one is always high: hold entries against "
-            "the *highest* of each draw."
+            "them; about 1 in 20 is allowed. With so many entries the luckiest one is always high: hold entries "
+            "against the *highest* of each draw."
         )
     hint = (
         "False names are rare, but weak effects are missed. Entries that already have a name are no longer candidates: "
@@ -747,7 +747,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "L16H0 and L11H1 both look at the token before. Silencing one ends induction, silencing the other doesn't. Why?",
+        "L16H0 and L11H1 both look at the token before. Silencing one ends induction, the other not. Why?",
         [
             Option(
                 "L11H1's score was high by chance.",
@@ -802,10 +802,10 @@ QUIZ = [
             Option(
                 "It is so: nothing else costs as much.",
                 False,
-                "Four function-vector heads cost these word games as much or more, and repetition far less.",
+                "Four function-vector heads cost these word games about as much, and repetition far less.",
             ),
             Option(
-                "Two kinds of heads, needed unequally.",
+                "Two kinds of heads, for two kinds of work.",
                 True,
                 "Both kinds are missed in the games; in repetition of random tokens mainly the induction heads are.",
             ),

@@ -157,21 +157,28 @@ def token_losses_from(
     entering: Float[torch.Tensor, "batch pos d_model"],
     layer: Index,
     hooks: Hooks = (),
+    first: Index = 0,
 ) -> Float[torch.Tensor, "batch later"]:
     """`token_losses` of a run that sets out at the door of a layer: for hooks that change nothing below it.
 
     entering: (batch, pos, d_model), the recorded stream that enters `layer`, `residual_stream(model, tokens)[layer]`.
-    The blocks below it aren't run again. Raises ValueError for a layer the model doesn't have and shapes that don't fit.
+    The blocks below it aren't run again. first: leave out the entries before this one; scoring a token against the
+    whole vocabulary is the dearest step. Raises ValueError for a first entry that isn't there, a layer the model
+    doesn't have, and shapes that don't fit.
     """
     ids = token_batch(model, tokens, shortest=2)
     if layer >= model.cfg.n_layers:
         raise ValueError(f"layer must be below {model.cfg.n_layers}, got {layer}")
     if entering.shape != (*ids.shape, model.cfg.d_model):
         raise ValueError(f"entering has shape {tuple(entering.shape)}, expected {(*ids.shape, model.cfg.d_model)}")
+    if first >= ids.shape[1] - 1:
+        raise ValueError(f"first must be below {ids.shape[1] - 1}, the number of entries, got {first}")
     hooked: list[Any] = [*check_hooks(model, hooks)]
     stream = entering.to(ids.device, model.cfg.dtype)
-    logits = model.run_with_hooks(stream, fwd_hooks=hooked, start_at_layer=layer, return_type="logits")
-    return -token_log_probs(logits[:, :-1], ids[:, 1:]).cpu()
+    door = (f"blocks.{layer}.hook_resid_pre", lambda value, hook: stream)  # below it one idle row runs
+    scored = ("unembed.hook_in", lambda value, hook: value[:, first:-1].contiguous())
+    logits = model.run_with_hooks(ids[:1], fwd_hooks=[door, *hooked, scored], return_type="logits")
+    return -token_log_probs(logits, ids[:, first + 1 :]).cpu()
 
 
 # ------------------------------------------------------------------------------------------------------- what follows

@@ -113,5 +113,5 @@ def grow(copyist: Copyist, steps: Count = 400, batch: Count = 32, rate: Positive
             optimiser.zero_grad()
             each.mean().backward()
             optimiser.step()
-            losses.append(float(each[:, period:].mean()))
+            losses.append(float(each.detach()[:, period:].mean()))
     return losses
