@@ -252,6 +252,7 @@ def test_rule_scores_are_the_slope_of_a_patch(tiny_model):
     random = torch.Generator().manual_seed(0)
     shown, hidden = torch.randint(3, 300, (3, 7), generator=random), torch.randint(3, 300, (2, 7), generator=random)
     answers = torch.tensor([5, 60])
+    needed = [weight.requires_grad for weight in tiny_model.parameters()]
     scores = anatomy.rule_scores(tiny_model, shown, hidden, answers)
     assert scores.shape == (tiny_model.cfg.n_layers, tiny_model.cfg.n_heads)
     before = anatomy.answer_log_probs(tiny_model, hidden, answers)
@@ -266,7 +267,7 @@ def test_rule_scores_are_the_slope_of_a_patch(tiny_model):
 
     after = anatomy.answer_log_probs(tiny_model, hidden, answers, [(site, step)])
     assert float((after - before).mean()) == pytest.approx(0.01 * float(scores[0, 2]), rel=0.1, abs=1e-6)
-    assert any(weight.requires_grad for weight in tiny_model.parameters())
+    assert [weight.requires_grad for weight in tiny_model.parameters()] == needed
     with pytest.raises(ValueError, match="answers must hold one id a prompt"):
         anatomy.rule_scores(tiny_model, shown, hidden, answers[:1])
 

@@ -435,7 +435,7 @@ WRONG = {
     ],
     "1.5": [
         ("a true previous-token head", _looks_back(1), "needed 0.90"),
-        ("one period back", _looks_back(20), "needed 0.90"),
+        ("one period back", _looks_back(20), "looks 20 places back"),
         ("looks ahead", _ahead, "looks at a later token"),
         ("weights of 2", _looks_back(19, 2.0), "sum to 2.00, not 1"),
         (

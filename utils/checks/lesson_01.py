@@ -451,6 +451,10 @@ def check_impostor(attempt: Callable) -> Score:
         raise Mistake("For a text of 30 tokens the pattern must be (30, 30): use `n_pos`, not 41.")
     if not is_close(other.float().sum(-1), torch.ones(30)):
         raise Mistake("Right for 41 tokens; for 30 the weights of some query do not sum to 1.")
+    if float(pattern[range(21, 41), range(1, 21)].mean()) > 0.5:
+        raise Mistake(
+            "This head looks 20 places back: at the token's first occurrence. The token *after* that one lies nearer."
+        )
     score = float(induction_score(pattern[None], 20)[0])
     hint = "In these texts the token after the first occurrence always lies at one and the same distance. Which?"
     return Score(score, 0.9, 20, "queries of the second copy", hint)
@@ -469,12 +473,12 @@ def copying(written: torch.Tensor, unembed: torch.Tensor, ids: torch.Tensor) -> 
 
 def check_copying(attempt: Callable) -> None:
     random = seeded(18)
-    n, d_model, d_vocab = 6, 9, 14
-    ids = torch.tensor([3, 11, 0, 7, 13, 5])
+    n, d_model, d_vocab = 7, 9, 14
+    ids = torch.tensor([3, 11, 0, 7, 13, 5, 9])
     unembed = torch.randn(d_model, d_vocab, generator=random)
     unembed[:, 11] *= 4  # a token with a long row of its own
     written = 0.5 * torch.randn(n, d_model, generator=random) + 1.5 * unembed[:, 11]
-    written = written + 0.6 * unembed[:, ids].T * torch.tensor([1.0, -1.0, 0.3, 1.0, -0.4, 0.2])[:, None]
+    written = written + 0.6 * unembed[:, ids].T * torch.tensor([1.0, -1.0, 0.3, 1.0, -0.4, 0.2, -0.1])[:, None]
     result = call(attempt, written, unembed, ids)
     expect_type(result, torch.Tensor, "One share a token, in a tensor.")
     if result.shape == ():
