@@ -214,7 +214,7 @@ def test_after_earlier_on_paper():
 
 
 def test_a_change_that_reaches_all_readers_is_a_change_of_the_stream(any_model, tokens):
-    """Queries, keys and values of the last layer read a changed stream: attention adds what it adds in a changed run."""
+    """Queries, keys and values of the last layer read a changed stream: attention adds what it adds in such a run."""
     stream, last = anatomy.residual_stream(any_model, tokens), any_model.cfg.n_layers - 1
     change = 0.3 * torch.randn(stream.shape[1:], generator=torch.Generator().manual_seed(5))
     site = f"blocks.{last}.hook_attn_out"

@@ -41,8 +41,8 @@ def rule_scores(
 
     shown: (m, pos) prompts whose examples follow a rule. hidden: (n, pos) prompts whose examples were mixed up,
     answers: (n,) their right ones. Each head's mean output at the last position of `shown` takes the place of its
-    output there in `hidden`; the score is the mean rise of log P(answer), in nats, to first order (one backward pass for all heads).
-    Heads that score high are called function-vector heads.
+    output there in `hidden`; the score is the mean rise of log P(answer), in nats, to first order (one backward pass
+    for all heads). Heads that score high are called function-vector heads.
     Source: Todd et al. 2023 (arXiv 2310.15213), who patch each head in turn; the linear estimate: Nanda 2023,
     "Attribution Patching".
     """

@@ -444,7 +444,7 @@ def check_impostor(attempt: Callable) -> Score:
     if not is_close(pattern.sum(-1), torch.ones(n_pos)):
         row = int((pattern.sum(-1) - 1).abs().argmax())
         raise Mistake(
-            f"The weights of query {row} sum to {float(pattern[row].sum()):.2f}, not 1: each query has to look somewhere."
+            f"The weights of query {row} sum to {float(pattern[row].sum()):.2f}, not 1: each query looks somewhere."
         )
     other = call(attempt, 30)
     if not isinstance(other, torch.Tensor) or tuple(other.shape) != (30, 30):

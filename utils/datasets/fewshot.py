@@ -44,8 +44,8 @@ CARD = Card(
     what="Can a rule be picked up from a few examples in the prompt, and which heads carry it?",
     how_made=(
         "Written for this course: pairs of common English words, each one token in the specimen's tokenizer (the "
-        "second with its space), so that all prompts with as many examples have one length. Examples are drawn afresh for "
-        "every prompt; a prompt's own pair is never among them."
+        "second with its space), so that all prompts with as many examples have one length. Examples are drawn afresh "
+        "for every prompt; a prompt's own pair is never among them."
     ),
     n=f"{len(_PAIRS)} games, {', '.join(str(len(pairs.split(','))) for pairs in _PAIRS.values())} pairs",
     licence="CC BY 4.0",
