@@ -7,9 +7,11 @@ from utils.datasets import Card, Landmark
 
 
 def test_landmarks_are_what_their_card_says():
-    places = datasets.landmarks()
+    places = datasets.landmarks(more=True)
     assert len(places) == datasets.card("landmarks").n == len({place.name for place in places})
-    assert places == datasets.landmarks()  # the order is part of the promise: pairs are made in it
+    assert (
+        places[: len(datasets.landmarks())] == datasets.landmarks()
+    )  # the order is part of the promise: pairs are made in it
     assert places[0] == Landmark("Golden Gate Bridge", "San Francisco")
     assert all(place.name.strip() == place.name and place.city.strip() == place.city for place in places)
     assert all(place.name.isascii() and place.city.isascii() for place in places)

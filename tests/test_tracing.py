@@ -187,7 +187,7 @@ def test_hooks_are_gone_afterwards(llama):
     before = difference(llama, CORRUPT)
     tracing.patch(llama, PAIR)
     tracing.patching_parts(llama, PAIR)
-    tracing.knock_out_attention(llama, PAIR)
+    tracing.cut_views(llama, PAIR, [[0], [0, 1]])
     assert difference(llama, CORRUPT) == before
 
 
@@ -227,50 +227,52 @@ def test_trace_takes_ends_that_are_known(llama, monkeypatch):
 # ---------------------------------------------------------------------------------------- knock-outs, and their oracles
 
 
-def lost_when(model, pair, name, change):
-    """Nats of the clean prompt's preference that a hook costs, by two plain runs."""
+def answers_when(model, pair, hooks):
+    """Preference and log P(answer) of the clean prompt in a plain hooked run."""
     with torch.no_grad():
-        whole, cut = (
-            model.run_with_hooks(pair.clean[None], fwd_hooks=hooks, return_type="logits")[0, -1]
-            for hooks in ([], [(name, change)])
-        )
-    return float((whole - cut)[pair.answer] - (whole - cut)[pair.other])
+        logits = model.run_with_hooks(pair.clean[None], fwd_hooks=hooks, return_type="logits")[0, -1]
+    log_probs = logits.float().log_softmax(-1)
+    return [float(log_probs[pair.answer] - log_probs[pair.other]), float(log_probs[pair.answer])]
 
 
-def zeroed(model, pair, layer):
-    """What it costs when a layer's attention adds nothing at the last position."""
+def zeroed(model, pair, layers):
+    """When the attention of some layers adds nothing at the last position."""
 
     def silence(x, hook):
         x = x.clone()
         x[:, -1] = 0
         return x
 
-    return lost_when(model, pair, f"blocks.{layer}.hook_attn_out", silence)
+    return answers_when(model, pair, [(f"blocks.{layer}.hook_attn_out", silence) for layer in layers])
 
 
-def blinded(model, pair, layer):
-    """What it costs when a layer can't look at the subject from the last position: the rest still sums to one."""
-    start, stop = pair.subject
+def blinded(model, pair, layers, start, stop):
+    """When some layers can't look at some positions from the last one: the rest still sums to one."""
 
     def look_away(pattern, hook):
         pattern = pattern.clone()
         pattern[:, :, -1, start:stop] = 0
         return pattern / pattern.sum(-1, keepdim=True)
 
-    return lost_when(model, pair, f"blocks.{layer}.attn.hook_pattern", look_away)
+    return answers_when(model, pair, [(f"blocks.{layer}.attn.hook_pattern", look_away) for layer in layers])
 
 
-def test_both_knives_of_many_pairs_are_those_of_one_layer_at_a_time(model):
+CUTS = [[1], [], [1, 0], [0]]
+
+
+def test_cuts_of_many_pairs_are_those_of_one_at_a_time(model):
     pairs = [PAIR, SHORT, PAIR.swapped()]
-    got = tracing.knock_out_attention(model, pairs, batch_size=2)
-    assert got.shape == (3, len(tracing.KNIVES), N_LAYERS)
-    for pair, (gentle, rough) in zip(pairs, got):
-        for layer in range(N_LAYERS):
-            assert float(gentle[layer]) == pytest.approx(blinded(model, pair, layer), abs=1e-5)
-            assert float(rough[layer]) == pytest.approx(zeroed(model, pair, layer), abs=1e-5)
-    assert torch.allclose(tracing.knock_out_attention(model, pairs, layers=[1]), got[:, :, 1:], atol=1e-5)
-    assert torch.allclose(tracing.knock_out_attention(model, pairs, layers=[1, 0]), got.flip(2), atol=1e-5)
-    assert torch.allclose(tracing.knock_out_attention(model, PAIR), got[0], atol=1e-5)
+    got = tracing.cut_views(model, pairs, CUTS, batch_size=2)
+    rough = tracing.cut_views(model, pairs, CUTS, silent=True)
+    between = tracing.cut_views(model, pairs, CUTS, where=lambda pair: tracing.sites(pair)[1])
+    assert got.shape == (3, len(CUTS), len(tracing.MEASURES))
+    for i, pair in enumerate(pairs):
+        for k, cut in enumerate(CUTS):
+            assert got[i, k].tolist() == pytest.approx(blinded(model, pair, cut, *pair.subject), abs=1e-5)
+            assert rough[i, k].tolist() == pytest.approx(zeroed(model, pair, cut), abs=1e-5)
+            expected = blinded(model, pair, cut, pair.subject[1], len(pair.clean) - 1)
+            assert between[i, k].tolist() == pytest.approx(expected, abs=1e-5)
+    assert torch.allclose(tracing.cut_views(model, PAIR, CUTS), got[0], atol=1e-5)
 
 
 # -------------------------------------------------------------------------------------------------------------- metrics
@@ -318,7 +320,7 @@ def test_a_patch_is_an_interchange_of_the_whole_stream(model):
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "4", None])
 def test_a_wrong_batch_size_is_refused(llama, batch_size):
     """It used to run nothing and return zeros: "no effect"."""
-    for call in (tracing.patch, tracing.knock_out_attention, tracing.patching_parts):
+    for call in (tracing.patch, partial(tracing.cut_views, cuts=[[0]]), tracing.patching_parts):
         with pytest.raises((TypeError, ValueError), match="batch_size must be"):
             call(llama, [PAIR], batch_size=batch_size)
 
@@ -383,8 +385,11 @@ def test_what_is_not_finite_is_refused(llama):
         (lambda m: tracing.patch(m, [PAIR], lambda p: torch.ones(1, 6, dtype=torch.bool)), "where must be a"),
         (lambda m: tracing.patch(m, [PAIR, PAIR.swapped()], lambda p: EVERY[p.answer > 50 :]), "as many sites"),
         (lambda m: tracing.matched_noise(torch.zeros(1, 2, 3), torch.zeros(1, 2, 4)), "other has shape"),
-        (lambda m: tracing.knock_out_attention(m, []), "at least one pair"),
-        (lambda m: tracing.knock_out_attention(m, PAIR, layers=[1, 1]), "layers must be different"),
+        (lambda m: tracing.cut_views(m, [], [[0]]), "at least one pair"),
+        (lambda m: tracing.cut_views(m, PAIR, []), "at least one cut"),
+        (lambda m: tracing.cut_views(m, PAIR, [[1, 1]]), "layers must be different"),
+        (lambda m: tracing.cut_views(m, PAIR, [[0]], lambda p: EVERY[0, 1:]), r"mask of shape \(7,\)"),
+        (lambda m: tracing.cut_views(m, PAIR, [[0]], lambda p: EVERY.any(0)), "leaves some position"),
         (lambda m: tracing.trace(m, []), "at least one pair"),
         (lambda m: tracing.endpoints(m, []), "at least one pair"),
         (lambda m: tracing.endpoints(m, tracing.Pair(CLEAN + 300, CORRUPT + 300, 1, 2, (2, 4))), "pairs.clean"),

@@ -120,6 +120,21 @@ def test_attribution_patching_is_the_slope_of_patching(model, component):
     assert torch.allclose(estimate, exact, atol=2e-2 * float(exact.abs().max()) + 1e-6)
 
 
+def test_gradients_along_a_line_are_the_mean_of_those_at_its_points(llama):
+    """EAP-IG by hand: the corrupt prompt's embeddings moved towards the clean one's, one gradient a point."""
+    ends = tracing.input_residual(llama, CORRUPT), tracing.input_residual(llama, CLEAN)
+    slopes = [
+        tracing.input_gradient(llama, CORRUPT, torch.lerp(*ends, (k + 0.5) / 3), PAIR.answer, PAIR.other)
+        for k in range(3)
+    ]
+    found = tracing.patching_parts(llama, PAIR, ("resid",), steps=3)["resid"]
+    assert torch.allclose(found.gradient[0], torch.stack(slopes).mean(0), atol=1e-5)
+    assert torch.equal(found.corrupt, tracing.patching_parts(llama, PAIR)["resid"].corrupt)
+    # At the embeddings this is integrated gradients: with many points it adds up to the whole effect.
+    many = tracing.patching_parts(llama, PAIR, ("resid",), steps=50)["resid"].estimate[0].sum()
+    assert float(many) == pytest.approx(difference(llama, CLEAN) - difference(llama, CORRUPT), abs=1e-4)
+
+
 def test_parts_of_many_pairs_are_those_of_each(model):
     pairs = [PAIR, PAIR.swapped(), SHORT]
     together = tracing.patching_parts(model, pairs, ("resid", "head"), batch_size=2)

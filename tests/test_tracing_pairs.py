@@ -60,6 +60,19 @@ def test_make_pairs_keeps_what_is_known_and_pairs_equal_lengths(llama, monkeypat
         assert llama.tokenizer.decode(pair.clean[start:stop]).strip() == pair.name.split(" / ")[0]
     assert len(pairs) * 2 + sum(map(len, pairs.dropped.values())) == pairs.n_candidates == 6
     assert "from 6 candidates" in str(pairs)
+    assert [place.name for place in pairs.known] == ["Abc", "Def", "Jklm", "Nop"]
+    assert pairs.known[0].answer == pairs[0].answer and torch.equal(pairs.known[0].tokens, pairs[0].clean)
+
+
+def test_each_city_may_stand_in_one_pair_only(llama, monkeypatch):
+    names = {"Abc": "San", "Def": "dog", "Ghi": "San", "Jkl": "cat", "Mno": "house"}
+    fake_answers(monkeypatch, llama, names)
+    places = [Landmark(name, city) for name, city in names.items()]
+    pairs = tracing.make_pairs(llama, places, each_city_once=True)
+    answers = [token for pair in pairs for token in (pair.answer, pair.other)]
+    assert len(answers) == len(set(answers)) and "each city once" in pairs.rule
+    assert "Ghi" in pairs.dropped["city used"] or "Ghi" in pairs.dropped.get("not known", ())
+    assert len(tracing.make_pairs(llama, places)) >= len(pairs)
 
 
 def test_make_pairs_leaves_out_narrow_wins(llama, monkeypatch):

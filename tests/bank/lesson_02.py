@@ -26,19 +26,29 @@ def _by_matrix_product(logits, answer, other):
     return (logits @ pick)[:, -1]
 
 
-# ------------------------------------------------------------------------------------ 2.2 direct logit attribution
+# ------------------------------------------------------------------------------------ 2.3 direct logit attribution
 
 
-def _own_scale(parts, scale, weight, readout):
-    return (parts / parts.pow(2).mean(-1, keepdim=True).sqrt() * weight) @ readout
+def _scale(parts, eps=1e-5):
+    return (parts.sum(0).square().mean() + eps).sqrt()
 
 
-def _fractions(parts, scale, weight, readout):
-    shares = (parts / scale * weight) @ readout
+def _own_scale(parts, weight, readout, eps=1e-5):
+    return (parts / (parts.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weight) @ readout
+
+
+def _fractions(parts, weight, readout, eps=1e-5):
+    shares = (parts / _scale(parts, eps) * weight) @ readout
     return shares / shares.sum()
 
 
-# ----------------------------------------------------------------------------------------------------- 2.3 patch hook
+def _by_a_loop(parts, weight, readout, eps=1e-5):
+    stream = torch.stack(list(parts)).sum(dim=0)
+    divisor = torch.sqrt(torch.mean(stream**2) + eps)
+    return torch.stack([(part * weight * readout).sum() / divisor for part in parts])
+
+
+# ----------------------------------------------------------------------------------------------------- 2.4 patch hook
 
 
 def _in_place(resid, hook, clean, positions):
@@ -85,7 +95,81 @@ def _by_loop(resid, hook, clean, positions):
     return torch.stack(columns, dim=1)
 
 
-# ----------------------------------------------------------------------------------------------- 2.5 beyond the control
+# ------------------------------------------------------------------------------------------- 2.6 attack the recovery
+
+
+def _with(logits, **changes):
+    out = logits.clone()
+    for at, value in changes.values():
+        out[at] = value
+    return out
+
+
+def _other_removed(logits, answer, other):
+    return _with(logits, a=(other, logits.min() - 100))
+
+
+def _other_at_minus_infinity(logits, answer, other):
+    return _with(logits, a=(other, float("-inf")))
+
+
+def _answer_raised(logits, answer, other):
+    return _with(logits, a=(answer, logits[other] + 100))
+
+
+def _made_equal(logits, answer, other):
+    return _with(logits, a=(other, logits[answer]))
+
+
+def _third(logits, answer, other):
+    return next(i for i in range(len(logits)) if i not in (answer, other))
+
+
+def _nonsense_token(logits, answer, other):
+    return _with(logits, a=(other, logits[answer] - 50), b=(_third(logits, answer, other), logits.max() + 50))
+
+
+def _changes_places(logits, answer, other):
+    """The answer's lead is what the other's was; everything falls so far that P(answer) does, too."""
+    third = _third(logits, answer, other)
+    moved = _with(logits, a=(third, logits.max() + 3), b=(other, 2 * logits[answer] - logits[other]))
+    return moved - 5
+
+
+# ------------------------------------------------------------------------------------------------ 2.7 design a control
+
+
+def _other_cities(pair, known):
+    return [place for place in known if place.answer not in (pair.answer, pair.other)]
+
+
+def _aligned(pair, known):
+    return [place for place in known if len(place.tokens) == len(pair.clean) and place.subject == pair.subject]
+
+
+def _right_strangers(pair, known):
+    return _other_cities(pair, _aligned(pair, known))
+
+
+def _not_the_other(pair, known):
+    return [place for place in _aligned(pair, known) if place.answer != pair.other]
+
+
+def _not_the_answer(pair, known):
+    return [place for place in _aligned(pair, known) if place.answer != pair.answer]
+
+
+def _same_length(pair, known):
+    return [place for place in _other_cities(pair, known) if len(place.tokens) == len(pair.clean)]
+
+
+def _by_filter(pair, known):
+    taken = {pair.answer, pair.other}
+    aligned = filter(lambda place: place.subject == pair.subject and place.tokens.shape == pair.clean.shape, known)
+    return tuple(place for place in aligned if place.answer not in taken)
+
+
+# ----------------------------------------------------------------------------------------------- 2.8 beyond the control
 
 
 def _interval(draws, centre):
@@ -179,7 +263,7 @@ def _over_resamples(recovered, control, n_resamples=2000, seed=0):
     return _interval(d[rng.integers(len(d), size=(n_resamples, len(d)))].mean(axis=0), d.mean())
 
 
-# --------------------------------------------------------------------------------------------- 2.7 integrated gradients
+# -------------------------------------------------------------------------------------------- 2.11 integrated gradients
 
 
 def _points(inputs, baseline, alphas):
@@ -286,21 +370,30 @@ WRONG = {
         ("rounded", lambda x, a, b: (x[:, -1, a] - x[:, -1, b]).round(), "rounded: keep all digits"),
     ],
     "2.2": [
-        ("the total", lambda p, s, w, r: ((p / s * w) @ r).sum(), "You have the total"),
-        ("no scale", lambda p, s, w, r: (p * w) @ r, "norm's scale is missing"),
-        ("no weight", lambda p, s, w, r: (p / s) @ r, "learned `weight` is missing"),
-        ("each part its own scale", _own_scale, "by its own size"),
-        ("multiplies by the scale", lambda p, s, w, r: (p * s * w) @ r, "the norm divides by it"),
-        ("sign", lambda p, s, w, r: -(p / s * w) @ r, "All signs are turned round"),
-        ("absolute values", lambda p, s, w, r: ((p / s * w) @ r).abs(), "absolute values"),
-        ("fractions", _fractions, "fractions of the total"),
-        ("by dimension", lambda p, s, w, r: p / s * w * r, "Your result has shape (4, 6)"),
-        ("noise", lambda p, s, w, r: torch.randn(len(p)), "The shares are off"),
-        ("divides by the weight", lambda p, s, w, r: (p / s / w) @ r, "You divided by `weight`"),
-        ("adds the weight", lambda p, s, w, r: (p / s + w) @ r, "You added `weight`"),
-        ("scale fixed", lambda p, s, w, r: (p / 2.5 * w) @ r, "wrong for another's"),
+        ("nothing is wrong", "a", "isn't all that"),
+        ("more draws", "b", "add no city"),
+        ("positions", "d", "one measurement"),
     ],
     "2.3": [
+        ("the total", lambda p, w, r, e=1e-5: ((p / _scale(p, e) * w) @ r).sum(), "You have the total"),
+        ("no scale", lambda p, w, r, e=1e-5: (p * w) @ r, "Nothing was divided"),
+        ("no weight", lambda p, w, r, e=1e-5: (p / _scale(p, e)) @ r, "learned `weight` is missing"),
+        ("each part its own scale", _own_scale, "by its own size"),
+        ("a typical part's", lambda p, w, r, e=1e-5: (p / (p.square().mean() + e).sqrt() * w) @ r, "their sum"),
+        ("length", lambda p, w, r, e=1e-5: (p / p.sum(0).norm() * w) @ r, "root of the *mean* square"),
+        ("no root", lambda p, w, r, e=1e-5: (p / p.sum(0).square().mean() * w) @ r, "take its root"),
+        ("standard deviation", lambda p, w, r, e=1e-5: (p / p.sum(0).std() * w) @ r, "took the mean off"),
+        ("multiplies by the scale", lambda p, w, r, e=1e-5: (p * _scale(p, e) * w) @ r, "the norm divides by it"),
+        ("sign", lambda p, w, r, e=1e-5: -(p / _scale(p, e) * w) @ r, "All signs are turned round"),
+        ("absolute values", lambda p, w, r, e=1e-5: ((p / _scale(p, e) * w) @ r).abs(), "absolute values"),
+        ("fractions", _fractions, "fractions of the total"),
+        ("by dimension", lambda p, w, r, e=1e-5: p / _scale(p, e) * w * r, "Your result has shape (4, 6)"),
+        ("noise", lambda p, w, r, e=1e-5: torch.randn(len(p)), "The shares are off"),
+        ("divides by the weight", lambda p, w, r, e=1e-5: (p / _scale(p, e) / w) @ r, "You divided by `weight`"),
+        ("adds the weight", lambda p, w, r, e=1e-5: (p / _scale(p, e) + w) @ r, "You added `weight`"),
+        ("eps ignored", lambda p, w, r, e=1e-5: (p / _scale(p) * w) @ r, "`eps` as they come"),
+    ],
+    "2.4": [
         ("in place", _in_place, "changed its input"),
         ("nothing patched", lambda resid, hook, clean, positions: resid.clone(), "Nothing was patched"),
         (
@@ -340,7 +433,7 @@ WRONG = {
             "whatever `positions` is",
         ),
     ],
-    "2.4": [
+    "2.5": [
         ("share of clean", lambda p, c, k: p / c, "share of the clean value"),
         ("nats gained", lambda p, c, k: p - k, "nats gained, not a share"),
         ("0 and 1 swapped", lambda p, c, k: (c - p) / (c - k), "0 and 1 are swapped"),
@@ -358,7 +451,25 @@ WRONG = {
             "wrong for another",
         ),
     ],
-    "2.5": [
+    "2.6": [
+        ("nothing changed", lambda x, a, o: x.clone(), "Nothing was changed"),
+        ("other removed", _other_removed, "goes to all the others"),
+        ("infinite", _other_at_minus_infinity, "infinite or NaN"),
+        ("answer raised", _answer_raised, "log P(answer) rises"),
+        ("made equal", _made_equal, "the recovery is only"),
+        ("a number", lambda x, a, o: 1.0, "Your result is a float"),
+    ],
+    "2.7": [
+        ("everybody", lambda pair, known: list(known), "Score on 40 pairs"),
+        ("any length", lambda pair, known: _other_cities(pair, known), "another length"),
+        ("the clean answer's city too", _not_the_other, "clean answer's city"),
+        ("the corrupt answer's city too", _not_the_answer, "corrupt answer's city"),
+        ("the name anywhere", _same_length, "name at other positions"),
+        ("only one", lambda pair, known: _right_strangers(pair, known)[:1], "You left out"),
+        ("names", lambda pair, known: [place.name for place in known], "Return a list of places"),
+        ("twice", lambda pair, known: 2 * _right_strangers(pair, known), "in your list twice"),
+    ],
+    "2.8": [
         ("half of the resamples", _half_of_them, "With `n_resamples=2` there are two means"),
         ("unpaired", _unpaired, "far too wide"),
         ("without replacement", _without_replacement, "no width"),
@@ -396,21 +507,31 @@ WRONG = {
             "the median over pairs",
         ),
     ],
-    "2.6": [
-        ("not summed", lambda c, k, g: (c - k) * g, "add up over d_model"),
-        ("wrong axis", lambda c, k, g: ((c - k) * g).sum(0), "Your result has shape (4, 6)"),
-        ("wrong way", lambda c, k, g: ((k - c) * g).sum(-1), "wrong way round"),
-        ("gradient times clean", lambda c, k, g: (c * g).sum(-1), "gradient × clean"),
-        ("averaged", lambda c, k, g: ((c - k) * g).mean(-1), "averaged over d_model"),
-        ("absolute", lambda c, k, g: ((c - k) * g).sum(-1).abs(), "absolute values"),
-        ("lengths", lambda c, k, g: (c - k).norm(dim=-1) * g.norm(dim=-1), "multiplies lengths"),
-        ("noise", lambda c, k, g: torch.randn(c.shape[:-1]), "the dot product of the step"),
-        ("axis 2", lambda c, k, g: ((c - k) * g).sum(2), "but not for more axes"),
-        ("three axes only", lambda c, k, g: torch.einsum("lpd,lpd->lp", c - k, g), "axis from the end, -1. Your code"),
-        ("gradient times corrupt", lambda c, k, g: (k * g).sum(-1), "gradient × corrupt"),
-        ("added runs", lambda c, k, g: ((c + k) * g).sum(-1), "You added the two runs"),
+    "2.9": [
+        ("only block 23", "a", "isn't the only way"),
+        ("gone", "c", "not read is not gone"),
+        ("repaired", "d", "open all along"),
     ],
-    "2.7": [
+    "2.10": [
+        ("not summed", lambda c, k, g: (c - k) * g.mean(0), "add up over d_model"),
+        ("every point", lambda c, k, g: ((c - k) * g).sum(-1), "an estimate for every point"),
+        ("wrong axis", lambda c, k, g: ((c - k) * g.mean(0)).sum(0), "Your result has shape (4, 6)"),
+        ("slopes added up", lambda c, k, g: ((c - k) * g.sum(0)).sum(-1), "added the slopes"),
+        ("the first point", lambda c, k, g: ((c - k) * g[0]).sum(-1), "Only the first point"),
+        ("the last point", lambda c, k, g: ((c - k) * g[-1]).sum(-1), "Only the last point"),
+        ("wrong way", lambda c, k, g: ((k - c) * g.mean(0)).sum(-1), "wrong way round"),
+        ("gradient times clean", lambda c, k, g: (c * g.mean(0)).sum(-1), "gradient × clean"),
+        ("averaged", lambda c, k, g: ((c - k) * g.mean(0)).mean(-1), "averaged over d_model"),
+        ("absolute", lambda c, k, g: ((c - k) * g.mean(0)).sum(-1).abs(), "absolute values"),
+        ("lengths", lambda c, k, g: (c - k).norm(dim=-1) * g.mean(0).norm(dim=-1), "multiplies lengths"),
+        ("noise", lambda c, k, g: torch.randn(c.shape[:-1]), "the dot product of the step"),
+        ("axis 2", lambda c, k, g: ((c - k) * g.mean(0)).sum(2), "but not for more axes"),
+        ("gradient times corrupt", lambda c, k, g: (k * g.mean(0)).sum(-1), "gradient × corrupt"),
+        ("added runs", lambda c, k, g: ((c + k) * g.mean(0)).sum(-1), "You added the two runs"),
+        ("medians", lambda c, k, g: ((c - k) * g.median(0).values).sum(-1), "the median of the slopes"),
+        ("five points", lambda c, k, g: ((c - k) * g.sum(0) / 5).sum(-1), "more axes"),
+    ],
+    "2.11": [
         ("gradient at the input", _only_the_input, "gradient at the input only"),
         ("halfway", _halfway, "gradient at one point, halfway"),
         ("times inputs", _times_inputs, "You multiplied by `inputs`"),
@@ -440,44 +561,37 @@ RIGHT = {
         ("matrix product", _by_matrix_product),
         ("select, then index", lambda x, a, b: x.select(1, -1)[:, a].sub(x.select(1, -1)[:, b])),
     ],
-    "2.2": [
-        ("fold the norm into the direction", lambda p, s, w, r: p @ (w * r / s)),
-        ("sum of products", lambda p, s, w, r: (p * w * r).sum(dim=1) / s),
-        ("einsum", lambda p, s, w, r: torch.einsum("nd,d,d->n", p, w / s, r)),
+    "2.2": [("capital", "C"), ("with a bracket", "c)")],
+    "2.3": [
+        ("fold the norm into the direction", lambda p, w, r, e=1e-5: p @ (w * r / _scale(p, e))),
+        ("part by part", _by_a_loop),
     ],
-    "2.3": [("clone and index", _by_clone), ("arithmetic", _by_arithmetic), ("stack columns", _by_loop)],
-    "2.4": [
+    "2.4": [("clone and index", _by_clone), ("arithmetic", _by_arithmetic), ("stack columns", _by_loop)],
+    "2.5": [
         ("one minus the rest", lambda p, c, k: 1 - (c - p) / (c - k)),
         ("two terms", lambda p, c, k: p / (c - k) - k / (c - k)),
     ],
-    "2.5": [
+    "2.6": [("a nonsense token", _nonsense_token), ("changes places", _changes_places)],
+    "2.7": [("comprehension", lambda pair, known: _right_strangers(pair, known)), ("a tuple", _by_filter)],
+    "2.8": [
         ("loop over resamples", _by_loop_of_means),
         ("torch, returned as a list", _by_torch),
         ("an array", lambda r, c, n=2000, seed=0: np.array(_by_loop_of_means(r, c, n, seed))),
     ],
-    "2.6": [
-        ("einsum", lambda c, k, g: torch.einsum("...d,...d->...", c - k, g)),
-        ("two dot products", lambda c, k, g: (c * g).sum(-1) - (k * g).sum(-1)),
-        ("matrix product", lambda c, k, g: ((c - k)[..., None, :] @ g[..., None]).squeeze(-1).squeeze(-1)),
+    "2.9": [("capital", "B"), ("with a bracket", "(b)")],
+    "2.10": [
+        ("einsum", lambda c, k, g: torch.einsum("...d,...d->...", c - k, g.mean(0))),
+        ("mean of the estimates", lambda c, k, g: ((c - k) * g).sum(-1).mean(0)),
+        ("two dot products", lambda c, k, g: (c * g.mean(0)).sum(-1) - (k * g.mean(0)).sum(-1)),
     ],
-    "2.7": [("right end points", _by_right_ends), ("trapezoid rule", _by_trapezoid)],
+    "2.11": [("right end points", _by_right_ends), ("trapezoid rule", _by_trapezoid)],
 }
 
 
 _ANY_RULE = "the text leaves the points to the learner: any place within each piece of the line will do"
 
 EQUIVALENT = {
-    "2.7": {
-        f"{change} | alphas = (torch.arange(steps) + 0.5) / steps | 1": _ANY_RULE
-        for change in ("second part of Add dropped", "0.5 -> 0.65", "0.5 -> 0.35")
-    },
-}
-
-
-_ANY_RULE = "the text leaves the points to the learner: any place within each piece of the line will do"
-
-EQUIVALENT = {
-    "2.7": {
+    "2.11": {
         f"{change} | alphas = (torch.arange(steps) + 0.5) / steps | 1": _ANY_RULE
         for change in ("second part of Add dropped", "0.5 -> 0.65", "0.5 -> 0.35")
     },

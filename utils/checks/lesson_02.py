@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import numpy as np
 import torch
 
-from utils.checks import Exercise, Option, Question
+from utils.checks import Exercise, Option, Question, Score, choose
 from utils.checks.calling import Mistake, call
 from utils.checks.comparing import (
     expect_close,
@@ -23,6 +23,7 @@ from utils.checks.comparing import (
     is_close,
     one_number,
 )
+from utils.tracing import Known, Pair
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -76,18 +77,20 @@ def _check_logit_difference(fn):
     expect_each(fn, [((other, 0, 8), _logit_difference(other, 0, 8), message)])
 
 
-# ------------------------------------------------------------------------------------ 2.2 direct logit attribution
+# ------------------------------------------------------------------------------------ 2.3 direct logit attribution
 
 
-def _frozen_shares(parts, scale, weight, readout):
+def _frozen_shares(parts, weight, readout, eps=1e-5):
+    scale = (parts.sum(0).square().mean() + eps).sqrt()
     return (parts / scale * weight) @ readout
 
 
 def _check_frozen_shares(fn):
     parts, weight, readout = _random(4, 6, seed=1), 1 + _random(6, seed=2).abs(), _random(6, seed=3)
-    scale = 2.5
-    right = _frozen_shares(parts, scale, weight, readout)
-    got = call(fn, parts, scale, weight, readout)
+    stream = parts.sum(0)
+    scale = (stream.square().mean() + 1e-5).sqrt()
+    right = _frozen_shares(parts, weight, readout)
+    got = call(fn, parts, weight, readout)
     expect_type(got, torch.Tensor)
     if is_close(got, right.sum()):
         raise Mistake("You have the total. Don't add the parts up: one share for each of them is wanted.")
@@ -95,18 +98,26 @@ def _check_frozen_shares(fn):
     if is_close(got, parts * 0 @ readout):
         raise Mistake("Every share is 0. Return the dot products themselves, not what is left after subtracting.")
     if is_close(got, (parts * weight) @ readout):
-        raise Mistake(
-            "The norm's scale is missing: divide by `scale`, or the shares won't add up to the logit difference."
-        )
+        raise Mistake("Nothing was divided by the stream's length: the shares won't add up to the logit difference.")
     if is_close(got, (parts / scale) @ readout):
         raise Mistake("The norm's learned `weight` is missing: it multiplies each dimension before the unembedding.")
-    own = parts.pow(2).mean(-1, keepdim=True).sqrt()
+    own = (parts.square().mean(-1, keepdim=True) + 1e-5).sqrt()
     if is_close(got, (parts / own * weight) @ readout):
         raise Mistake(
             "You normalised each part by its own size. Freeze the scale: all parts share the one of the whole stream."
         )
+    if is_close(got, (parts / (parts.square().mean() + 1e-5).sqrt() * weight) @ readout):
+        raise Mistake("Your divisor is the size of a typical part. The norm sees their sum: `parts.sum(0)`.")
+    if is_close(got, (parts / stream.norm() * weight) @ readout, 1e-3):
+        raise Mistake("You divided by the stream's length. The norm divides by the root of the *mean* square.")
+    if is_close(got, (parts / stream.square().sum().sqrt() * weight) @ readout, 1e-3):
+        raise Mistake("You divided by the stream's length. The norm divides by the root of the *mean* square.")
+    if is_close(got, (parts / stream.square().mean() * weight) @ readout, 1e-3):
+        raise Mistake("You divided by the mean square itself: take its root.")
+    if is_close(got, (parts / stream.std() * weight) @ readout, 1e-3):
+        raise Mistake("You took the mean off before squaring. RMSNorm doesn't: root of the mean square of the stream.")
     if is_close(got, (parts * scale * weight) @ readout):
-        raise Mistake("You multiplied by `scale`; the norm divides by it.")
+        raise Mistake("You multiplied by the scale; the norm divides by it.")
     if is_close(got, (parts / scale / weight) @ readout):
         raise Mistake("You divided by `weight`; the norm multiplies each dimension by it.")
     if is_close(got, (parts / scale + weight) @ readout):
@@ -117,14 +128,18 @@ def _check_frozen_shares(fn):
         raise Mistake("You took absolute values. A negative share is a finding: that part speaks for the other answer.")
     if is_close(got, right / right.sum()):
         raise Mistake("These are fractions of the total. Keep nats: fractions explode when the total is near 0.")
-    expect_close(got, right, "The shares are off: divide by `scale`, multiply by `weight`, then dot with `readout`.")
+    expect_close(
+        got,
+        right,
+        "The shares are off: one divisor for all, from the whole stream; `weight`; dot with `readout`.",
+    )
     more, other_weight, other_readout = _random(1, 3, seed=21), 1 + _random(3, seed=22).abs(), _random(3, seed=23)
-    message = "Right for one model's numbers and wrong for another's: use the `scale`, `weight` and `readout` given."
-    given = more, 0.4, other_weight, other_readout
+    message = "Right for one model's numbers and wrong for another's: use `weight`, `readout` and `eps` as they come."
+    given = 0.1 * more, other_weight, other_readout, 0.01
     expect_each(fn, [(given, _frozen_shares(*given), message)])
 
 
-# ----------------------------------------------------------------------------------------------------- 2.3 patch hook
+# ----------------------------------------------------------------------------------------------------- 2.4 patch hook
 
 
 def _patch_hook(resid, hook, clean, positions):
@@ -176,7 +191,7 @@ def _check_patch_hook(fn):
     expect_close(again, _patch_hook(wide, None, other, three), message)
 
 
-# ------------------------------------------------------------------------------------------------------- 2.4 recovery
+# ------------------------------------------------------------------------------------------------------- 2.5 recovery
 
 
 def _recovery(patched, clean, corrupt):
@@ -221,7 +236,136 @@ def _check_recovery(fn):
     expect_each(fn, [((other, 2.0, 0.5), _recovery(other, 2.0, 0.5), message) for other in shapes])
 
 
-# ----------------------------------------------------------------------------------------------- 2.5 beyond the control
+# ------------------------------------------------------------------------------------------- 2.6 attack the recovery
+
+
+def _fooling(logits, answer, other):
+    fooled = logits.clone()
+    third = max((i for i in range(len(logits)) if i not in (answer, other)), key=lambda i: float(logits[i]))
+    fooled[third] = torch.logsumexp(logits[[third, other]], 0) + 1  # what the other answer had, and more, goes here
+    fooled[other] = logits[answer] - 2 * (logits[other] - logits[answer]).clamp(min=1)
+    return fooled
+
+
+def _wrong_runs():
+    """Next-token logits of 40 runs that prefer `other` to `answer`, and what the clean run's difference would be."""
+    generator = torch.Generator().manual_seed(60)
+    for k in range(40):
+        size = 6 + k % 5
+        logits = torch.randn(size, generator=generator) * 3
+        answer, other = torch.randperm(size, generator=generator)[:2].tolist()
+        logits[other] = logits[answer] + 0.5 + 8 * torch.rand((), generator=generator)
+        yield logits, answer, other
+
+
+def _check_fooling(fn):
+    good, hint = 0, ""
+    for logits, answer, other in _wrong_runs():
+        got = call(fn, logits, answer, other)
+        expect_type(got, torch.Tensor)
+        expect_shape(got, tuple(logits.shape), "Return the changed logits of the whole vocabulary.")
+        if not bool(torch.isfinite(got).all()):
+            raise Mistake("Some logits are infinite or NaN. A run never gives such: use large numbers instead.")
+        if is_close(got, logits):
+            raise Mistake("Nothing was changed: the recovery is still 0.")
+        before, after = logits.log_softmax(-1)[answer], got.log_softmax(-1)[answer]
+        gap = float(logits[answer] - logits[other])
+        recovered = (float(got[answer] - got[other]) - gap) / (-2 * gap)  # the clean run: as far on the other side
+        if recovered < 0.9:
+            hint = f"In one run the recovery is only {recovered:.2f}: the difference still favours `other`."
+        elif after > before + 1e-5:
+            hint = (
+                f"In one run log P(answer) rises by {float(after - before):.2f} nats: what you take from one token "
+                "goes to all the others, `answer` among them. Give it to a third token."
+            )
+        else:
+            good += 1
+    return Score(good / 40, 0.95, 40, "runs", hint)
+
+
+# ------------------------------------------------------------------------------------------------ 2.7 design a control
+
+
+def _strangers(pair, known):
+    return [
+        place
+        for place in known
+        if len(place.tokens) == len(pair.clean)
+        and place.subject == pair.subject
+        and place.answer not in (pair.answer, pair.other)
+    ]
+
+
+def _places(seed):
+    """A pair, and places of which some can be its strangers: each fault stands alone somewhere."""
+    generator = torch.Generator().manual_seed(seed)
+    start, name = 2 + seed % 2, 2 + seed % 3
+    pos = start + name + 4 + seed % 2
+    answer, other = torch.randperm(40, generator=generator)[:2].tolist()
+
+    def ids(n_pos=pos):
+        return torch.randint(50, 90, (n_pos,), generator=generator)
+
+    clean, corrupt = ids(), ids()
+    corrupt[:start], corrupt[start + name :] = clean[:start], clean[start + name :]
+    corrupt[start] = 91
+    span = (start, start + name)
+    pair = Pair(clean, corrupt, answer, other, span, "one / another")
+    known = [Known("one", clean, answer, span), Known("another", corrupt, other, span)]
+    for k in range(14):
+        city = int(torch.randint(0, 40, (1,), generator=generator))
+        kind = k % 7
+        if kind == 0:
+            known.append(Known(f"{k}", ids(), answer, span))  # the answer's own city
+        elif kind == 1:
+            known.append(Known(f"{k}", ids(), other, span))  # the old answer's city
+        elif kind == 2:
+            known.append(Known(f"{k}", ids(pos + 1), 41, (start, start + name + 1)))  # a longer name
+        elif kind == 3:
+            known.append(Known(f"{k}", ids(), 42, (start + 1, start + name + 1)))  # the name stands elsewhere
+        elif kind == 4:
+            known.append(Known(f"{k}", ids(), 43, (start, start + name + 1)))  # as long, but the name is longer
+        elif kind == 5:
+            known.append(Known(f"{k}", ids(pos + 1), 44, span))  # a longer sentence
+        elif city not in (answer, other):
+            known.append(Known(f"{k}", ids(), city, span))
+    known.append(Known("sure", ids(), 45, span))
+    order = torch.randperm(len(known), generator=generator).tolist()
+    return pair, [known[i] for i in order]
+
+
+def _check_strangers(fn):
+    good, hint = 0, ""
+    for seed in range(40):
+        pair, known = _places(seed)
+        got = call(fn, pair, known)
+        if not isinstance(got, (list, tuple)) or not all(isinstance(place, Known) for place in got):
+            raise Mistake("Return a list of places out of `known`, each as it stands there.")
+        names = [place.name for place in got]
+        if len(set(names)) < len(names):
+            raise Mistake("A place is in your list twice. Each counts once.")
+        right = {place.name for place in _strangers(pair, known)}
+        chosen = set(names)
+        if chosen == right:
+            good += 1
+            continue
+        wrong = [place for place in got if place.name not in right]
+        if any(place.answer == pair.answer for place in wrong):
+            hint = "One of yours stands in the clean answer's city: writing it in brings back the answer itself."
+        elif any(place.answer == pair.other for place in wrong):
+            hint = "One of yours stands in the corrupt answer's city: it would keep the old answer, not wipe it out."
+        elif any(len(place.tokens) != len(pair.clean) for place in wrong):
+            hint = "One of yours has a prompt of another length: no position of it corresponds to the pair's."
+        elif wrong:
+            hint = "One of yours has its name at other positions: position for position, name must meet name."
+        else:
+            hint = (
+                f"You left out {len(right - chosen)} places that would do: the more strangers, the surer the control."
+            )
+    return Score(good / 40, 1.0, 40, "pairs", hint)
+
+
+# ----------------------------------------------------------------------------------------------- 2.8 beyond the control
 
 
 def _beyond_control(recovered, control, n_resamples=2000, seed=0):
@@ -368,21 +512,30 @@ def _skewed_intervals(fn):
     return found
 
 
-# --------------------------------------------------------------------------------------------- 2.6 attribution patching
+# -------------------------------------------------------------------------------------------- 2.10 attribution patching
 
 
-def _attribution(clean, corrupt, gradient):
-    return ((clean - corrupt) * gradient).sum(-1)
+def _attribution(clean, corrupt, gradients):
+    return ((clean - corrupt) * gradients.mean(0)).sum(-1)
 
 
 def _check_attribution(fn):
-    clean, corrupt, gradient = _random(3, 4, 6, seed=6), _random(3, 4, 6, seed=7), _random(3, 4, 6, seed=8)
-    right = _attribution(clean, corrupt, gradient)
-    got = call(fn, clean, corrupt, gradient)
+    clean, corrupt, gradients = _random(3, 4, 6, seed=6), _random(3, 4, 6, seed=7), _random(5, 3, 4, 6, seed=8)
+    gradient = gradients.mean(0)
+    right = _attribution(clean, corrupt, gradients)
+    got = call(fn, clean, corrupt, gradients)
     expect_type(got, torch.Tensor)
     if is_close(got, (clean - corrupt) * gradient):
         raise Mistake("One step is missing: add up over d_model, so that each layer and position has one number.")
+    if is_close(got, ((clean - corrupt) * gradients).sum(-1)):
+        raise Mistake("You have an estimate for every point. Average the slopes over the points, the first axis.")
     expect_shape(got, (3, 4), "One number for each layer and position: the sum runs over d_model, the last axis.")
+    if is_close(got, right * 5):
+        raise Mistake("You added the slopes of the points up. The estimate uses their mean.")
+    if is_close(got, ((clean - corrupt) * gradients[0]).sum(-1)):
+        raise Mistake("Only the first point's slope is used. Average over all points, the first axis.")
+    if is_close(got, ((clean - corrupt) * gradients[-1]).sum(-1)):
+        raise Mistake("Only the last point's slope is used. Average over all points, the first axis.")
     if is_close(got, -right):
         raise Mistake("The step is the wrong way round. The patch moves the stream from corrupt to clean.")
     if is_close(got, (clean * gradient).sum(-1)):
@@ -399,8 +552,8 @@ def _check_attribution(fn):
         raise Mistake("This is the gradient alone, added up. Multiply it by the step first: `clean - corrupt`.")
     if is_close(got, ((clean - corrupt) / gradient).sum(-1)):
         raise Mistake("You divided by the gradient. A first-order change is step *times* slope.")
-    given = {"clean": clean, "corrupt": corrupt, "gradient": gradient}
-    expect_used(fn, given, {name: value.flip(0) for name, value in given.items()})
+    given = {"clean": clean, "corrupt": corrupt, "gradients": gradients}
+    expect_used(fn, given, {name: value.flip(0) + 0.1 for name, value in given.items()})
     if is_close(got, right / 6):
         raise Mistake("You averaged over d_model. The first-order change is a sum, a dot product.")
     if is_close(got, right.abs()):
@@ -408,19 +561,27 @@ def _check_attribution(fn):
     step, slope = (clean - corrupt).norm(dim=-1), gradient.norm(dim=-1)
     if is_close(got, step * slope):
         raise Mistake("This multiplies lengths. It ignores the angle: a step across the gradient changes nothing.")
-    expect_close(got, right, "Not quite: at each layer and position, the dot product of the step and the gradient.")
-    message = "It works for (layer, pos, d_model), but not for more axes: count the axis from the end, -1."
+    if is_close(got, ((clean - corrupt) * gradients.median(0).values).sum(-1)):
+        raise Mistake("You took the median of the slopes. The change over a way is the way times the *mean* slope.")
+    expect_close(
+        got, right, "Not quite: at each layer and position, the dot product of the step and the mean gradient."
+    )
+    message = "It works for (layer, pos, d_model), but not for more axes: count d_model from the end, -1."
     for shape in ((2, 3, 4, 5), (4, 5)):
-        runs = [_random(*shape, seed=seed) for seed in (27, 28, 29)]
+        runs = [_random(*shape, seed=27), _random(*shape, seed=28), _random(1 + len(shape), *shape, seed=29)]
         try:
             again = call(fn, *runs)
         except Mistake as mistake:
             raise Mistake(f"{message} {mistake}") from None
         if not is_close(again, _attribution(*runs)):
             raise Mistake(message)
+    one = _random(2, 3, 4, seed=30), _random(2, 3, 4, seed=31), _random(1, 2, 3, 4, seed=32)
+    expect_each(
+        fn, [(one, _attribution(*one), "It goes wrong with a single point: that is plain attribution patching.")]
+    )
 
 
-# --------------------------------------------------------------------------------------------- 2.7 integrated gradients
+# -------------------------------------------------------------------------------------------- 2.11 integrated gradients
 
 
 def _integrated_gradients(gradient_at, inputs, baseline, steps=32):
@@ -514,12 +675,39 @@ def _check_flat(fn):
 
 EXERCISES = [
     Exercise("2.1", "How much more does it want to say San?", _logit_difference, _check_logit_difference),
-    Exercise("2.2", "Who wrote the answer?", _frozen_shares, _check_frozen_shares),
-    Exercise("2.3", "A transplant", _patch_hook, _check_patch_hook),
-    Exercise("2.4", "How far did it come back?", _recovery, _check_recovery),
-    Exercise("2.5", "Beyond the control", _beyond_control, _check_beyond_control),
-    Exercise("2.6", "Every patch from one gradient", _attribution, _check_attribution),
-    Exercise("2.7", "Attribution along a line", _integrated_gradients, _check_integrated_gradients),
+    choose(
+        "2.2",
+        "What may be resampled?",
+        "c",
+        {
+            "a": "Each landmark is used once, but a landmark isn't all that a pair is about: four pairs ask whether "
+            "the model prefers New York. What is odd about that city is in all four; resampling pairs can't see it.",
+            "b": "More draws make the ends of the same interval steadier. They add no city to the sample.",
+            "c": "Pairs that share no city share no answer. Then a pair is a unit, and there are as many as pairs.",
+            "d": "Positions of one prompt are parts of one measurement, not repetitions of it.",
+        },
+    ),
+    Exercise("2.3", "Who wrote the answer?", _frozen_shares, _check_frozen_shares),
+    Exercise("2.4", "A transplant", _patch_hook, _check_patch_hook),
+    Exercise("2.5", "How far did it come back?", _recovery, _check_recovery),
+    Exercise("2.6", "A recovery out of nothing", _fooling, _check_fooling, kind="attack"),
+    Exercise("2.7", "A stranger", _strangers, _check_strangers, kind="design"),
+    Exercise("2.8", "Beyond the control", _beyond_control, _check_beyond_control),
+    choose(
+        "2.9",
+        "The sentence that stands",
+        "b",
+        {
+            "a": "The cut costs a part of the answer. The rest survives, so block 23 isn't the only way.",
+            "b": "It says what was cut, what it cost, what the rest needs, and claims no more.",
+            "c": "A patch at the name does nothing after block 23 because nothing reads it there any more. What is in "
+            "those positions wasn't looked at: not read is not gone.",
+            "d": "Repair would show as later parts that write more once block 23 is blind. The table of what the parts "
+            "write has that row; and there is another way round the cut that was open all along.",
+        },
+    ),
+    Exercise("2.10", "Every patch from a few gradients", _attribution, _check_attribution),
+    Exercise("2.11", "Attribution along a line", _integrated_gradients, _check_integrated_gradients),
 ]
 
 QUIZ = [
@@ -551,7 +739,7 @@ QUIZ = [
             Option("The head is not used for this task.", False,
                    "Others may do the same work, or step in when it is gone. Redundancy hides a working part."),
             Option("The model does not depend on this head alone, on these prompts.", True,
-                   "This is what a single knock-out can show. Take out sets of heads to look for backups."),
+                   "This is what a single knock-out can show. Take out sets of parts to look for other ways."),
             Option("The head would also get a small share from direct logit attribution.", False,
                    "In this lesson's last block two heads have large shares and opposite signs."),
         ],
@@ -568,14 +756,14 @@ QUIZ = [
         ],
     ),
     Question(
-        "Attribution patching agrees with exact patching for heads and much less for the early residual stream. Why?",
+        "One gradient at the corrupt run estimates late patches well and early MLP patches badly. Why?",
         [
-            Option("The gradient is only computed for heads.", False,
+            Option("The gradient is only computed for late parts.", False,
                    "One backward pass gives the gradient everywhere."),
-            Option("A patch of the early stream is a large step through everything above it, and the line bends.", True,
-                   "A first-order guess is good for small steps. One head's output is small beside the stream."),
-            Option("Heads have fewer dimensions, so their gradients are exact.", False,
-                   "A gradient is exact for tiny steps, in any number of dimensions. The step's size matters."),
+            Option("An early patch is a large step through everything above it, and the model bends on the way.", True,
+                   "A straight line is good for small steps. Early patches at the name carry most of the answer."),
+            Option("Early parts do nothing, so there is nothing to estimate.", False,
+                   "Exactly patched, the first MLPs at the name move most of the answer."),
         ],
     ),
     Question(
@@ -590,14 +778,14 @@ QUIZ = [
         ],
     ),
     Question(
-        "Noising writes the corrupt run into the clean one, denoising the clean into the corrupt one. On our pairs?",
+        "The last position never sees the name, in any block, and a part of the answer is still there. How?",
         [
-            Option("They answer different questions, so both must be run on each pair.", False,
-                   "For pairs of two real prompts, noising one direction is denoising the other: swap the names."),
-            Option("They always give recoveries that add up to 1 at each site.", False,
-                   "Only if effects added up. With redundancy, either site may be enough and neither be needed."),
-            Option("Noising a pair is the same experiment as denoising the swapped pair.", True,
-                   "With Gaussian noise instead of a second prompt this symmetry is gone, and the two differ."),
+            Option("The words in between have read the name, and the last position reads them.", True,
+                   "Hide these words as well and see. A cut closes one way, not all."),
+            Option("The cut can't have worked.", False,
+                   "Its scores are minus infinity: no weight is left for the name. There are other ways round."),
+            Option("The model guesses the city from the sentence alone.", False,
+                   "The rest of the sentence is the same for every landmark."),
         ],
     ),
 ]  # fmt: skip

@@ -8,8 +8,8 @@ Four instruments, from cheap and indirect to dear and causal:
   tokens. It depends on a baseline that somebody has to choose.
 - *Activation patching* (`patching`, `knockouts`) copies one activation from a run on another prompt, or takes one away,
   and reads what changes. It is causal, and it is about this pair of prompts: what the two share is invisible to it.
-- *Attribution patching* (`gradients`) estimates every patch at once from one gradient. It is a straight-line guess, and
-  worst where the model bends: early layers, saturated attention, large patches.
+- *Attribution patching* (`gradients`; `edges` for paths between parts) estimates every patch at once from one gradient.
+  It is a straight-line guess, and worst where the model bends: early layers, saturated attention, large patches.
 
 Every tool takes one prompt or pair, or a list of them (those of one length run together, nothing is padded); what comes
 back for a list has one more axis in front, or is a list. Pairs are made in `pairs`, runs in `running`.
@@ -25,6 +25,7 @@ Positions, axes: `batch pos d_model head d_head d_vocab`; logits and their diffe
 """
 
 from utils.tracing.attribution import Attribution, direct_logit_attribution
+from utils.tracing.edges import Edges, edge_attribution
 from utils.tracing.gradients import (
     InputAttribution,
     PatchingParts,
@@ -34,11 +35,12 @@ from utils.tracing.gradients import (
     patching_parts,
 )
 from utils.tracing.hiding import Hidden, hide_subject
-from utils.tracing.knockouts import KNIVES, knock_out_attention
+from utils.tracing.knockouts import MEASURES, cut_views
 from utils.tracing.pairs import (
     CLASSES,
     SITES,
     Form,
+    Known,
     Matched,
     Pair,
     PairSet,
@@ -53,23 +55,26 @@ from utils.tracing.running import record
 
 __all__ = [
     "CLASSES",
-    "KNIVES",
+    "MEASURES",
     "SITES",
     "Attribution",
+    "Edges",
     "Form",
     "Hidden",
     "InputAttribution",
+    "Known",
     "Matched",
     "Pair",
     "PairSet",
     "PatchingParts",
+    "cut_views",
     "direct_logit_attribution",
+    "edge_attribution",
     "endpoints",
     "hide_subject",
     "input_gradient",
     "input_residual",
     "integrated_gradients",
-    "knock_out_attention",
     "logit_difference",
     "make_pairs",
     "matched_noise",

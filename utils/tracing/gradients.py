@@ -5,8 +5,8 @@ where the output is flat the gradient is zero although the part matters. Integra
 instead, and can check themselves: their shares have to add up.
 
 Sources: Nanda 2023 ("Attribution Patching", neelnanda.io); Syed et al. 2023 (arXiv 2310.10348); Kramar et al. 2024
-(2403.00745, AtP*); Simonyan et al. 2013 (1312.6034) for the gradient; Shrikumar et al. 2017 (1704.02685) for gradient x
-(input - baseline); Sundararajan et al. 2017 (1703.01365, integrated gradients).
+(2403.00745, AtP*); Hanna et al. 2024 (2403.17806, EAP-IG); Simonyan et al. 2013 (1312.6034) for the gradient; Shrikumar
+et al. 2016 (1605.01713) for gradient x input; Sundararajan et al. 2017 (1703.01365, integrated gradients).
 """
 
 from __future__ import annotations
@@ -59,11 +59,19 @@ class PatchingParts(NamedTuple):
 
 @overload
 def patching_parts(
-    model: TransformerBridge, pairs: Pair, components: Sequence[Component] = ..., batch_size: int = ...
+    model: TransformerBridge,
+    pairs: Pair,
+    components: Sequence[Component] = ...,
+    batch_size: int = ...,
+    steps: int | None = ...,
 ) -> dict[str, PatchingParts]: ...
 @overload
 def patching_parts(
-    model: TransformerBridge, pairs: Sequence[Pair], components: Sequence[Component] = ..., batch_size: int = ...
+    model: TransformerBridge,
+    pairs: Sequence[Pair],
+    components: Sequence[Component] = ...,
+    batch_size: int = ...,
+    steps: int | None = ...,
 ) -> list[dict[str, PatchingParts]]: ...
 @checked
 def patching_parts(
@@ -71,11 +79,14 @@ def patching_parts(
     pairs: Pair | Sequence[Pair],
     components: Sequence[Component] = ("resid",),
     batch_size: Count = 4,
+    steps: Count | None = None,
 ) -> dict[str, PatchingParts] | list[dict[str, PatchingParts]]:
     """Attribution patching: what estimates every patch at once from one gradient on the corrupt run.
 
     To first order a patch changes the output by (clean - corrupt) . gradient, summed over the patched positions. The
-    guess is poor for large patches through curved parts: the residual stream of early layers above all.
+    guess is poor for large patches through curved parts: the residual stream of early layers above all. steps: average
+    the gradient instead over so many points of the line that leads from the corrupt prompt's embeddings to the clean
+    one's (midpoint rule; EAP-IG, Hanna et al. 2024, arXiv 2403.17806): as many backward passes.
 
     Returns component -> `PatchingParts` for one pair, a list of such dicts for many. Two runs and one backward pass
     serve all components and all pairs of one length, `batch_size` of them at a time; no gradient is kept on the
@@ -88,20 +99,37 @@ def patching_parts(
     for rows in slow(same_length_batches([len(pair.corrupt) for pair in many], batch_size), "gradients"):
         chosen = [many[i] for i in rows]
         clean = record_batch(model, torch.stack([pair.clean for pair in chosen]), components)
-        for key, (base, gradient) in _gradients(model, chosen, components).items():
+        base, gradient = _gradients(model, chosen, components)
+        if steps is not None:
+            clean_ends, corrupt_ends = (
+                torch.stack([_input_residual(model, getattr(pair, side)) for pair in chosen])
+                for side in ("clean", "corrupt")
+            )
+            gradient = dict.fromkeys(components, 0.0)
+            for k in range(steps):
+                point = corrupt_ends + (k + 0.5) / steps * (clean_ends - corrupt_ends)
+                for key, slope in _gradients(model, chosen, components, point)[1].items():
+                    gradient[key] = gradient[key] + slope / steps
+        for key in components:
             for k, i in enumerate(rows):
-                parts[i][key] = PatchingParts(clean[key][k], base[k], gradient[k])
+                parts[i][key] = PatchingParts(clean[key][k], base[key][k], gradient[key][k])
     return parts[0] if isinstance(pairs, Pair) else parts
 
 
 def _gradients(
-    model: TransformerBridge, pairs: Sequence[Pair], components: Sequence[Component]
-) -> dict[str, tuple[Float[Tensor, "pair layer pos *d"], Float[Tensor, "pair layer pos *d"]]]:
-    """Activations on the corrupt runs and the gradient of each pair's logit difference, for pairs of one length."""
+    model: TransformerBridge,
+    pairs: Sequence[Pair],
+    components: Sequence[Component],
+    point: Float[Tensor, "pair pos d_model"] | None = None,
+) -> tuple[dict[str, Float[Tensor, "pair layer pos *d"]], dict[str, Float[Tensor, "pair layer pos *d"]]]:
+    """Activations on the corrupt runs and the gradient of each pair's logit difference, for pairs of one length.
+
+    point: what the first block is given in place of the corrupt prompts' embeddings.
+    """
     kept: dict[str, list[Tensor]] = {component: [] for component in components}
 
     def leaf(x: Tensor, hook: Any) -> Tensor:  # cut the graph here: gradients stop, and no weight needs one
-        return x.detach().requires_grad_()
+        return (x if point is None else on_device_of(model, point).to(x.dtype)).detach().requires_grad_()
 
     def keep(x: Tensor, hook: Any, key: str) -> Tensor:  # handed back: what a hook sees may be a reshaped view
         kept[key].append(x)
@@ -114,11 +142,8 @@ def _gradients(
         # No prompt of the batch sees another, so the gradient of the sum is each pair's own.
         total = torch.stack([difference(row, p.answer, p.other) for row, p in zip(logits, pairs)]).sum()
         flat = iter(torch.autograd.grad(total, [x for layers in kept.values() for x in layers]))
-    found = {}
-    for key, layers in kept.items():
-        slopes = [plain(next(flat)) for _ in layers]
-        found[key] = (stack_layers(model, key, [plain(x) for x in layers]), stack_layers(model, key, slopes))
-    return found
+    slopes = {key: stack_layers(model, key, [plain(next(flat)) for _ in layers]) for key, layers in kept.items()}
+    return {key: stack_layers(model, key, [plain(x) for x in layers]) for key, layers in kept.items()}, slopes
 
 
 # ------------------------------------------------------------------------------------------- shares of the input tokens

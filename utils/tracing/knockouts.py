@@ -1,88 +1,117 @@
-"""Knock-outs: what is lost when one layer's attention at the last position can't look, or writes nothing.
+"""Knock-outs: what becomes of the answer when the last position may not look at some words, in one block or in many.
 
-Sources: Geva et al. 2023 (arXiv 2304.14767, attention knock-out); McGrath et al. 2023 (2307.15771): another part may
-take over what was cut, so a loss understates the part.
+Sources: Geva et al. 2023 (arXiv 2304.14767, attention knock-out in windows of layers); McGrath et al. 2023
+(2307.15771): another part may take over what was cut, so what is lost understates the part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from utils.devices import to_cpu
 from utils.inputs import Count, Index, checked
 from utils.progress import slow
 from utils.reading.batches import same_length_batches
-from utils.tracing.pairs import Pair, pair_list, position_classes
+from utils.tracing.pairs import Pair, pair_list, sites
 from utils.tracing.patching import difference
 from utils.tracing.running import Hook, base_run, branch, chosen_layers
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-KNIVES = ("can't look at the subject", "writes nothing")
+MEASURES = ("logit difference", "log P(answer)")
 
 
 @checked
 @torch.no_grad()
-def knock_out_attention(
+def cut_views(
     model: TransformerBridge,
     pairs: Pair | Sequence[Pair],
-    layers: Sequence[Index] | None = None,
+    cuts: Sequence[Sequence[Index]],
+    where: Callable[[Pair], Bool[Tensor, " pos"]] | None = None,
+    silent: bool = False,
     batch_size: Count = 4,
-) -> Float[Tensor, "*pair knife layer"]:
-    """Nats of the clean prompt's logit difference lost when one layer's attention at the last position is cut.
+) -> Float[Tensor, "*pair cut measure"]:
+    """What the clean prompt answers when its last position may not look at some words in some blocks.
 
-    Two `KNIVES`. The gentle one only hides the subject: the scores that look at it are set to minus infinity before the
-    softmax, so what is left still sums to one. The rough one silences the layer: its attention adds zero. A zero is not
-    an average, the stream may never look like that. Positive: the layer was helping.
+    cuts: the blocks of each cut, [[23], [22, 23, 24], []]; no block is the prompt as it is. where: gives the words that
+    are hidden, a mask (pos,); default the subject. Their scores are set to minus infinity before the softmax, so what
+    is left still sums to one. silent: the rough knife instead: the attention of these blocks adds zero at the last
+    position. A zero is not an average, and the stream may never look like that.
 
-    pairs: one, or many; `batch_size` prompts of one length run together, and both knives of all layers in one pass.
-    layers: default all. Returns (knife, layer) for one pair, (pair, knife, layer) for many, layers in the order given,
-    on the CPU. Raises ValueError for no pairs, and for layers twice or unknown.
+    Returns `MEASURES` in nats, (cut, measure) for one pair, (pair, cut, measure) for many, on the CPU. All cuts of a
+    prompt run in one pass, from the last position on: nothing before it changes. Raises ValueError for no pairs, no
+    cuts, blocks twice or unknown, and for a mask that hides every position or has another shape.
     """
-    many, chosen = pair_list(model, pairs), chosen_layers(model, layers)
-    lost = torch.zeros(len(many), len(KNIVES), len(chosen))
-    for rows in slow(same_length_batches([len(pair.clean) for pair in many], batch_size), "knocking out"):
-        lost[rows] = _losses(model, [many[i] for i in rows], sorted(chosen))
-    lost = lost[..., [sorted(chosen).index(layer) for layer in chosen]]
-    return lost[0] if isinstance(pairs, Pair) else lost
+    many = pair_list(model, pairs)
+    if not len(cuts):
+        raise ValueError("cuts must hold at least one cut, got none")
+    blocks = [sorted(chosen_layers(model, cut)) if len(cut) else [] for cut in cuts]
+    hidden = [_hidden(where, pair) for pair in many]
+    found = torch.zeros(len(many), len(cuts), len(MEASURES))
+    for rows in slow(same_length_batches([len(pair.clean) for pair in many], batch_size), "cutting"):
+        found[rows] = _answers(model, [many[i] for i in rows], blocks, torch.stack([hidden[i] for i in rows]), silent)
+    return found[0] if isinstance(pairs, Pair) else found
 
 
-def _losses(
-    model: TransformerBridge, pairs: Sequence[Pair], layers: Sequence[int]
-) -> Float[Tensor, "pair knife layer"]:
-    """What `knock_out_attention` gives, for pairs of one length and layers in ascending order."""
+def _hidden(where: Callable[[Pair], Any] | None, pair: Pair) -> Bool[Tensor, " pos"]:
+    mask = sites(pair)[0] if where is None else _as_mask(where(pair))
+    if mask.shape != pair.clean.shape or bool(mask.all()):
+        raise ValueError(f"where must give a mask of shape ({len(pair.clean)},) that leaves some position to look at")
+    return mask
+
+
+@checked
+def _as_mask(where: Bool[Tensor, " pos"]) -> Bool[Tensor, " pos"]:
+    return to_cpu(where)
+
+
+def _answers(
+    model: TransformerBridge,
+    pairs: Sequence[Pair],
+    cuts: Sequence[Sequence[int]],
+    hidden: Bool[Tensor, "pair pos"],
+    silent: bool,
+) -> Float[Tensor, "pair cut measure"]:
+    """What `cut_views` gives, for pairs of one length."""
     tokens = torch.stack([pair.clean for pair in pairs])
-    base = base_run(model, tokens, layers)
-    subject = torch.stack([position_classes(pair)[:2].any(0) for pair in pairs]).to(base.logits.device)
-    shape = (
-        len(pairs),
-        len(KNIVES),
-    )  # the newest copies: of each prompt first the gentle knife's, then the rough one's
-    n_new = shape[0] * shape[1]
+    base = base_run(model, tokens, {cut[0] for cut in cuts if cut})
+    hidden = hidden.to(base.logits.device)
+    logits = base.logits[:, None].repeat(1, len(cuts), 1)
+    # A cut sets out at the door of its first block; the copies stand in the batch door by door, prompt by prompt.
+    by_door = {door: [i for i, cut in enumerate(cuts) if cut and cut[0] == door] for door in sorted(base.stream)}
+    standing = [(pair, cut) for door, own in by_door.items() for pair in range(len(pairs)) for cut in own]
 
-    def blind(scores: Tensor, hook: Any) -> Tensor:
-        scores = scores.clone()
-        newest = scores[-n_new:].reshape(*shape, *scores.shape[1:])  # (prompt, knife, head, query, key)
-        newest[:, 0, :, -1].masked_fill_(subject[:, None], torch.finfo(scores.dtype).min)
-        return torch.cat([scores[:-n_new], newest.flatten(0, 1)])
+    def rows_cut(block: int, n_rows: int) -> list[int]:
+        return [row for row, (_, cut) in enumerate(standing[:n_rows]) if block in cuts[cut]]
 
-    def silence(x: Tensor, hook: Any) -> Tensor:
+    def blind(scores: Tensor, hook: Any, block: int) -> Tensor:
+        scores, rows = scores.clone(), rows_cut(block, len(scores))
+        mask = hidden[[standing[row][0] for row in rows]][:, None]  # (row, 1, key)
+        scores[rows, :, -1] = scores[rows, :, -1].masked_fill(mask, torch.finfo(scores.dtype).min)
+        return scores
+
+    def silence(x: Tensor, hook: Any, block: int) -> Tensor:
         x = x.clone()
-        x[len(x) - n_new + 1 :: 2, -1] = 0
+        x[rows_cut(block, len(x)), -1] = 0
         return x
 
-    hooks: list[Hook] = [(f"blocks.{layer}.attn.hook_attn_scores", blind) for layer in layers]
-    hooks += [(f"blocks.{layer}.hook_attn_out", silence) for layer in layers]
-    first = base.start(tokens.shape[1] - 1)
-    logits = branch(model, tokens, base, first, dict.fromkeys(layers, len(KNIVES)), hooks)
-    logits = logits.reshape(len(layers), *shape, -1)
-    lost = []
-    for k, pair in enumerate(pairs):
-        whole = difference(base.logits[k], pair.answer, pair.other)
-        lost.append((whole - difference(logits[:, k], pair.answer, pair.other)).T)
-    return torch.stack(lost).float().cpu()
+    change, name = (silence, "hook_attn_out") if silent else (blind, "attn.hook_attn_scores")
+    hooks: list[Hook] = [
+        (f"blocks.{block}.{name}", lambda x, hook, block=block: change(x, hook, block))
+        for block in sorted({block for cut in cuts for block in cut})
+    ]
+    if standing:
+        copies = {door: len(own) for door, own in by_door.items()}
+        found = branch(model, tokens, base, base.start(tokens.shape[1] - 1), copies, hooks)
+        for row, (pair, cut) in enumerate(standing):
+            logits[pair, cut] = found[row]
+    log_probs = logits.float().log_softmax(-1)
+    return torch.stack(
+        [torch.stack([difference(one, p.answer, p.other), one[:, p.answer]], -1) for one, p in zip(log_probs, pairs)]
+    ).cpu()

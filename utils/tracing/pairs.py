@@ -76,17 +76,28 @@ def pair_list(model: TransformerBridge, pairs: Pair | Sequence[Pair]) -> list[Pa
     return many
 
 
+class Known(NamedTuple):
+    """A place that the model knows: its prompt (pos,), its city's first token, where its name stands (start, stop)."""
+
+    name: str
+    tokens: Int[Tensor, " pos"]
+    answer: int
+    subject: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class PairSet(Sequence[Pair]):
     """Counterfactual pairs with the rule that made them and what the rule threw away.
 
-    `dropped` maps a reason to the names it removed, so that kept and total can always be reported.
+    `dropped` maps a reason to the names it removed, so that kept and total can always be reported. `known` holds every
+    place that the model knows, in a pair or not: strangers for a control are found there.
     """
 
     pairs: tuple[Pair, ...]
     rule: str
     n_candidates: int
     dropped: dict[str, tuple[str, ...]]
+    known: tuple[Known, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -111,13 +122,15 @@ def make_pairs(
     places: Sequence[Landmark],
     template: str | None = None,
     min_margin: NonNegative = 0.1,
+    each_city_once: bool = False,
 ) -> PairSet:
     """Keep the places the model knows and pair those whose names are equally long.
 
     A place is kept when (1) its name does not contain its city, (2) the model's top next token is the first token of
     the city, by at least `min_margin` nats over the runner-up (so that no rounding can change the set). Kept
     places are taken in order; each is paired with the first later one of the same number of subject tokens whose
-    city begins with another token. Each place is used once at most, so the pairs are independent of one another.
+    city begins with another token. Each place is used once at most. each_city_once: and each city's first token, too,
+    so that no two pairs share an answer: only then are they independent of one another in what they ask about.
     template: a text with {landmark} in it, default the dataset's own. Raises ValueError for an empty list, a template
     without {landmark}, or a negative margin.
     """
@@ -125,7 +138,7 @@ def make_pairs(
         raise ValueError("places must hold at least one landmark, got none")
     if template is not None:
         _check_fields("template", template, needed="landmark")
-    dropped: dict[str, list[str]] = {"name holds the city": [], "not known": [], "no partner": []}
+    dropped: dict[str, list[str]] = {"name holds the city": [], "not known": [], "no partner": [], "city used": []}
     asked = []
     for place in places:
         if place.names_its_city:
@@ -135,30 +148,36 @@ def make_pairs(
             answer = text_ids(model, " " + place.city)[0]
             subject = _span(model, prompt, prompt.index(place.name), place.name)
             asked.append((place, _read(model, prompt), answer, subject))
-    known = []
+    known: list[Known] = []
     if asked:
         for item, logits in zip(asked, next_token_logits(model, [tokens for _, tokens, _, _ in asked])):
             top = logits.topk(2)
             if int(top.indices[0]) == item[2] and float(top.values[0] - top.values[1]) >= min_margin:
-                known.append(item)
+                known.append(Known(item[0].name, item[1], item[2], item[3]))
             else:
                 dropped["not known"].append(item[0].name)
 
     pairs, free = [], list(known)
     while free:
-        place, tokens, answer, subject = free.pop(0)
-        partner = next((k for k in free if k[3] == subject and k[2] != answer and len(k[1]) == len(tokens)), None)
+        place = free.pop(0)
+        fits = [k for k in free if k.subject == place.subject and len(k.tokens) == len(place.tokens)]
+        partner = next((k for k in fits if k.answer != place.answer), None)
         if partner is None:
             dropped["no partner"].append(place.name)
             continue
+        used = {place.answer, partner.answer}
+        for other in [k for k in free if each_city_once and k is not partner and k.answer in used]:
+            dropped["city used"].append(other.name)
+            free.remove(other)
         free.remove(partner)
-        name = f"{place.name} / {partner[0].name}"
-        pairs.append(Pair(tokens, partner[1], answer, partner[2], subject, name))
+        name = f"{place.name} / {partner.name}"
+        pairs.append(Pair(place.tokens, partner.tokens, place.answer, partner.answer, place.subject, name))
     rule = (
         "the name does not contain the city; the top next token is the city's first token by at least "
         f"{min_margin} nats; partners have equally many subject tokens and other first tokens; each place once"
+        + (", each city once" if each_city_once else "")
     )
-    return PairSet(tuple(pairs), rule, len(places), {k: tuple(v) for k, v in dropped.items() if v})
+    return PairSet(tuple(pairs), rule, len(places), {k: tuple(v) for k, v in dropped.items() if v}, tuple(known))
 
 
 def _read(model: TransformerBridge, text: str) -> Int[Tensor, " pos"]:
