@@ -18,15 +18,13 @@ def scale_up_cell():
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama"])
-def test_the_scale_up_code_runs_on_a_tiny_model(architecture, tmp_path, monkeypatch, capsys):
+def test_the_scale_up_code_runs_on_a_tiny_model(architecture, tmp_path, monkeypatch):
     source = scale_up_cell()
-    assert "RUN_ON_GPU = False" in source  # never on by default
     monkeypatch.setattr(
         tracing.patching, "recovery", partial(tracing.recovery, minimum=1e-5)
     )  # a random model hardly prefers anything
     names = {"tracing": tracing}
     exec(source, names)
-    assert "Skipped" in capsys.readouterr().out
 
     model = models.load_model(save_tiny_model(tmp_path, architecture), device="cpu")
     pair = tracing.Pair(

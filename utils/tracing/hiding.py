@@ -1,6 +1,6 @@
 """Hiding: from a block on, some heads can no longer look back at the subject, at any later position.
 
-`knock_out_attention` cuts one layer at the last position. Here a cut is any set of heads, in any blocks, and no
+`cut_views` cuts whole blocks at the last position. Here a cut is any set of heads, in any blocks, and no
 position after the subject may look at it through them: what they would have fetched is missing, whoever wanted it.
 
 Source: attention knock-out, Geva et al. 2023 (arXiv 2304.14767), there for windows of layers.

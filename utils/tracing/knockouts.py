@@ -82,7 +82,9 @@ def _answers(
     tokens = torch.stack([pair.clean for pair in pairs])
     base = base_run(model, tokens, {cut[0] for cut in cuts if cut})
     hidden = hidden.to(base.logits.device)
-    logits = base.logits[:, None].repeat(1, len(cuts), 1)
+    answers = torch.stack([_measures(row, pair) for row, pair in zip(base.logits, pairs)])[:, None].repeat(
+        1, len(cuts), 1
+    )
     # A cut sets out at the door of its first block; the copies stand in the batch door by door, prompt by prompt.
     by_door = {door: [i for i, cut in enumerate(cuts) if cut and cut[0] == door] for door in sorted(base.stream)}
     standing = [(pair, cut) for door, own in by_door.items() for pair in range(len(pairs)) for cut in own]
@@ -110,8 +112,10 @@ def _answers(
         copies = {door: len(own) for door, own in by_door.items()}
         found = branch(model, tokens, base, base.start(tokens.shape[1] - 1), copies, hooks)
         for row, (pair, cut) in enumerate(standing):
-            logits[pair, cut] = found[row]
-    log_probs = logits.float().log_softmax(-1)
-    return torch.stack(
-        [torch.stack([difference(one, p.answer, p.other), one[:, p.answer]], -1) for one, p in zip(log_probs, pairs)]
-    ).cpu()
+            answers[pair, cut] = _measures(found[row], pairs[pair])
+    return answers.cpu()
+
+
+def _measures(logits: Float[Tensor, " d_vocab"], pair: Pair) -> Float[Tensor, " measure"]:
+    logits = logits.float()
+    return torch.stack([difference(logits, pair.answer, pair.other), logits[pair.answer] - logits.logsumexp(-1)])
