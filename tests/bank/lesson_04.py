@@ -128,7 +128,7 @@ def kappa_yes_only(first, second):
     return (float((first == second).float().mean()) - chance) / (1 - chance)
 
 
-# ------------------------------------------------------------------------------------------------------------ 4.8
+# ----------------------------------------------------------------------------------------------------------- 4.10
 
 
 def swaps_by_sign(first, second, statistic, n_draws=1000, seed=0):
@@ -230,6 +230,70 @@ def swaps(threshold=0.5, value=lambda x: x, p=lambda count, n: (1 + count) / (1 
         return p(count, n_draws)
 
     return test
+
+
+# ------------------------------------------------------------------------------------------------- 4.6, 4.8, 4.9
+
+
+def _coins(easy, generator, high=0.9, low=0.1):
+    return torch.rand(len(easy), generator=generator) < torch.where(easy, high, low)
+
+
+def _raters_by_numpy(easy, generator):
+    rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+    return tuple(np.array([rng.random() < (0.88 if one else 0.08) for one in easy.tolist()]) for _ in range(2))
+
+
+def _hiding(value=-torch.inf, rows=None, keys=None, invert=False, copy=True):
+    """The blindfold with a mask, and ways to go wrong."""
+
+    def hide(scores, span, heads=None):
+        start, stop = span
+        n_query, n_key = scores.shape[-2:]
+        query, key = torch.arange(n_query)[:, None], torch.arange(n_key)[None]
+        row = query >= stop if rows is None else rows(query, start, stop, n_query)
+        column = (key >= start) & (key < stop) if keys is None else keys(key, start, stop)
+        chosen = torch.ones(scores.shape[1], dtype=torch.bool)
+        if heads is not None:
+            chosen = torch.isin(torch.arange(scores.shape[1]), torch.tensor(heads))
+            chosen = ~chosen if invert else chosen
+        mask = (row & column)[None] & chosen[:, None, None]
+        return scores.masked_fill(mask, value) if copy else scores.masked_fill_(mask, value)
+
+    return hide
+
+
+def _hide_by_loops(scores, span, heads=None):
+    new = scores.clone()
+    for head in range(scores.shape[1]) if heads is None else heads:
+        for query in range(span[1], scores.shape[2]):
+            for key in range(*span):
+                new[:, head, query, key] = torch.finfo(scores.dtype).min
+    return new
+
+
+def _after_softmax(scores, span, heads=None):
+    weights = scores.softmax(-1)
+    weights[:, :, span[1] :, span[0] : span[1]] = 0.0
+    return weights
+
+
+def _middle(table):
+    return table.quantile(0.5, dim=0)
+
+
+def _apart(complete, judge):
+    return int((judge - complete).argmax()), int((judge - complete).argmin())
+
+
+def _apart_by_numpy(complete, judge):
+    gap = np.median(judge, axis=0) - np.median(complete, axis=0)
+    return np.array([gap.argmax(), gap.argmin()])
+
+
+def _by_votes(complete, judge):
+    gap = (judge - complete).quantile(0.5, dim=0)
+    return [int(gap.argmax()), int(gap.argmin())]
 
 
 WRONG = {
@@ -346,7 +410,7 @@ WRONG = {
             "half of what it is",
         ),
     ],
-    "4.4": [
+    "4.5": [
         ("plain agreement", lambda a, b: float((a == b).float().mean()), "the plain share of agreement"),
         ("chance is one half", kappa_half, "You took chance agreement as one half"),
         ("chance on yes only", kappa_yes_only, "agreeing by chance on yes only"),
@@ -371,74 +435,23 @@ WRONG = {
         ("chance itself", lambda a, b: float(_chance(a, b)), "chance agreement itself"),
         ("divided by chance", lambda a, b: kappa_undivided(a, b) / float(_chance(a, b)), "You divided by chance"),
     ],
-    "4.5": [
-        (
-            "swapped",
-            lambda m, k: ((m[~k] > 0).float().mean(), (m[k] > 0).float().mean()),
-            "The two numbers are swapped",
-        ),
-        (
-            "joint, not conditional",
-            lambda m, k: (((m > 0) & k).float().mean(), ((m > 0) & ~k).float().mean()),
-            "You divided by all pairs",
-        ),
-        (
-            "the other conditional",
-            lambda m, k: (k[m > 0].float().mean(), k[m <= 0].float().mean()),
-            "You conditioned the other way",
-        ),
-        ("mean margins", lambda m, k: (m[k].mean(), m[~k].mean()), "You averaged margins"),
-        (
-            "agreement with the likelihood",
-            lambda m, k: ((m[k] > 0).float().mean(), (m[~k] < 0).float().mean()),
-            "The second number is upside down",
-        ),
-        (
-            "0 counts as right",
-            lambda m, k: ((m[k] >= 0).float().mean(), (m[~k] >= 0).float().mean()),
-            "exactly 0 prefers neither",
-        ),
-        (
-            "above the median",
-            lambda m, k: ((m > m.median())[k].float().mean(), (m > m.median())[~k].float().mean()),
-            "the median margin",
-        ),
-        (
-            "above the mean",
-            lambda m, k: ((m > m.mean())[k].float().mean(), (m > m.mean())[~k].float().mean()),
-            "the mean margin",
-        ),
-        (
-            "above one half",
-            lambda m, k: ((m[k] > 0.5).float().mean(), (m[~k] > 0.5).float().mean()),
-            "You compared with 0.5",
-        ),
-        (
-            "where it is wrong",
-            lambda m, k: ((m[k] < 0).float().mean(), (m[~k] < 0).float().mean()),
-            "where the probe is wrong",
-        ),
-        ("counts", lambda m, k: ((m[k] > 0).sum(), (m[~k] > 0).sum()), "These are counts"),
-        (
-            "known ignored",
-            lambda m, k: ((m > 0).float().mean(), (m > 0).float().mean()),
-            "Both numbers are of the same pairs",
-        ),
+    "4.4": [
+        ("freely", "a", "Rows of one pair could then both be called true"),
+        ("depth kept", "c", "The depth was chosen on the real labels"),
+        ("random weights", "d", "A useful control for another question"),
     ],
     "4.6": [
-        ("change alone", lambda w, a, b, s: s * (b @ a), "This is the change alone"),
-        ("no scale", lambda w, a, b, s: w + b @ a, "The scale is missing"),
-        ("A B", lambda w, a, b, s: w + s * (a @ b), "the wrong way round"),
-        ("transposed", lambda w, a, b, s: w + s * (b @ a).T, "The change is transposed"),
-        ("entry by entry", lambda w, a, b, s: w + s * b * a, "multiplies entry by entry"),
-        ("scales everything", lambda w, a, b, s: s * (w + b @ a), "belongs to the change only"),
-        ("subtracted", lambda w, a, b, s: w - s * (b @ a), "You subtracted the change"),
-        ("divided by the scale", lambda w, a, b, s: w + (b @ a) / s, "You divided by the scale"),
-        ("scale fixed", lambda w, a, b, s: w + 2.0 * (b @ a), "fixed at 2"),
-        ("nothing", lambda w, a, b, s: w.clone(), "Nothing changed"),
-        ("thin matrices added", lambda w, a, b, s: w + s * (b + a), "added the two thin matrices"),
-        ("multiplied", lambda w, a, b, s: w @ (s * (b @ a)), "multiplied the weights by the change"),
-        ("in place", lambda w, a, b, s: w.add_(s * (b @ a)), "changed its input"),
+        (
+            "one rater twice",
+            lambda e, g: (_coins(e, g), _coins(e, g).clone())[:1] * 2,
+            "your raters know of each other",
+        ),
+        ("probabilities", lambda e, g: (torch.where(e, 0.9, 0.1),) * 2, "return bools, not probabilities"),
+        ("never wrong where easy", lambda e, g: (e.clone(), e.clone()), "sometimes right and sometimes wrong"),
+        ("difficulty ignored", lambda e, g: (_coins(e | True, g), _coins(e | True, g)), "let the kinds differ more"),
+        ("upside down", lambda e, g: (_coins(~e, g), _coins(~e, g)), "more often on hard facts"),
+        ("one rater", lambda e, g: (_coins(e, g),), "two raters, (first, second); got 1"),
+        ("two numbers", lambda e, g: (0.9, 0.1), "A rater says of every fact"),
     ],
     "4.7": [
         ("mean", lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).mean(0), "You took the mean"),
@@ -496,7 +509,7 @@ WRONG = {
             "This isn't the median over pairs",
         ),
     ],
-    "4.8": [
+    "4.10": [
         ("pairs mixed", unpaired, "You mixed maps of different pairs"),
         ("entries swapped", entry_by_entry, "You swapped single entries"),
         ("one coin for all pairs", one_coin_for_all, "In each draw all pairs traded places"),
@@ -522,6 +535,36 @@ WRONG = {
         ("a coin that is not fair", swaps(threshold=0.4), "Your coin isn't fair"),
         ("maps of two axes only", swaps(axes=2), "but not for (site,)"),
     ],
+    "4.8": [
+        ("zero", _hiding(value=0.0), "A score of 0 is no blindfold"),
+        ("plus infinity", _hiding(value=torch.inf), "Plus infinity"),
+        ("every query", _hiding(rows=lambda q, a, b, n: q >= 0), "and those before it, were blinded too"),
+        ("the subject too", _hiding(rows=lambda q, a, b, n: q >= a), "can't see each other"),
+        ("one too late", _hiding(rows=lambda q, a, b, n: q > b), "The first position after the subject"),
+        ("the last only", _hiding(rows=lambda q, a, b, n: q == n - 1), "Only the last position"),
+        ("one key too many", _hiding(keys=lambda k, a, b: (k >= a) & (k <= b)), "One token too many"),
+        ("all before", _hiding(keys=lambda k, a, b: k < b), "Everything before the subject"),
+        ("only the subject", _hiding(keys=lambda k, a, b: (k < a) | (k >= b)), "see *only* the subject"),
+        ("all heads", lambda s, span, heads=None: _hiding()(s, span), "All heads were blinded"),
+        ("other heads", lambda s, span, heads=None: _hiding(invert=True)(s, span, heads), "all heads but those"),
+        ("a fixed number", _hiding(value=-1e4), "use `-torch.inf`"),
+        ("after the softmax", _after_softmax, "took the softmax yourself"),
+        ("nothing", lambda s, span, heads=None: s.clone(), "Nothing changed"),
+        ("in place", _hiding(copy=False), "changed its input"),
+    ],
+    "4.9": [
+        ("most damage", lambda c, j: (int(_middle(c).argmin()), int(_middle(j).argmin())), "takes both tasks"),
+        ("means", lambda c, j: _apart(c.mean(0), j.mean(0)), "one odd pair of nine"),
+        ("swapped", lambda c, j: _apart(_middle(c), _middle(j))[::-1], "The two cuts are swapped"),
+        ("the gaps themselves", lambda c, j: (_middle(j) - _middle(c))[:2] + 0.5, "A cut is its column"),
+        ("one cut", lambda c, j: _apart(_middle(c), _middle(j))[:1], "Return two cuts"),
+        ("what is spared", lambda c, j: (int(_middle(j).argmax()), int(_middle(c).argmax())), "sets of cuts"),
+    ],
+    "4.11": [
+        ("known twice", "a", "nothing here is known twice"),
+        ("the adapter's", "c", "without any adapter"),
+        ("by p", "d", "A p-value says"),
+    ],
 }
 
 RIGHT = {
@@ -536,18 +579,18 @@ RIGHT = {
         ("logaddexp over the spellings", lambda x, y, n: torch.stack([_add(row, y) - _add(row, n) for row in x])),
     ],
     "4.3": [("row by row", by_rows), ("numpy, as a list", by_numpy)],
-    "4.4": [("scikit-learn", kappa_by_sklearn), ("a 2 x 2 table", kappa_by_table)],
-    "4.5": [
-        (
-            "sums divided by counts",
-            lambda m, k: (((m > 0) & k).sum() / k.sum(), ((m > 0) & ~k).sum() / (~k).sum()),
-        ),
-        ("a list of floats", lambda m, k: [float(np.mean(m.numpy()[mask.numpy()] > 0)) for mask in (k, ~k)]),
-    ],
+    "4.5": [("scikit-learn", kappa_by_sklearn), ("a 2 x 2 table", kappa_by_table)],
+    "4.4": [("capital", "B"), ("bracket", "b)")],
     "4.6": [
-        ("einsum", lambda w, a, b, s: w + s * torch.einsum("or,ri->oi", b, a)),
-        ("rank by rank", lambda w, a, b, s: w + sum(s * torch.outer(b[:, r], a[r]) for r in range(len(a)))),
+        ("other shares", lambda e, g: (_coins(e, g, 0.95, 0.05), _coins(e, g, 0.85, 0.1))),
+        ("numpy, fact by fact", _raters_by_numpy),
     ],
+    "4.8": [("a mask", _hiding()), ("loops", _hide_by_loops)],
+    "4.9": [
+        ("numpy", lambda c, j: _apart_by_numpy(c.numpy(), j.numpy())),
+        ("share of pairs that agree", _by_votes),
+    ],
+    "4.11": [("capital", "B"), ("bracket", "b)")],
     "4.7": [
         (
             "pair by pair",
@@ -555,7 +598,7 @@ RIGHT = {
         ),
         ("quantile", lambda p, c, k: ((p - k.view(-1, 1, 1)) / (c - k).view(-1, 1, 1)).quantile(0.5, dim=0)),
     ],
-    "4.8": [
+    "4.10": [
         ("signs about the middle", swaps_by_sign),
         ("a loop over pairs", swaps_by_loop),
         ("the data's statistic beside each draw", swaps()),
@@ -577,7 +620,7 @@ _COUNT = "as_large += bool(statistic(one, other) >= observed - 1e-9)"
 
 EQUIVALENT = {
     "4.1": {f"0 -> -1 | {_MARGINS} | {place}": _ONE_OF_EACH for place in (1, 2)},
-    "4.8": {
+    "4.10": {
         f"Lt to LtE | {_COIN} | 1": "a fair coin still",
         f"Lt to Gt | {_COIN} | 1": "a fair coin still, turned over",
         f"GtE to Gt | {_COUNT} | 1": "a tie lies above the data's statistic less 1e-9",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from utils.checks import Exercise, Option, Question
+from utils.checks import Exercise, Option, Question, Score, choose
 from utils.checks.calling import Mistake, call
 from utils.checks.comparing import (
     expect_close,
@@ -15,6 +15,7 @@ from utils.checks.comparing import (
     expect_type,
     is_close,
     one_number,
+    seeded,
 )
 
 # ------------------------------------------------------------------------------------------------ 4.1 paired margin
@@ -311,7 +312,7 @@ def check_bias_order_separation(function):
         expect_close(came, wanted, f"Right for one set of odds; for odds of the opposite sign the {name} is wrong.")
 
 
-# -------------------------------------------------------------------------------------------------- 4.4 Cohen's kappa
+# -------------------------------------------------------------------------------------------------- 4.5 Cohen's kappa
 
 
 def kappa(first, second):
@@ -408,150 +409,60 @@ def check_kappa(function):
             )
 
 
-# -------------------------------------------------------------------------------------------- 4.5 knowledge or truth
+# ---------------------------------------------------------------------------------------- 4.6 agreement out of nothing
 
 
-def accuracy_by_knowledge(probe_margin, known):
-    """The probe's paired accuracy where the likelihood is right and where it is wrong. Returns two floats."""
-    right = (probe_margin > 0).float()
-    return float(right[known].mean()), float(right[~known].mean())
+def fooling_raters(easy, generator):
+    """Two raters, each tossing coins of its own: right nine times in ten on easy facts, once in ten on hard ones."""
+    share = torch.where(easy, 0.9, 0.1)
+    return tuple(torch.rand(len(easy), generator=generator) < share for _ in range(2))
 
 
-_KNOWN = torch.tensor([True, True, False, False, False])
-SIMPLE_MARGINS = [
-    ((torch.tensor([1.0, 2.0, -1.0, -2.0, -3.0]), _KNOWN), (1.0, 0.0), "Right where known, wrong elsewhere: 1 and 0."),
-    ((torch.tensor([-1.0, -2.0, 1.0, 2.0, 3.0]), _KNOWN), (0.0, 1.0), "Wrong where known, right elsewhere: 0 and 1."),
-    (
-        (torch.tensor([5.0, -1.0, -1.0, 4.0, -2.0]), _KNOWN),
-        (1 / 2, 1 / 3),
-        "1 of 2 known and 1 of 3 others are above 0.",
-    ),
-]
-
-
-def _two_accuracies(function):
-    """The learner's function, its two numbers as floats."""
-    return lambda *given: [one_number(x, "an accuracy") for x in function(*given)]
-
-
-def check_accuracy_by_knowledge(function):
-    # One margin of exactly 0 on each side; shares that differ for every way of counting.
-    probe = torch.tensor([0.0, 0.0, 0.7, 1.0, 2.1, 2.6, 2.2, 1.7, 0.8, 0.1, 1.5, -3.2])
-    known = torch.tensor([1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1]).bool()
-    expected = accuracy_by_knowledge(probe, known)
-    result = call(function, probe, known)
-    expect_type(result, (tuple, list, torch.Tensor), "Return two numbers: (where known, where not known).")
-    expect_shape(list(result), (2,), "Return two numbers: (where known, where not known).")
-    pair = [one_number(x, "an accuracy") for x in result]
-    if is_close(pair, expected):
-        expect_each(_two_accuracies(function), SIMPLE_MARGINS)
-        return
-
-    def shares(right):
-        return [float(right[known].float().mean()), float(right[~known].float().mean())]
-
-    right = (probe > 0).float()
-    for wrong, message in (
-        (probe >= 0, "A margin of exactly 0 prefers neither claim: count the probe as right *above* 0 only."),
-        (
-            probe > probe.median(),
-            "You compared with the median margin. The probe is right where its margin is above 0.",
-        ),
-        (probe > probe.mean(), "You compared with the mean margin. The probe is right where its margin is above 0."),
-        (probe > 0.5, "You compared with 0.5. These are margins: the probe is right above 0."),
-        (probe > 1, "You compared with 1. These are margins: the probe is right above 0."),
-        (probe <= 0, "You counted where the probe is wrong: it is right where its margin is above 0."),
-        (probe < 0, "You counted where the probe is wrong: it is right where its margin is above 0."),
-        (probe != 0, "You counted every margin that isn't 0. The probe is right where its margin is *above* 0."),
-        (probe.abs() > 0.5, "You took the sign away. A margin below 0 is a wrong answer, however large."),
-    ):
-        if is_close(pair, shares(wrong)):
-            raise Mistake(message)
-    if is_close(pair, [float(right[known].sum()), float(right[~known].sum())]):
-        raise Mistake("These are counts. Divide by the number of pairs of each kind.")
-    if (
-        is_close(pair, [float(right.mean())] * 2)
-        or is_close(pair, [expected[0]] * 2)
-        or is_close(pair, [expected[1]] * 2)
-    ):
-        raise Mistake("Both numbers are of the same pairs. The first is where `known`, the second where not: `~known`.")
-    if is_close(pair, expected[::-1]):
-        raise Mistake("The two numbers are swapped: first the pairs the likelihood gets right, then the others.")
-    if is_close(pair, [float((right[known]).sum() / len(probe)), float(right[~known].sum() / len(probe))]):
-        raise Mistake(
-            "You divided by all pairs. Each accuracy is conditional: divide by the number of pairs of its own kind."
-        )
-    wanted = [float(known[probe > 0].float().mean()), float(known[probe <= 0].float().mean())]
-    if is_close(pair, wanted):
-        raise Mistake(
-            "You conditioned the other way: how often the likelihood is right where the probe is. Ask how often the "
-            "*probe* is right where the likelihood is."
-        )
-    if is_close(pair, [float(probe[known].mean()), float(probe[~known].mean())]):
-        raise Mistake("You averaged margins. A few large ones then decide; count how often the margin is above 0.")
-    below = float((probe[~known] < 0).float().mean())
-    if is_close(pair, [expected[0], 1 - expected[1]]) or is_close(pair, [expected[0], below]):
-        raise Mistake("The second number is upside down: count the probe as right when it agrees with the *truth*.")
-    expect_each(_two_accuracies(function), SIMPLE_MARGINS)
-    expect_close(
-        pair,
-        expected,
-        "These aren't the two accuracies. Share of probe margins above 0, among known pairs and among the rest.",
+def check_fooling_raters(function):
+    reached, low = 0, 1.0
+    for turn in range(40):
+        easy = torch.rand(1500, generator=seeded(100 + turn)) < 0.3 + 0.01 * turn
+        result = call(function, easy, seeded(turn))
+        expect_type(result, (tuple, list), "Return two raters: (first, second).")
+        if len(result) != 2:
+            raise Mistake(f"Return two raters, (first, second); got {len(result)}.")
+        first, second = (_rater(rater, len(easy)) for rater in result)
+        for kind, mask in (("easy", easy), ("hard", ~easy)):
+            for one in (first, second):
+                share = float(one[mask].float().mean())
+                if share < 0.02 or share > 0.98:
+                    raise Mistake(
+                        f"On {kind} facts a rater of yours is right {share:.0%} of the time. Real raters are "
+                        "sometimes right and sometimes wrong on both kinds: keep each share between 2 % and 98 %."
+                    )
+            if abs(_table_correlation(first[mask], second[mask])) > 0.16:
+                raise Mistake(
+                    f"Within the {kind} facts your raters know of each other. Each must toss coins of its own: what "
+                    "they share may be the difficulty of the fact, and nothing else."
+                )
+        if float(first[easy].float().mean()) < float(first[~easy].float().mean()) - 0.2:
+            raise Mistake("Your first rater is right more often on hard facts than on easy ones.")
+        found = kappa(first, second)
+        reached, low = reached + (found >= 0.4), min(low, found)
+    hint = (
+        f"Its lowest kappa was {low:.2f}, and 0.4 is wanted each time. Within a kind nothing may be shared, so let the "
+        "kinds differ more: how often is a rater right on easy facts, how often on hard ones?"
     )
+    return Score(reached / 40, 0.95, 40, "mixes of easy and hard facts", hint)
 
 
-# ------------------------------------------------------------------------------------------------- 4.6 a low-rank dose
+def _rater(rater, n):
+    """One rater's answers as n bools."""
+    expect_shape(rater, (n,), "A rater says of every fact whether it gets it right.")
+    rater = torch.as_tensor(rater)
+    if not bool(((rater == 0) | (rater == 1)).all()):
+        raise Mistake("A rater is right or wrong on each fact: return bools, not probabilities.")
+    return rater.bool()
 
 
-def merge_low_rank(weight, a, b, scale):
-    """W + scale * B A. weight (d_out, d_in), a (rank, d_in), b (d_out, rank) -> (d_out, d_in)."""
-    return weight + scale * (b @ a).to(weight)
-
-
-def check_merge_low_rank(function):
-    generator = torch.Generator().manual_seed(4)
-    # Square on purpose at first: then every wrong product still has the right shape.
-    weight, a, b = (torch.randn(4, 4, generator=generator) for _ in range(3))
-    scale = 2.0
-    expected = merge_low_rank(weight, a, b, scale)
-    result = call(function, weight, a, b, scale)
-    expect_type(result, torch.Tensor)
-    expect_shape(result, (4, 4), "The merged matrix has the shape of `weight`.")
-    if not is_close(result, expected):
-        if is_close(result, scale * (b @ a)):
-            raise Mistake("This is the change alone. The organism computes with the old weights *plus* the change.")
-        if is_close(result, weight + b @ a):
-            raise Mistake("The scale is missing: without it the adapter is put on at the wrong dose.")
-        if is_close(result, weight + scale * (a @ b)):
-            raise Mistake("The product is the wrong way round: A reads the input first, so the change is B @ A.")
-        if is_close(result, weight + scale * (b @ a).T):
-            raise Mistake("The change is transposed. `weight` is (d_out, d_in), and so is B @ A as it stands.")
-        if is_close(result, weight + scale * b * a):
-            raise Mistake("`*` multiplies entry by entry. The change is a matrix product: `@`.")
-        if is_close(result, scale * (weight + b @ a)):
-            raise Mistake("The scale belongs to the change only, not to the model's own weights.")
-        if is_close(result, weight - scale * (b @ a)):
-            raise Mistake("You subtracted the change: that makes the organism's opposite. Add it.")
-        if is_close(result, weight + (b @ a) / scale):
-            raise Mistake("You divided by the scale. The change is *multiplied* by it.")
-        if is_close(result, weight):
-            raise Mistake("Nothing changed. Add scale * B A to the weights.")
-        if is_close(result, weight + scale * b + a) or is_close(result, weight + scale * (b + a)):
-            raise Mistake("You added the two thin matrices. The change is their matrix product, `b @ a`.")
-        if is_close(result, weight @ (scale * (b @ a))) or is_close(result, weight * (scale * (b @ a))):
-            raise Mistake("You multiplied the weights by the change. It is added to them.")
-        if is_close(result, weight + scale + b @ a) or is_close(result, weight + scale):
-            raise Mistake("You added the scale. It multiplies the change, B @ A.")
-        if is_close(result, weight + scale / (b @ a)):
-            raise Mistake("You divided the scale by the change. It multiplies the change, B @ A.")
-        if is_close(result, weight + scale**2 * (b @ a)):
-            raise Mistake("The scale went in twice. Multiply the change by it once.")
-        expect_close(result, expected, "This isn't W + scale * B A.")
-    weight, a, b = (torch.randn(*shape, generator=generator) for shape in ((5, 3), (2, 3), (5, 2)))
-    if is_close(call(function, weight, a, b, 0.5), merge_low_rank(weight, a, b, 2.0)):
-        raise Mistake("The scale is fixed at 2. Use the `scale` you are given.")
-    if not is_close(call(function, weight, a, b, 0.5), merge_low_rank(weight, a, b, 0.5)):
-        raise Mistake("Right for square matrices, wrong for others: A is (rank, d_in), B is (d_out, rank).")
+def _table_correlation(first, second):
+    """Correlation of two rows of bools; its standard error without any tie is 1 / sqrt(n)."""
+    return float(torch.corrcoef(torch.stack([first.double(), second.double()]))[0, 1])
 
 
 # --------------------------------------------------------------------------------------------------- 4.7 recovery map
@@ -647,7 +558,166 @@ def _name_recovery(result, patched, clean, corrupt):
                 raise Mistake(message)
 
 
-# ------------------------------------------------------------------------------------------------ 4.8 swap test
+# --------------------------------------------------------------------------------------------------------- 4.8 hide
+
+
+def hide(scores, span, heads=None):
+    """Later positions can't look at the subject. scores (batch, head, query, key), before the softmax -> the same."""
+    start, stop = span
+    new = scores.clone()
+    chosen = slice(None) if heads is None else heads
+    part = new[:, chosen, stop:]
+    part[..., start:stop] = -torch.inf
+    new[:, chosen, stop:] = part
+    return new
+
+
+def check_hide(function):
+    scores = torch.randn(2, 3, 7, 7, generator=seeded(8)) * 2
+    span = (2, 4)
+    expected = hide(scores, span)
+    result = call(function, scores, span)
+    expect_type(result, torch.Tensor, "Return the scores, some of them changed.")
+    expect_shape(result, (2, 3, 7, 7), "The scores keep their shape.")
+    if bool(torch.isnan(result).any()):
+        raise Mistake("There are NaN in your scores. Minus infinity is `-torch.inf`; 0 times infinity is no number.")
+    _name_hidden(result, scores, span)
+    weights = expected.softmax(-1)
+    expect_close(result.softmax(-1), weights, "These aren't the scores with the subject hidden from later positions.")
+    others = ((scores, (1, 2)), (scores[:, :, :5, :5], (0, 2)), (scores[..., 1:, :], (2, 5)))
+    for more, other in others[:2]:
+        came = call(function, more, other)
+        expect_shape(came, tuple(more.shape), "The scores keep their shape.")
+        message = f"Right for the subject at {span}, wrong for {other}: use `span`."
+        expect_close(came.softmax(-1), hide(more, other).softmax(-1), message)
+    for heads in ([1], [0, 2]):
+        came = call(function, scores, span, heads)
+        expect_shape(came, (2, 3, 7, 7), "The scores keep their shape.")
+        if is_close(came.softmax(-1), weights):
+            raise Mistake("All heads were blinded where only some should be: use `heads`.")
+        rest = [head for head in range(3) if head not in heads]
+        if is_close(came.softmax(-1), hide(scores, span, rest).softmax(-1)):
+            raise Mistake("You blinded all heads but those in `heads`.")
+        message = f"With heads={heads} only these may be blinded, and all the others stay as they were."
+        expect_close(came.softmax(-1), hide(scores, span, heads).softmax(-1), message)
+    large = scores - 1e6
+    if not is_close(call(function, large, span).softmax(-1), hide(large, span).softmax(-1)):
+        raise Mistake(
+            "A hidden score wins where all the others are far below it: use `-torch.inf`, not a fixed number."
+        )
+
+
+def _name_hidden(result, scores, span):
+    """Raise the `Mistake` that made these scores, if it is a known one."""
+    start, stop = span
+    rows = torch.arange(scores.shape[-2])[:, None]
+    keys = torch.arange(scores.shape[-1])[None]
+    inside = (keys >= start) & (keys < stop)
+
+    def is_where(mask, value=-torch.inf):
+        return is_close(result.softmax(-1), scores.masked_fill(mask, value).softmax(-1))
+
+    if torch.equal(result, scores):
+        raise Mistake("Nothing changed: the scores that look at the subject should become minus infinity.")
+    for wrong, message in (
+        (
+            inside & (rows >= 0),
+            "The subject's own tokens, and those before it, were blinded too. Only queries from `stop` on lose sight.",
+        ),
+        (
+            inside & (rows >= start),
+            "The subject's own tokens can't see each other any more: blind the queries from `stop` on.",
+        ),
+        (inside & (rows > stop), "The first position after the subject still sees it: queries from `stop` on."),
+        (
+            inside & (rows == scores.shape[-2] - 1),
+            "Only the last position was blinded. *All* positions after the subject should lose sight of it.",
+        ),
+        (
+            (keys >= start) & (keys <= stop) & (rows >= stop),
+            "One token too many is hidden: the subject is start:stop, `stop` itself is no part of it.",
+        ),
+        (
+            (keys < stop) & (rows >= stop),
+            "Everything before the subject is hidden too. Hide the keys from `start` to `stop`.",
+        ),
+        ((keys >= start) & (rows >= stop), "Everything after the subject is hidden too. Hide the keys start:stop."),
+        (
+            ~inside & (rows >= stop),
+            "The wrong way round: later positions see *only* the subject now.",
+        ),
+        (
+            (rows >= start) & (rows < stop) & (keys >= stop),
+            "Queries and keys changed places: the axes are (batch, head, query, key).",
+        ),
+    ):
+        if is_where(wrong):
+            raise Mistake(message)
+    hidden = inside & (rows >= stop)
+    if is_where(hidden, 0.0):
+        raise Mistake(
+            "A score of 0 is no blindfold: the softmax gives exp(0) = 1 to it. Before a softmax, hidden is minus "
+            "infinity."
+        )
+    if is_where(hidden, torch.inf):
+        raise Mistake("Plus infinity makes them see nothing *but* the subject. Hidden is minus infinity.")
+    if is_close(result, scores.softmax(-1).masked_fill(hidden, 0.0)):
+        raise Mistake("You took the softmax yourself. These are scores; the model takes the softmax after you.")
+
+
+# ------------------------------------------------------------------------------------------ 4.9 a double dissociation
+
+
+def pick_cuts(complete, judge):
+    """The cut that takes completing and spares judging, and the one that does the opposite: two indices."""
+    gap = judge.quantile(0.5, dim=0) - complete.quantile(0.5, dim=0)
+    return int(gap.argmax()), int(gap.argmin())
+
+
+def _lesions(seed):
+    """Shares left of two tasks, (pair, cut) each: one cut is selective each way, one takes both, two take neither."""
+    generator = seeded(seed)
+    names = torch.randperm(6, generator=generator)
+    kinds = [(0.35, 0.95), (0.95, 0.4), (0.1, 0.15), (0.95, 0.97), (1.0, 0.93), (0.75, 0.72)]
+    tables = torch.zeros(2, 9, 6)
+    for place, (complete, judge) in zip(names.tolist(), kinds):
+        tables[0, :, place], tables[1, :, place] = complete, judge
+    tables += 0.08 * torch.randn(tables.shape, generator=generator)
+    # One pair a task has a tiny span, so its shares are wild: a mean follows it.
+    for task in range(2):
+        tables[task, int(torch.randint(9, (), generator=generator))] += 12 * torch.randn(6, generator=generator)
+    return tables[0], tables[1], int(names[0]), int(names[1]), int(names[2])
+
+
+def check_pick_cuts(function):
+    right, both, other, averaged = 0, 0, 0, 0
+    for turn in range(60):
+        complete, judge, first, second, rough = _lesions(turn)
+        result = call(function, complete, judge)
+        expect_shape(result, (2,), "Return two cuts: (takes completing, takes judging).")
+        found = []
+        for value in list(result):
+            number = one_number(value, "a cut")
+            if number != int(number) or not 0 <= number < complete.shape[1]:
+                raise Mistake(f"A cut is its column, 0 to {complete.shape[1] - 1}; got {number:.4g}.")
+            found.append(int(number))
+        right += found == [first, second]
+        other += found == [second, first]
+        both += rough in found
+        means = judge.mean(0) - complete.mean(0)
+        averaged += found == [int(means.argmax()), int(means.argmin())]
+    if other > 40:
+        raise Mistake("The two cuts are swapped: first the one that takes completing, then the one that takes judging.")
+    hint = (
+        f"In {both} of 60 you picked the cut that takes both tasks: it shows that something broke, not what. Ask of "
+        "each cut how much it takes from one task *and* leaves of the other."
+        if both > 15 and averaged < 50
+        else "In some worlds one pair is wild, because its span is tiny. What resists one odd pair of nine?"
+    )
+    return Score(right / 60, 0.9, 60, "sets of cuts", hint)
+
+
+# ------------------------------------------------------------------------------------------------ 4.10 swap test
 
 
 def swap_test(first, second, statistic, n_draws=1000, seed=0):
@@ -805,15 +875,38 @@ def _check_other_statistics(function):
         )
 
 
+NULL = {
+    "a": "Rows of one pair could then both be called true, and a group could hold more true ones than false ones: the "
+    "real labels never look like that, so the null is another task.",
+    "b": "All is as in the real run, the choice of depth included; only the meaning of the labels is gone, and each "
+    "pair still has one true claim.",
+    "c": "The depth was chosen on the real labels. A null that needn't choose has one chance to be lucky, the real run "
+    "nine: it comes out too low.",
+    "d": "A useful control for another question (what do trained weights add?). It says nothing about labels that "
+    "any procedure could fit.",
+}
+
+SENTENCE = {
+    "a": "The subject's state is the same in both tasks, and a state taken from one serves the other: nothing here is "
+    "known twice.",
+    "b": "It says what was cut, what it took and what it left, on which pairs, and what the design can't tell apart.",
+    "c": "Judging was cut by hiding the subject from blocks that completing does without. But the same cut takes the "
+    "probe's reading from the specimen without any adapter.",
+    "d": "A p-value says that two things differ on these pairs. What they are is another question.",
+}
+
 EXERCISES = [
     Exercise("4.1", "Likelihood, pair by pair", paired_margin, check_paired_margin),
     Exercise("4.2", "Words as log-odds", answer_log_odds, check_answer_log_odds),
     Exercise("4.3", "Bias, order, and what is left", bias_order_separation, check_bias_order_separation),
-    Exercise("4.4", "Agreement beyond chance", kappa, check_kappa),
-    Exercise("4.5", "Knowledge or truth?", accuracy_by_knowledge, check_accuracy_by_knowledge),
-    Exercise("4.6", "Put the judge on", merge_low_rank, check_merge_low_rank),
+    choose("4.4", "The same procedure, without meaning", "b", NULL),
+    Exercise("4.5", "Agreement beyond chance", kappa, check_kappa),
+    Exercise("4.6", "Agreement out of nothing", fooling_raters, check_fooling_raters, kind="attack"),
     Exercise("4.7", "A recovery map over pairs", recovery_map, check_recovery_map),
-    Exercise("4.8", "The swap test", swap_test, check_swap_test),
+    Exercise("4.8", "A blindfold", hide, check_hide),
+    Exercise("4.9", "A double dissociation", pick_cuts, check_pick_cuts, kind="design"),
+    Exercise("4.10", "The swap test", swap_test, check_swap_test),
+    choose("4.11", "The sentence that stands", "b", SENTENCE),
 ]
 
 QUIZ = [
@@ -838,7 +931,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "'True or false?' becomes 'false or true?' and the share of True answers collapses. Why keep both orders?",
+        "'Yes or no?' becomes 'no or yes?' and the answers move. Why keep both orders?",
         [
             Option(
                 "Their mean cancels the pull of the order, and their difference measures it.",
@@ -858,7 +951,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "On cities the probe is less accurate where the likelihood is wrong, yet above one half. What is open?",
+        "A probe is less accurate where the likelihood is wrong in both wordings, yet above one half. What fits?",
         [
             Option(
                 "It reads truth itself, whatever the model knows.",
@@ -898,27 +991,27 @@ QUIZ = [
         ],
     ),
     Question(
-        "A paper shows one prompt patched in both tasks, with different heat maps, and says 'different mechanisms'.",
+        "A cut takes judging and spares completing: 'judging has a mechanism of its own'. What is missing?",
         [
             Option(
-                "The maps differ, so the mechanisms do.",
+                "Nothing: what is spared has another mechanism.",
                 False,
-                "Two phrasings of one question also give different maps. How different is the question.",
+                "Judging may be the more fragile of two tasks that share all their parts: any rough cut would do this.",
             ),
             Option(
-                "Missing: many pairs, the distance between phrasings, and a control patch.",
+                "A second cut that does the reverse, on data that chose neither.",
                 True,
-                "And even then a map says where something passes, not how it is computed.",
+                "Then neither task is merely the frailer one. What the two parts compute is still open.",
             ),
             Option(
-                "Patching can't tell anything about mechanisms.",
+                "A smaller p-value for the damage to judging.",
                 False,
-                "It can tell where information that decides the answer passes. That rules some accounts out.",
+                "It makes sure that the damage is there. That it is special to judging is another claim.",
             ),
         ],
     ),
     Question(
-        "The judge was taught by a small adapter. What does its map tell about models that judge without one?",
+        "The judge was taught by a small adapter. What does it tell about models that judge without one?",
         [
             Option(
                 "How they judge.",
