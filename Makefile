@@ -9,13 +9,16 @@ LAB_ARGS ?=
 UV ?= $(shell command -v uv 2>/dev/null)
 
 BENCH_SAE := build/bench-sae
+NBGRADER := build/nbgrader
 
 ifeq ($(OS),Windows_NT)
 PY := .venv/Scripts/python.exe
 BENCH_SAE_PY := $(BENCH_SAE)/Scripts/python.exe
+NBGRADER_PY := $(NBGRADER)/Scripts/python.exe
 else
 PY := .venv/bin/python
 BENCH_SAE_PY := $(BENCH_SAE)/bin/python
+NBGRADER_PY := $(NBGRADER)/bin/python
 endif
 READY := .venv/.ready
 
@@ -36,7 +39,7 @@ endif
 NEWS := "@jupyterlab/apputils-extension:announcements"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check lint run build solutions lock report html doors bench bench-sae preflight specimen colab-trial browser clean distclean
+.PHONY: help lab test check lint run build solutions lock report html doors bench bench-sae nbgrader preflight specimen colab-trial browser clean distclean
 
 help:
 	@echo "make lab               set everything up and open lesson 00 (LAB_ARGS=--no-browser passes flags on)"
@@ -53,6 +56,7 @@ help:
 	@echo "make doors             spoil every argument of every public function, and say what it was told"
 	@echo "make bench             the speed figures of the report"
 	@echo "make bench-sae         SAE training and files beside SAELens (an environment of its own, once a few minutes)"
+	@echo "make nbgrader          grade three lessons with nbgrader (an environment of its own, once a minute)"
 	@echo "make browser           open a lesson in JupyterLab and the pages in a real browser, with axe"
 	@echo "make colab-trial       run lesson 00 with Colab's versions (needs Python 3.13)"
 	@echo "make clean             remove what the targets above wrote (make distclean: .venv too)"
@@ -130,6 +134,15 @@ $(BENCH_SAE)/.ready: requirements-bench-sae.txt
 
 bench-sae: $(BENCH_SAE)/.ready
 	$(BENCH_SAE_PY) -m utils.authoring.benchmarks.sae
+
+# nbgrader gets an environment of its own; what it grades runs in the course's.
+$(NBGRADER)/.ready: requirements-nbgrader.txt
+	$(PYTHON) -m venv $(NBGRADER)
+	$(NBGRADER_PY) -m pip install --disable-pip-version-check -r requirements-nbgrader.txt
+	@touch $@
+
+nbgrader: $(READY) $(NBGRADER)/.ready
+	$(PY) -m pytest tests/test_nbgrader.py --override-ini=addopts=-q -rs
 
 # Colab's own list of packages is tests/data/colab-freeze.txt; the trial installs the ones a lesson
 # meets into build/colab, then what Colab lacks, checks that nothing moved, and runs lesson 00.

@@ -81,9 +81,11 @@ def test_the_changelog_begins_with_what_is_not_released():
     assert headings[0] == "Unreleased" and all(re.fullmatch(r"(v\d\S+ · )?\d{4}-\d\d-\d\d", h) for h in headings[1:])
 
 
-def test_nothing_promises_what_nbgrader_does_not_do():
+def test_what_is_promised_of_nbgrader_has_its_command_and_its_trial():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert "nbgrader unchanged" not in text and "no nbgrader assignments" in text
+    assert "python -m classroom.nbgrader make" in text and "make nbgrader" in text
+    assert "nbgrader" in make_targets() and (ROOT / "tests" / "test_nbgrader.py").exists()
+    assert (ROOT / "requirements-nbgrader.txt").read_text(encoding="utf-8").count("nbgrader==") == 1
 
 
 def test_a_model_has_a_type():

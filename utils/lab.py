@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import html
+import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 from utils import checks, home, learner, predictions, widgets
 from utils import measured as _values
-from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED, used
+from utils.checks import NOT_ATTEMPTED, NOT_YET, PASSED, handed, used
 from utils.inputs import Count, NonNegative, Number, Text, Texts, checked
 from utils.statistics import Interval
 
@@ -49,9 +50,27 @@ def check(number: Text, attempt: Any) -> Any:
     """
     exercise = checks.find(number)
     verdict = checks.mark(exercise, attempt)
-    _record(number, verdict.status)
+    handed.keep(number, attempt)
+    _record(number, verdict.status, handed.without_the_learners(verdict.message, attempt))
     _display(_verdict_box(verdict))
     return used.watched(number, verdict.answer if verdict.status == PASSED else exercise.reference)
+
+
+@checked
+def passed(number: Text) -> None:
+    """Go on only if what was handed in for an exercise ("3.1") passes; what `check` handed back doesn't count.
+
+    For cells that are graded. Raises `NotPassed`, an AssertionError, with the check's message otherwise, and ValueError
+    for a number that does not exist.
+    """
+    verdict = checks.mark(checks.find(number), handed.kept(number, _nothing))
+    if verdict.status != PASSED:
+        raise handed.NotPassed(repr(_verdict_box(verdict)))
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """In the place of what was never handed in."""
+    raise checks.NotAttempted
 
 
 @checked
@@ -255,28 +274,36 @@ def progress() -> None:
     _display(_Shown("\n".join([*text, *found]) or "No lessons found.", f"<table>{body}</table>{told}"))
 
 
-_COLUMNS = ("learner", "exercise", "title", "status", "attempts", "last", "said", "low", "high", "sure", "truth")
+_COLUMNS = (
+    *("learner", "exercise", "title", "status", "attempts", "last", "said", "low", "high", "sure", "truth"),
+    "messages",
+)
 
 
 @checked
-def export_progress(path: Text | Path = "progress.csv") -> Path:
+def export_progress(path: Text | Path = "progress.csv", called: Text | None = None) -> Path:
     """Write progress as CSV for an instructor; return its path.
 
-    A row for every exercise (learner, exercise, title, status, attempts, last), then one for every prediction: its key
-    under "exercise", its question under "title", "predicted", "shown" or "late" under "status", and what was said and
-    measured (said, low, high, sure, truth). Raises ValueError if the path is a folder, and OSError if it can't be
-    written.
+    called: what the instructor's page is to call you, "otter"; the file's name if left out. No name that the computer
+    knows you by is written, and nothing of your code.
+    A row for every exercise (learner, exercise, title, status, attempts, last, and messages: what its check said of
+    answers that did not pass, how often, as JSON), then one for every prediction: its key under "exercise", its
+    question under "title", "predicted", "shown" or "late" under "status", and what was said and measured (said, low,
+    high, sure, truth). Raises ValueError if the path is a folder, and OSError if it can't be written.
     """
     if Path(path).is_dir():
         raise ValueError(f"path must be a file to write, got the folder {str(path)!r}")
-    entries, path, name = learner.record_or_none(), Path(path), learner.learner()
+    entries, path = learner.record_or_none(), Path(path)
+    name = called or path.stem
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS, restval="")
         writer.writeheader()
         for lesson in checks.lessons():
             for number, exercise in checks.exercises(lesson).items():
                 about = {"learner": name, "exercise": number, "title": exercise.title}
-                writer.writerow(about | _entry(entries.get(number, {})))
+                entry = _entry(entries.get(number, {}))
+                said = json.dumps(entry.pop("messages"), ensure_ascii=False)
+                writer.writerow(about | entry | {"messages": said if said != "[]" else ""})
         for key, said in sorted(predictions.all_kept().items()):
             status = "late" if said["late"] else "shown" if "truth" in said else "predicted"
             about = {
@@ -290,8 +317,14 @@ def export_progress(path: Text | Path = "progress.csv") -> Path:
     return path
 
 
-def _record(number: str, status: str) -> None:
-    """Note an attempt in the learner's record. A disk that can't be written costs a warning, not the lesson."""
+_MOST = 8  # messages of an exercise that are kept
+
+
+def _record(number: str, status: str, message: str = "") -> None:
+    """Note an attempt in the learner's record. A disk that can't be written costs a warning, not the lesson.
+
+    message: what the check said of an answer that did not pass, without anything the learner wrote.
+    """
     if status == NOT_ATTEMPTED:
         return
 
@@ -300,20 +333,41 @@ def _record(number: str, status: str) -> None:
         # A pass is kept: trying something else afterwards does not take it away.
         kept = PASSED if PASSED in (status, before["status"]) else status
         entries[number] = {"status": kept, "attempts": before["attempts"] + 1, "last": learner.now()}
+        messages = before["messages"]
+        if status == NOT_YET and message:
+            # Two that differ in numbers alone are one; its newest wording stays, last.
+            times = sum(count for said, count in messages if _alike(said) == _alike(message))
+            messages = [[said, count] for said, count in messages if _alike(said) != _alike(message)]
+            messages = [*messages, [message, times + 1]][-_MOST:]
+        if messages:
+            entries[number]["messages"] = messages
 
     if problem := learner.change(note):
         warnings.warn(problem, stacklevel=4)
 
 
+def _alike(message: str) -> str:
+    return re.sub(r"\d+(\.\d+)?", "#", message)
+
+
 def _entry(saved: dict[str, Any]) -> dict[str, Any]:
     """One exercise's record, with what makes no sense in it set to nothing."""
     status, attempts, last = saved.get("status"), saved.get("attempts"), saved.get("last")
-    whole = isinstance(attempts, int) and not isinstance(attempts, bool) and attempts >= 0
+    messages = saved.get("messages")
     return {
         "status": status if status in (PASSED, NOT_YET) else NOT_ATTEMPTED,
-        "attempts": attempts if whole else 0,
+        "attempts": attempts if _is_count(attempts) else 0,
         "last": last if isinstance(last, str) else "",
+        "messages": [list(pair) for pair in messages if _is_message(pair)] if isinstance(messages, list) else [],
     }
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_message(pair: Any) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and _is_count(pair[1])
 
 
 def _verdict_box(verdict: checks.Verdict) -> _Shown:

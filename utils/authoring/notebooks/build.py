@@ -2,8 +2,8 @@
 
 `python -m utils.authoring.notebooks.build` writes the lessons, and the metadata that folds a solution's cells. With
 `--check` it writes nothing and fails if anything is not byte for byte what would be written. Every problem names its
-file and its cell. The idea of keeping stub and solution in one cell is nbgrader's, and so are the two markers; nothing
-else of nbgrader is here.
+file and its cell. The idea of keeping stub and solution in one cell is nbgrader's, and so are the two markers; all else
+of nbgrader is in `classroom/nbgrader.py`.
 """
 
 from __future__ import annotations
