@@ -18,7 +18,7 @@ import re
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -333,7 +333,7 @@ def _nudge(number: str) -> str:
     return widgets.inline_markdown(told.hints[0]) if told is not None and told.hints else ""
 
 
-def _table(caption: str, heads: list[str], rows: Iterable[list[object]]) -> str:
+def _table(caption: str, heads: list[str], rows: Iterable[Sequence[object]]) -> str:
     e = html.escape
     head = "".join(f'<th scope="col">{e(text)}</th>' for text in heads)
     body = "".join(

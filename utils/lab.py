@@ -302,8 +302,8 @@ def export_progress(path: Text | Path = "progress.csv", called: Text | None = No
             for number, exercise in checks.exercises(lesson).items():
                 about = {"learner": name, "exercise": number, "title": exercise.title}
                 entry = _entry(entries.get(number, {}))
-                said = json.dumps(entry.pop("messages"), ensure_ascii=False)
-                writer.writerow(about | entry | {"messages": said if said != "[]" else ""})
+                kept = entry.pop("messages")
+                writer.writerow(about | entry | {"messages": json.dumps(kept, ensure_ascii=False) if kept else ""})
         for key, said in sorted(predictions.all_kept().items()):
             status = "late" if said["late"] else "shown" if "truth" in said else "predicted"
             about = {
