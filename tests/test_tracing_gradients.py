@@ -294,3 +294,13 @@ def test_input_residual_is_what_enters_the_first_block(model):
 def test_bad_input_is_named(llama, call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(llama)
+
+
+def test_recorded_patches_belong_together():
+    """Shapes, and what must hold whatever was measured: before block 0 the whole name patched is the clean prompt."""
+    record = tracing.recorded_patches()
+    for part, exact in record.exact.items():
+        assert exact.shape == (len(record.pairs), 30, 18 if part == "head" else 2)
+        assert all(by_part[part].shape == exact.shape for by_part in record.estimates.values())
+    assert torch.allclose(record.exact["resid"][:, 0, 0], torch.ones(len(record.pairs)), atol=1e-3)
+    assert torch.allclose(record.exact["resid"][:, 0, 1], torch.zeros(len(record.pairs)), atol=1e-3)

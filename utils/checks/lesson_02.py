@@ -133,6 +133,11 @@ def _check_frozen_shares(fn):
         right,
         "The shares are off: one divisor for all, from the whole stream; `weight`; dot with `readout`.",
     )
+    tiny = 1e-3 * parts, weight, readout
+    message = (
+        "Wrong for a stream so short that `eps` counts: add it to the mean square, and leave its default as it is."
+    )
+    expect_each(fn, [(tiny, _frozen_shares(*tiny), message)])
     more, other_weight, other_readout = _random(1, 3, seed=21), 1 + _random(3, seed=22).abs(), _random(3, seed=23)
     message = "Right for one model's numbers and wrong for another's: use `weight`, `readout` and `eps` as they come."
     given = 0.1 * more, other_weight, other_readout, 0.01

@@ -51,6 +51,7 @@ from utils.tracing.pairs import (
     sites,
 )
 from utils.tracing.patching import endpoints, logit_difference, matched_noise, patch, recovery, trace
+from utils.tracing.recorded import RecordedPatches, recorded_patches
 from utils.tracing.running import record
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Pair",
     "PairSet",
     "PatchingParts",
+    "RecordedPatches",
     "cut_views",
     "direct_logit_attribution",
     "edge_attribution",
@@ -84,6 +86,7 @@ __all__ = [
     "patching_parts",
     "position_classes",
     "record",
+    "recorded_patches",
     "recovery",
     "sites",
     "trace",
