@@ -15,7 +15,7 @@ from torch import Tensor
 
 from utils.inputs import Count, Index, Seed, checked
 from utils.interventions.ablations import Head
-from utils.reading.recording import Hook, plain
+from utils.reading.recording import UNSCORED, Hook, plain
 from utils.reading.tokens import TokenBatch, token_batch
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def head_scores(model: TransformerBridge, tokens: TokenBatch, period: Count, hoo
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     with torch.no_grad():
-        model.run_with_hooks(given, fwd_hooks=[*hooks, *((name, score) for name in names)], return_type=None)
+        looking = [*hooks, *((name, score) for name in names), UNSCORED]
+        model.run_with_hooks(given, fwd_hooks=looking, return_type=None)
     if len(kinds["induction"]) != len(names):
         raise ValueError("model gave no attention patterns; load it with attn_implementation='eager'")
     return HeadScores(**{kind: torch.stack(rows) for kind, rows in kinds.items()})

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 Hook = tuple[str, Callable]
+# Where no logits are wanted: scoring the whole vocabulary is the dearest step, and takes the most memory
+UNSCORED: Hook = ("unembed.hook_in", lambda value, hook: value[:, :1].contiguous())
 
 
 @checked
@@ -39,9 +41,11 @@ def record_named(
 
     given = token_batch(model, tokens)
     keepers = [(name, keep(name)) for name in names]
+    seen = any("unembed" in name for name, _ in (*hooks, *keepers))
     try:
         with torch.no_grad():
-            model.run_with_hooks(given, fwd_hooks=[*hooks, *keepers], return_type=None)
+            unscored = [] if seen else [UNSCORED]
+            model.run_with_hooks(given, fwd_hooks=[*hooks, *keepers, *unscored], return_type=None)
     except KeyError as error:  # TransformerLens' word for a hook that doesn't exist
         raise ValueError(f"names and hooks must be places of this model: {error.args[0]}") from None
     missing = [name for name in names if name not in kept]
