@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # scoring the whole vocabulary is the dearest step: only the last position is scored
 _LAST: Hook = ("unembed.hook_in", lambda value, hook: value[:, -1:].contiguous())
 
+_AT_ONCE = 3  # prompts whose graph is kept at one time
+
 
 @checked
 def answer_log_probs(
@@ -50,6 +52,8 @@ def rule_scores(
     names = [f"blocks.{layer}.attn.hook_z" for layer in range(model.cfg.n_layers)]
     seen = record_named(model, shown, names)
     where, steps, was = device_of(model), {}, {}
+    mean = {name: z[:, -1].mean(0).to(where) for name, z in seen.items()}
+    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
 
     def watch(name: str) -> Callable:
         def hook_function(z: Tensor, hook: Any) -> Tensor:
@@ -65,14 +69,16 @@ def rule_scores(
     try:
         with torch.enable_grad():
             hooks = [(name, watch(name)) for name in names]
-            logits = model.run_with_hooks(given, fwd_hooks=[*hooks, _LAST], return_type="logits")[:, -1].float()
-            wanted = logits.log_softmax(-1).gather(-1, answers.to(where)[:, None]).sum()
-            slopes = torch.autograd.grad(wanted, [steps[name] for name in names])
+            for ids, right in zip(given.split(_AT_ONCE), answers.to(where).split(_AT_ONCE)):
+                logits = model.run_with_hooks(ids, fwd_hooks=[*hooks, _LAST], return_type="logits")[:, -1].float()
+                wanted = logits.log_softmax(-1).gather(-1, right[:, None]).sum()
+                slopes = torch.autograd.grad(wanted, [steps[name] for name in names])
+                for layer, (name, slope) in enumerate(zip(names, slopes)):
+                    total[layer] += (slope * (mean[name] - was[name])).sum((0, -1)).float().cpu()
     finally:
         for weight in frozen:
             weight.requires_grad_(True)
-    moves = [seen[name][:, -1].mean(0).to(where) - was[name] for name in names]
-    return torch.stack([(slope * move).sum(-1).mean(0).float().cpu() for slope, move in zip(slopes, moves)])
+    return total / len(given)
 
 
 @checked
