@@ -176,9 +176,20 @@ def token_losses_from(
     hooked: list[Any] = [*check_hooks(model, hooks)]
     stream = entering.to(ids.device, model.cfg.dtype)
     door = (f"blocks.{layer}.hook_resid_pre", lambda value, hook: stream)  # below it one idle row runs
-    scored = ("unembed.hook_in", lambda value, hook: value[:, first:-1].contiguous())
-    logits = model.run_with_hooks(ids[:1], fwd_hooks=[door, *hooked, scored], return_type="logits")
-    return -token_log_probs(logits, ids[:, first + 1 :]).cpu()
+    last: list[torch.Tensor] = []
+
+    def keep(value: torch.Tensor, hook: Any) -> torch.Tensor:
+        last.append(value[:, first:-1])
+        return value[:, :1].contiguous()
+
+    model.run_with_hooks(ids[:1], fwd_hooks=[door, *hooked, ("unembed.hook_in", keep)], return_type=None)
+    cap = float(getattr(model.cfg, "output_logits_soft_cap", -1.0) or -1.0)
+    losses = []
+    for normed, wanted in zip(last[0], ids[:, first + 1 :]):  # a text at a time: all logits at once take much memory
+        logits = model.unembed(normed[None].contiguous())
+        logits = cap * torch.tanh(logits / cap) if cap > 0 else logits
+        losses.append(-token_log_probs(logits, wanted[None]))
+    return torch.cat(losses).cpu()
 
 
 # ------------------------------------------------------------------------------------------------------- what follows
