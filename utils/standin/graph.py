@@ -166,11 +166,13 @@ class Graph:
         relative[: len(self.units)] /= torch.where(totals == 0, 1.0, totals)[:, None]
         relative[: len(self.units)][totals == 0] = 0
         relative[len(self.units) :] = 0
-        step = self.adjacency[rows]
-        found = step.clone()
-        for _ in range(self.n_layers + 1):
-            step = step @ relative
-            found += step
+        # All ways are A (I - relative)^-1; in the order of the floors that matrix is a triangle with ones.
+        by_floor = self.order.argsort(stable=True)
+        triangle = torch.eye(len(self)) - relative[by_floor][:, by_floor]
+        direct = self.adjacency[rows][:, by_floor]
+        solved = torch.linalg.solve_triangular(triangle, direct, upper=False, left=False, unitriangular=True)
+        found = torch.empty_like(solved)
+        found[:, by_floor] = solved
         return found
 
 
