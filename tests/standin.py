@@ -64,6 +64,7 @@ def graph_by_hand(seed=0, n_units=24, positions=4, blocks=3):
     graph = Graph(
         basis="latents",
         rule="",
+        constant_start=False,
         prompt="abcd",
         tokens=torch.arange(positions),
         words=list("abcdefgh"[:positions]),

@@ -90,7 +90,7 @@ def test_many_runs_at_once_are_each_of_them(llama, transcoders):
 
 
 def test_all_that_enters_a_latent_or_a_logit_adds_up_to_it(llama, transcoders):
-    graph = attribute(llama, TOKENS, transcoders, max_nodes=None)
+    graph = attribute(llama, TOKENS, transcoders, max_nodes=None, constant_start=False)
     replacement = latent_replacement(llama, TOKENS, transcoders)
     assert len(graph.units) == graph.n_active == sum(int((u.values != 0).sum()) for u in replacement.units)
     assert graph.missing.abs().max() < 1e-3
@@ -112,6 +112,21 @@ def test_all_that_enters_a_neuron_adds_up_to_it_by_the_rules_that_share_it_out(l
     assert graph.rule == rule and graph.n_active > 150
 
 
+def test_the_start_tokens_mlps_are_constants_where_that_is_asked_for(llama, transcoders):
+    for some in (transcoders, None):
+        live = attribute(llama, TOKENS, some, max_nodes=60, constant_start=False)
+        held = attribute(llama, TOKENS, some, max_nodes=60)  # the prompt begins with the start token
+        assert held.constant_start and not live.constant_start and held.n_active < live.n_active
+        assert (live.units[:, 1] == 0).any() and not (held.units[:, 1] == 0).any()
+        assert held.missing.abs().max() < 1e-3
+        at_start = [held.places("error").start + block * len(TOKENS) for block in range(LAYERS)]
+        assert not held.adjacency[:, at_start].any() and held.adjacency[:, held.places("embedding").start].any()
+        both = [[g.find(*place) for g in (live, held)] for place in held.units.tolist() if place in live.units.tolist()]
+        a, b = torch.tensor(both).T
+        torch.testing.assert_close(live.adjacency[a][:, a], held.adjacency[b][:, b], atol=1e-4, rtol=1e-3)
+    assert not attribute(llama, TOKENS[1:], transcoders).constant_start
+
+
 def test_by_the_derivative_it_does_not(llama):
     graph = attribute(llama, TOKENS, rule="gradient", max_nodes=150)
     logits, units = graph.missing[graph.places("logit")], graph.missing[graph.places("unit")]
@@ -122,7 +137,7 @@ def test_by_the_derivative_it_does_not(llama):
 def test_units_left_out_are_in_the_errors(llama, transcoders):
     whole = attribute(llama, TOKENS, transcoders, max_nodes=None)
     few = attribute(llama, TOKENS, transcoders, max_nodes=20)
-    assert len(few.units) == 20 and few.n_active == whole.n_active
+    assert len(few.units) == 20 and few.n_active == whole.n_active == len(whole.units)
     assert few.missing.abs().max() < 1e-3
     logit = whole.adjacency[-1], few.adjacency[-1]
     kept = [whole.find(*place) for place in few.units.tolist()]

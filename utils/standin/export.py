@@ -26,7 +26,7 @@ from utils.standin.pruning import Grouped, Pruned
 __all__ = ["load_graph", "node_name", "read_viewer", "save_graph", "viewer_json", "write_viewer"]
 
 _TENSORS = ("tokens", "units", "values", "probabilities", "adjacency", "bias", "totals")
-_PLAIN = ("basis", "rule", "prompt", "words", "n_layers", "n_active", "logit_ids", "logit_words")
+_PLAIN = ("basis", "rule", "constant_start", "prompt", "words", "n_layers", "n_active", "logit_ids", "logit_words")
 _FORMAT = "attribution graph 1"
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from utils.inputs import Count, Fraction, Index, checked
 from utils.progress import tqdm
-from utils.reading.tokens import TokenIds, text_ids
+from utils.reading.tokens import TokenIds, start_token, text_ids
 from utils.standin.frozen import Block, words_of
 from utils.standin.replacement import Replacement, Rule, latent_replacement, neuron_replacement
 from utils.standin.transcoders import Transcoder
@@ -71,15 +71,17 @@ class Node:
 class Graph:
     """Nodes and direct effects. Nodes in order: units, errors (block by block), embeddings, logits.
 
-    basis: "latents" or "neurons"; rule: how neurons were made straight, "" for latents. units: (unit, 3) of block,
-    position, number; values: theirs. n_active: how many units were on in all; what the units left out write counts as
-    error. logit_ids, logit_words, probabilities: the logits' tokens, and the model's probability of each.
+    basis: "latents" or "neurons"; rule: how neurons were made straight, "" for latents. constant_start: whether what
+    the MLPs write at position 0 counts as constant. units: (unit, 3) of block, position, number; values: theirs.
+    n_active: how many units were on and could be nodes; what those left out write counts as error.
+    logit_ids, logit_words, probabilities: the logits' tokens, and the model's probability of each.
     adjacency: (node, node), row: target, column: source. bias: (node,), what constants put in. totals: (node,), each
     target's value, which row and bias add up to; 0 for errors and embeddings, which are no targets.
     """
 
     basis: str
     rule: str
+    constant_start: bool
     prompt: str
     tokens: Int[Tensor, " pos"]
     words: list[str]
@@ -188,13 +190,15 @@ def attribute(
     targets: Sequence[str | int] | None = None,
     max_nodes: Count | None = 500,
     rule: Rule = "half",
+    constant_start: bool | None = None,
     batch_size: Count = 64,
 ) -> Graph:
     """The attribution graph of a prompt, in a set of transcoders' latents or in the MLPs' own neurons.
 
     tokens: (pos,) ids, two at least. transcoders: block -> transcoder, one for every block; None takes the neurons,
     made straight by `rule` (see `Neurons`; "half" for gated MLPs as published). targets: tokens (as text or id) whose
-    logits are explained; None takes the likeliest, see `top_logits`. max_nodes, batch_size: see `attribute_in`.
+    logits are explained; None takes the likeliest, see `top_logits`. constant_start: None means yes where the prompt
+    begins with the model's start token; this, max_nodes and batch_size: see `attribute_in`.
     Raises ValueError for a prompt of one token, transcoders that are missing or of another model, a target that isn't
     one token of the vocabulary, and NaN.
     """
@@ -203,7 +207,17 @@ def attribute(
     else:
         replacement = latent_replacement(model, tokens, transcoders)
     ids = top_logits(replacement.frozen.logits) if targets is None else _target_ids(model, targets)
-    return attribute_in(replacement, ids, words_of(model, ids), max_nodes=max_nodes, batch_size=batch_size)
+    if constant_start is None:
+        first = None if model.tokenizer is None else start_token(model)
+        constant_start = int(replacement.frozen.tokens[0]) == first
+    return attribute_in(
+        replacement,
+        ids,
+        words_of(model, ids),
+        max_nodes=max_nodes,
+        constant_start=constant_start,
+        batch_size=batch_size,
+    )
 
 
 def _target_ids(model: TransformerBridge, targets: Sequence[str | int]) -> list[int]:
@@ -245,14 +259,18 @@ def attribute_in(
     words: Sequence[str],
     *,
     max_nodes: Count | None = 500,
+    constant_start: bool = False,
     batch_size: Count = 64,
 ) -> Graph:
     """The graph of a local replacement model that is there already. targets: token ids; words: their texts.
 
     max_nodes: how many units become nodes, at most; None for all that are on (latents only: neurons always are). Those
     with the largest total effect on the targets (absolute, by the targets' probabilities, through all units made
-    straight) are taken; what the others write goes into the errors, so rows still add up. batch_size: targets that walk
-    together. Raises ValueError for no targets, one given twice or outside the vocabulary, and neurons without limit.
+    straight) are taken; what the others write goes into the errors, so rows still add up.
+    constant_start: count what MLPs write at position 0 as a constant: no unit there is a node, no error either (nor is
+    it in circuit-tracer). A start token sees only itself, so this is the same in every prompt, and it is large: massive
+    activations are made there. batch_size: targets that walk together. Raises ValueError for no targets, one given
+    twice or outside the vocabulary, and neurons without limit.
     """
     frozen = replacement.frozen
     if not len(targets):
@@ -268,12 +286,12 @@ def attribute_in(
         raise ValueError("max_nodes must be given for neurons: all of them are on")
     chance = frozen.logits.softmax(-1)[list(targets)]
     readout, readout_bias = _readout(frozen.W_U, frozen.b_U, targets)
-    units, n_active = _chosen(replacement, readout, chance, max_nodes)
+    units, n_active = _chosen(replacement, readout, chance, max_nodes, int(constant_start))
     values = torch.tensor([float(replacement.units[b].values[p, u]) for b, p, u in units.tolist()])
     n, pos, n_layers = len(units), len(frozen), len(frozen.blocks)
     size = n + pos * n_layers + pos + len(targets)
     adjacency, bias, totals = torch.zeros(size, size), torch.zeros(size), torch.zeros(size)
-    walk = _Walk(replacement, units, values, size)
+    walk = _Walk(replacement, units, values, size, constant_start)
     first = size - len(targets)
     adjacency[first:], bias[first:] = walk.from_logits(readout)
     bias[first:] += readout_bias
@@ -284,6 +302,7 @@ def attribute_in(
     return Graph(
         basis=replacement.basis,
         rule=getattr(replacement.units[0], "rule", ""),
+        constant_start=constant_start,
         prompt="".join(frozen.words),
         tokens=frozen.tokens,
         words=list(frozen.words),
@@ -307,14 +326,17 @@ def _readout(W_U: Tensor, b_U: Tensor, targets: Sequence[int]) -> tuple[Tensor, 
 
 
 def _chosen(
-    replacement: Replacement, readout: Tensor, chance: Tensor, max_nodes: int | None
+    replacement: Replacement, readout: Tensor, chance: Tensor, max_nodes: int | None, first: int
 ) -> tuple[Int[Tensor, "unit 3"], int]:
-    """The units that become nodes, as (block, position, number) in order; and how many were on."""
+    """The units that become nodes, as (block, position, number) in order; and how many were on. first: position."""
     on = [(units.values != 0).nonzero() for units in replacement.units]
+    on = [places[places[:, 0] >= first] for places in on]
     n_active = sum(map(len, on))
     if max_nodes is None or n_active <= max_nodes:
         return torch.cat([torch.nn.functional.pad(places, (1, 0), value=b) for b, places in enumerate(on)]), n_active
     scores = [(chance[:, None, None] * effect.abs()).sum(0) for effect in unit_effects(replacement, readout)]
+    for score in scores:
+        score[:first] = 0
     flat = torch.cat([score.flatten() for score in scores])
     best = flat.topk(min(max_nodes, int((flat > 0).sum()))).indices.sort().values.tolist()  # those that are off have 0
     places, start, block = [], 0, 0
@@ -369,19 +391,25 @@ def _through_block(block: Block, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
 class _Walk:
     """From targets back to the embeddings, stopped at every MLP's units: rows of the adjacency."""
 
-    def __init__(self, replacement: Replacement, units: Tensor, values: Tensor, size: int) -> None:
+    def __init__(
+        self, replacement: Replacement, units: Tensor, values: Tensor, size: int, constant_start: bool
+    ) -> None:
         self.replacement, self.size = replacement, size
         self.n, self.pos = len(units), len(replacement.frozen)
         self.at: list[Tensor] = []  # per block: which nodes are its units
         self.writes: list[Tensor] = []  # what each of them writes, at its value
         self.rest: list[Tensor] = []  # what of the MLP's output is no node, constant or skip: the error nodes
+        self.start: list[Tensor | None] = []  # what it writes at position 0, where that counts as constant
         for block, one in enumerate(replacement.units):
             here = (units[:, 0] == block).nonzero()[:, 0]
             write = values[here, None] * one.write[units[here, 2]]
-            rest = one.values @ one.write + one.error
+            rest = (one.values @ one.write + one.error).index_add(0, units[here, 1], -write)
+            self.start.append(rest[0].clone() if constant_start else None)
+            if constant_start:
+                rest[0] = 0
             self.at.append(here)
             self.writes.append(write)
-            self.rest.append(rest.index_add(0, units[here, 1], -write))
+            self.rest.append(rest)
         self.positions = units[:, 1]
 
     def from_logits(self, readout: Tensor) -> tuple[Tensor, Tensor]:
@@ -414,6 +442,9 @@ class _Walk:
             first = self.n + layer * self.pos
             rows[:, first : first + self.pos] = (v * self.rest[layer]).sum(-1)
             bias += v.sum(1) @ units.constant
+            start = self.start[layer]
+            if start is not None:
+                bias += v[:, 0] @ start
             g = torch.zeros_like(v) if units.skip is None else v @ units.skip.T
             if places is not None and directions is not None:
                 mine = (places[:, 0] == layer).nonzero()[:, 0]
