@@ -260,6 +260,13 @@ class _JumpReLU(_Trainee, JumpReLUSAE):
         return latents @ self.W_dec + self.b_dec, price, (latents > 0).sum(0)
 
 
+# How long a TopK encoder's rows are at the start, beside an SAE's. An SAE's encoder starts as its decoder turned round,
+# and writes back what it reads. Here input and output differ, so k random latents write noise as long as the output:
+# biases go down and most latents switch off. Block 5, width 1,024, k 32, 150 steps of 1,024 tokens, one seed: of the
+# variance .776 stays unexplained with 1, .704 with .3, .688 with .1.
+_TOPK_START = 0.1
+
+
 class _Run:
     """One block's training: its buffer, its weights, its log."""
 
@@ -274,6 +281,9 @@ class _Run:
         else:
             trainee = _TopK(d_model, plan.width, k=plan.k, **sizes)
         self.trainee = trainee.to(device).train()
+        if plan.k is not None:
+            with torch.no_grad():
+                self.trainee.W_enc.mul_(_TOPK_START)
         self.optimiser = torch.optim.Adam(self.trainee.parameters(), lr=plan.learning_rate, fused=True)
         self.mixer = Mixer(plan.batch, plan.buffer, plan.seed)
         self.scales: tuple[float, float] | None = None
