@@ -228,6 +228,19 @@ def test_a_strip_marks_its_numbers_and_shows_small_ones():
     assert f"{MARK}0.012" in plots.strip(["a"], [0.012], unit="bits", title="Surprisal", show=False)
 
 
+def test_a_title_is_folded_where_it_would_leave_the_figure():
+    fig, ax = plots.figure(width=6)
+    title = "Where each pair of landmarks starts and where it should arrive in the end"
+    ax.plot([0, 1])
+    ax.set_yticks([0, 1], ["a very long name of a row", "Hungarian Parliament Building"])
+    ax.set(title=title, xlabel="x", ylabel="y")
+    plots.html(fig, "A line that rises, with a long title above it.")
+    fig.draw_without_rendering()
+    (drawn,) = [text for text in ax.get_children() if getattr(text, "get_text", str)().startswith("Where")]
+    assert drawn.get_text().split() == title.split() and "\n" in drawn.get_text()
+    assert drawn.get_window_extent().x1 <= fig.bbox.width
+
+
 def test_bars_start_at_zero_and_dots_need_not():
     figures = []
     keep = grammar.base.rendered

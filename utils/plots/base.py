@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html as _html
 import io
+import textwrap
 from typing import Annotated, Any
 
 import matplotlib
@@ -17,6 +18,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, is_color_like
 from matplotlib.figure import Figure
+from matplotlib.text import Text as MatplotlibText
 
 from utils.inputs import Number, Range, Row, Text, Texts, checked, what
 
@@ -278,9 +280,19 @@ def _finish(fig: Figure) -> None:
     for ax in fig.axes:
         if title := ax.get_title("center"):
             ax.set_title("")
-            ax.set_title(title, loc="left", fontweight="bold")
+            _fold(ax.set_title(title, loc="left", fontweight="bold"), fig)
         if legend := ax.get_legend():
             legend.set_frame_on(False)
+
+
+def _fold(title: MatplotlibText, fig: Figure) -> None:
+    """Break a title that would run out of the figure: long row names leave little room above the axes."""
+    fig.draw_without_rendering()  # places the axes
+    box = title.get_window_extent()
+    room = fig.bbox.width - box.x0
+    if box.width > room:
+        letters = int(len(title.get_text()) * room / box.width) - 1
+        title.set_text(textwrap.fill(title.get_text(), max(letters, 12)))
 
 
 def escaped(text: str) -> str:
