@@ -125,6 +125,22 @@ def _third(logits, answer, other):
     return next(i for i in range(len(logits)) if i not in (answer, other))
 
 
+def _exchanged(logits, answer, other):
+    return _with(logits, a=(answer, logits[other]), b=(other, logits[answer]))
+
+
+def _too_little(logits, answer, other):
+    """The third token gets what the other one had, and loses what it had itself."""
+    third = max(i for i in range(len(logits)) if i not in (answer, other))
+    return _with(logits, a=(other, 2 * logits[answer] - logits[other]), b=(third, logits[other]))
+
+
+def _wiped_out(logits, answer, other):
+    """Both cities' logits fall, and keep their order turned round: nothing is raised."""
+    low = logits[answer] - 50
+    return _with(logits, a=(answer, low), b=(other, low - (logits[other] - logits[answer])))
+
+
 def _nonsense_token(logits, answer, other):
     return _with(logits, a=(other, logits[answer] - 50), b=(_third(logits, answer, other), logits.max() + 50))
 
@@ -149,6 +165,10 @@ def _aligned(pair, known):
 
 def _right_strangers(pair, known):
     return _other_cities(pair, _aligned(pair, known))
+
+
+def _one_a_city(pair, known):
+    return list({place.answer: place for place in _right_strangers(pair, known)}.values())
 
 
 def _not_the_other(pair, known):
@@ -232,6 +252,12 @@ def _percentiles(low, high, statistic=np.mean):
         return d.mean(), np.percentile(draws, low), np.percentile(draws, high)
 
     return interval
+
+
+def _mean_of_means(recovered, control, n_resamples=2000, seed=0):
+    rng, d = np.random.default_rng(seed), recovered - control
+    means = d[rng.integers(len(d), size=(n_resamples, len(d)))].mean(1)
+    return _interval(means, means.mean())
 
 
 def _drawn_by(rows):
@@ -327,6 +353,18 @@ def _at(alphas, start=0.0):
     return shares
 
 
+def _at_random(gradient_at, inputs, baseline, steps=32):
+    # With this seed the sum is near enough by luck, and the line has holes.
+    alphas = torch.rand(steps, generator=torch.Generator().manual_seed(5))
+    return ((inputs - baseline) * _mean_gradient(gradient_at, _points(inputs, baseline, alphas))).sum(-1)
+
+
+def _by_gauss(gradient_at, inputs, baseline, steps=50):
+    places, weights = np.polynomial.legendre.leggauss(steps)
+    points = _points(inputs, baseline, ((places + 1) / 2).tolist())
+    return ((inputs - baseline) * sum(w / 2 * gradient_at(p) for w, p in zip(weights.tolist(), points))).sum(-1)
+
+
 def _all_at_once(gradient_at, inputs, baseline, steps=50):
     alphas = torch.linspace(0, 1, steps)[:, None, None]
     return ((inputs - baseline) * gradient_at(baseline + alphas * (inputs - baseline)).mean(0)).sum(-1)
@@ -368,6 +406,7 @@ WRONG = {
             "Right for one pair of tokens",
         ),
         ("rounded", lambda x, a, b: (x[:, -1, a] - x[:, -1, b]).round(), "rounded: keep all digits"),
+        ("sigmoid", lambda x, a, b: (x[:, -1, a] - x[:, -1, b]).sigmoid(), "a probability made of the difference"),
     ],
     "2.2": [
         ("nothing is wrong", "a", "isn't all that"),
@@ -391,6 +430,11 @@ WRONG = {
         ("noise", lambda p, w, r, e=1e-5: torch.randn(len(p)), "The shares are off"),
         ("divides by the weight", lambda p, w, r, e=1e-5: (p / _scale(p, e) / w) @ r, "You divided by `weight`"),
         ("adds the weight", lambda p, w, r, e=1e-5: (p / _scale(p, e) + w) @ r, "You added `weight`"),
+        (
+            "eps outside",
+            lambda p, w, r, e=1e-5: (p / (p.sum(0).square().mean().sqrt() + e) * w) @ r,
+            "eps` counts: it belongs under the root",
+        ),
         ("eps ignored", lambda p, w, r, e=1e-5: (p / _scale(p) * w) @ r, "`eps` as they come"),
     ],
     "2.4": [
@@ -445,6 +489,7 @@ WRONG = {
         ("constant", lambda p, c, k: torch.full_like(p, 0.5), "whatever `patched` is"),
         ("adds corrupt below", lambda p, c, k: (p - k) / (c + k), "You divided by `clean + corrupt`"),
         ("adds corrupt above", lambda p, c, k: (p + k) / (c - k), "You added `corrupt`"),
+        ("least and most", lambda p, c, k: (p - p.min()) / (p.max() - p.min()), "the least and the most of `patched`"),
         (
             "two axes only",
             lambda p, c, k: torch.stack([(row - k) / (c - k) for row in p]) if p.ndim == 2 else p,
@@ -455,7 +500,9 @@ WRONG = {
         ("nothing changed", lambda x, a, o: x.clone(), "Nothing was changed"),
         ("other removed", _other_removed, "goes to all the others"),
         ("infinite", _other_at_minus_infinity, "infinite or NaN"),
-        ("answer raised", _answer_raised, "log P(answer) rises"),
+        ("answer raised", _answer_raised, "raised the logit of `answer` itself"),
+        ("the two exchanged", _exchanged, "A run that knows nothing more"),
+        ("too little for the third", _too_little, "a third token got more, but not enough"),
         ("made equal", _made_equal, "the recovery is only"),
         ("a number", lambda x, a, o: 1.0, "Your result is a float"),
     ],
@@ -466,6 +513,8 @@ WRONG = {
         ("the corrupt answer's city too", _not_the_answer, "corrupt answer's city"),
         ("the name anywhere", _same_length, "name at other positions"),
         ("only one", lambda pair, known: _right_strangers(pair, known)[:1], "You left out"),
+        ("the first three", lambda pair, known: _right_strangers(pair, known)[:3], "places that would do"),
+        ("one a city", _one_a_city, "the more strangers, the surer"),
         ("names", lambda pair, known: [place.name for place in known], "Return a list of places"),
         ("twice", lambda pair, known: 2 * _right_strangers(pair, known), "in your list twice"),
     ],
@@ -480,6 +529,11 @@ WRONG = {
         ("control minus recovered", _the_wrong_way_round, "recovered minus control"),
         ("one number", lambda r, c, n=2000, seed=0: (r - c).mean(), "Return three numbers"),
         ("mean of one half", lambda r, c, n=2000, seed=0: ((r - c)[:9].mean(), -9.0, 9.0), "from all the pairs"),
+        (
+            "mean of the resampled means",
+            _mean_of_means,
+            "not the mean of the resampled means",
+        ),
         ("90 percent", _percentiles(5, 95), "5th and 95th percentiles"),
         ("lopsided percentiles", _percentiles(4.5, 97.5), "wanted are 2.5 and 97.5"),
         ("medians", _percentiles(2.5, 97.5, np.median), "resampled *medians*"),
@@ -508,9 +562,9 @@ WRONG = {
         ),
     ],
     "2.9": [
-        ("only block 23", "a", "isn't the only way"),
+        ("only block 23", "a", "miss what several blocks share"),
         ("gone", "c", "not read is not gone"),
-        ("repaired", "d", "open all along"),
+        ("repaired", "d", "with both held no less is left"),
     ],
     "2.10": [
         ("not summed", lambda c, k, g: (c - k) * g.mean(0), "add up over d_model"),
@@ -550,6 +604,7 @@ WRONG = {
         ),
         ("absolute", lambda *a: _by_trapezoid(*a).abs(), "You took absolute values"),
         ("steps ignored", lambda g, x, b, steps=32: _by_right_ends(g, x, b, 40), "called 40 times for 200 steps"),
+        ("points at random", _at_random, "Points drawn at random do"),
         ("beyond the end", _at(lambda steps: [(k + 1.5) / steps for k in range(steps)]), "beyond the ends of the line"),
         ("the sum starts at 1", _at(_alphas, start=1.0), "Start the sum at 0"),
     ],
@@ -571,7 +626,7 @@ RIGHT = {
         ("one minus the rest", lambda p, c, k: 1 - (c - p) / (c - k)),
         ("two terms", lambda p, c, k: p / (c - k) - k / (c - k)),
     ],
-    "2.6": [("a nonsense token", _nonsense_token), ("changes places", _changes_places)],
+    "2.6": [("a nonsense token", _nonsense_token), ("changes places", _changes_places), ("both wiped out", _wiped_out)],
     "2.7": [("comprehension", lambda pair, known: _right_strangers(pair, known)), ("a tuple", _by_filter)],
     "2.8": [
         ("loop over resamples", _by_loop_of_means),
@@ -584,7 +639,7 @@ RIGHT = {
         ("mean of the estimates", lambda c, k, g: ((c - k) * g).sum(-1).mean(0)),
         ("two dot products", lambda c, k, g: (c * g.mean(0)).sum(-1) - (k * g.mean(0)).sum(-1)),
     ],
-    "2.11": [("right end points", _by_right_ends), ("trapezoid rule", _by_trapezoid)],
+    "2.11": [("right end points", _by_right_ends), ("trapezoid rule", _by_trapezoid), ("Gauss's points", _by_gauss)],
 }
 
 

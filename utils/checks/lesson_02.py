@@ -56,6 +56,10 @@ def _check_logit_difference(fn):
     probs = logits.softmax(-1)
     if is_close(got, probs[:, -1, 6] - probs[:, -1, 1]):
         raise Mistake("This is a difference of probabilities. They saturate near 0 and 1; use the logits as they are.")
+    if is_close(got, right.sigmoid()):
+        raise Mistake(
+            "This is a probability made of the difference. It saturates: return the difference itself, in nats."
+        )
     if is_close(got, logits[:, -1, 6]) or is_close(got, logits[:, -1, 1]):
         raise Mistake("This is one logit. Alone it moves with everything; subtract the other answer's logit.")
     if is_close(got, logits[:, -1, 6] + logits[:, -1, 1]):
@@ -134,9 +138,7 @@ def _check_frozen_shares(fn):
         "The shares are off: one divisor for all, from the whole stream; `weight`; dot with `readout`.",
     )
     tiny = 1e-3 * parts, weight, readout
-    message = (
-        "Wrong for a stream so short that `eps` counts: add it to the mean square, and leave its default as it is."
-    )
+    message = "Wrong for a stream so short that `eps` counts: it belongs under the root, with the default as it is."
     expect_each(fn, [(tiny, _frozen_shares(*tiny), message)])
     more, other_weight, other_readout = _random(1, 3, seed=21), 1 + _random(3, seed=22).abs(), _random(3, seed=23)
     message = "Right for one model's numbers and wrong for another's: use `weight`, `readout` and `eps` as they come."
@@ -230,6 +232,8 @@ def _check_recovery(fn):
         raise Mistake("You divided by `clean + corrupt`. The whole way is their distance: `clean - corrupt`.")
     if is_close(got, (patched + corrupt) / (clean - corrupt)):
         raise Mistake("You added `corrupt`. The way a patch has come is `patched - corrupt`.")
+    if is_close(got, (patched - patched.min()) / (patched.max() - patched.min())):
+        raise Mistake("Your 0 and 1 are the least and the most of `patched`. Take them from `corrupt` and `clean`.")
     given = {"patched": patched, "clean": clean, "corrupt": corrupt}
     expect_used(fn, given, {"patched": patched + 1, "clean": 7.0, "corrupt": -1.0})
     expect_close(got, right, "Not quite: check that `corrupt` itself gives 0 and `clean` itself gives 1.")
@@ -263,6 +267,20 @@ def _wrong_runs():
         yield logits, answer, other
 
 
+def _why_it_rises(logits, got, answer, other, rise):
+    """What an attack did wrong that raises log P(answer) by `rise` nats."""
+    hint = f"In one run log P(answer) rises by {rise:.2g} nats: "
+    third = torch.ones(len(logits), dtype=torch.bool)
+    third[[answer, other]] = False
+    if got[answer] > logits[answer] + 1e-4:
+        return hint + "you raised the logit of `answer` itself. A run that knows nothing more doesn't do that."
+    if bool((got > logits + 1e-4)[third].any()):
+        return hint + "a third token got more, but not enough to take all that you took from `other`."
+    return hint + (
+        "what you take from one token goes to all the others, `answer` among them. Give it to a third token."
+    )
+
+
 def _check_fooling(fn):
     good, hint = 0, ""
     for logits, answer, other in _wrong_runs():
@@ -279,10 +297,7 @@ def _check_fooling(fn):
         if recovered < 0.9:
             hint = f"In one run the recovery is only {recovered:.2f}: the difference still favours `other`."
         elif after > before + 1e-5:
-            hint = (
-                f"In one run log P(answer) rises by {float(after - before):.2f} nats: what you take from one token "
-                "goes to all the others, `answer` among them. Give it to a third token."
-            )
+            hint = _why_it_rises(logits, got, answer, other, float(after - before))
         else:
             good += 1
     return Score(good / 40, 0.95, 40, "runs", hint)
@@ -334,7 +349,8 @@ def _places(seed):
             known.append(Known(f"{k}", ids(pos + 1), 44, span))  # a longer sentence
         elif city not in (answer, other):
             known.append(Known(f"{k}", ids(), city, span))
-    known.append(Known("sure", ids(), 45, span))
+    # Eight more that will do, two in each of four cities: as many as there are, and a city may come twice.
+    known += [Known(f"sure {k}", ids(), 45 + k // 2, span) for k in range(8)]
     order = torch.randperm(len(known), generator=generator).tolist()
     return pair, [known[i] for i in order]
 
@@ -420,6 +436,11 @@ def _check_beyond_control(fn):
         raise Mistake("You added the control. Beyond it means recovered *minus* control.")
     if is_close(centre, np.median(difference)):
         raise Mistake("The first number is the median over pairs. Return the mean difference.")
+    if abs(float(centre) - mean) < 0.005 and not is_close(centre, mean, 1e-6):
+        raise Mistake(
+            "The first number is close to the mean of the data, and not equal to it. Return that mean, not the mean of "
+            "the resampled means."
+        )
     if not is_close(centre, mean, 1e-6):
         raise Mistake("The first number should be the mean over pairs of recovered minus control, from all the pairs.")
     if bottom > centre or top < centre:
@@ -652,6 +673,13 @@ def _check_integrated_gradients(fn):
     way = ((seen - baseline) / step).flatten(1)  # how far along the line each point lies, entry by entry
     if way.min() < -1e-4 or way.max() > 1 + 1e-4:
         raise Mistake("Some points lie beyond the ends of the line. Keep the shares of the way between 0 and 1.")
+    along = way[:, int(step.abs().argmax())].sort().values
+    gap = float(torch.cat([along.new_zeros(1), along, along.new_ones(1)]).diff().max())
+    if gap > 3 / steps:
+        raise Mistake(
+            f"{steps} points leave {gap:.1%} of the line without one. Points drawn at random do: with few steps the "
+            "sum is then luck. Spread them evenly."
+        )
     _check_flat(fn)
 
 
@@ -687,7 +715,8 @@ EXERCISES = [
         {
             "a": "Each landmark is used once, but a landmark isn't all that a pair is about: four pairs ask whether "
             "the model prefers New York. What is odd about that city is in all four; resampling pairs can't see it.",
-            "b": "More draws make the ends of the same interval steadier. They add no city to the sample.",
+            "b": "More draws make the ends of the same interval steadier. They add no city to the sample, and a city "
+            "that fills four pairs still counts as four.",
             "c": "Pairs that share no city share no answer. Then a pair is a unit, and there are as many as pairs.",
             "d": "Positions of one prompt are parts of one measurement, not repetitions of it.",
         },
@@ -703,12 +732,13 @@ EXERCISES = [
         "The sentence that stands",
         "b",
         {
-            "a": "The cut costs a part of the answer. The rest survives, so block 23 isn't the only way.",
-            "b": "It says what was cut, what it cost, what the rest needs, and claims no more.",
-            "c": "A patch at the name does nothing after block 23 because nothing reads it there any more. What is in "
-            "those positions wasn't looked at: not read is not gone.",
-            "d": "Repair would show as later parts that write more once block 23 is blind. The table of what the parts "
-            "write has that row; and there is another way round the cut that was open all along.",
+            "a": "Cuts of one block at a time miss what several blocks share. The table of windows has a cut of blocks "
+            "0 to 22: it costs more than any of them alone, and a cut in all blocks more than block 23's.",
+            "b": "It says what the cut costs and what the run with later attention held has shown, and claims no more.",
+            "c": "The last word doesn't look there any more. What is in those positions wasn't looked at: not read is "
+            "not gone.",
+            "d": "Later attention does repair: without its reaction less would be left. But take all later parts "
+            "together: with both held no less is left than when both react, for the MLPs pass less on.",
         },
     ),
     Exercise("2.10", "Every patch from a few gradients", _attribution, _check_attribution),
