@@ -446,18 +446,21 @@ def check_impostor(attempt: Callable) -> Score:
         raise Mistake(
             f"The weights of query {row} sum to {float(pattern[row].sum()):.2f}, not 1: each query looks somewhere."
         )
-    other = call(attempt, 30)
-    if not isinstance(other, torch.Tensor) or tuple(other.shape) != (30, 30):
-        raise Mistake("For a text of 30 tokens the pattern must be (30, 30): use `n_pos`, not 41.")
-    if not is_close(other.float().sum(-1), torch.ones(30)):
-        raise Mistake("Right for 41 tokens; for 30 the weights of some query do not sum to 1.")
+    for n_other in (30, 61):
+        other = call(attempt, n_other)
+        if not isinstance(other, torch.Tensor) or tuple(other.shape) != (n_other, n_other):
+            raise Mistake(
+                f"For a text of {n_other} tokens the pattern must be ({n_other}, {n_other}): use `n_pos`, not 41."
+            )
+        if not is_close(other.float().sum(-1), torch.ones(n_other)):
+            raise Mistake(f"Right for 41 tokens; for {n_other} the weights of some query do not sum to 1.")
     if float(pattern[range(21, 41), range(1, 21)].mean()) > 0.5:
         raise Mistake(
             "This head looks 20 places back: at the token's first occurrence. The token *after* that one lies nearer."
         )
     score = float(induction_score(pattern[None], 20)[0])
     hint = "In these texts the token after the first occurrence always lies at one and the same distance. Which?"
-    return Score(score, 0.9, 20, "queries of the second copy", hint)
+    return Score(score, 0.9, 20, "queries, in texts that", hint)
 
 
 # ------------------------------------------------------------------------------------------------ 1.8 copying
@@ -499,8 +502,8 @@ def check_copying(attempt: Callable) -> None:
         [
             (
                 shares(table),
-                "You did not take off what every write gives a token. A token that all writes raise wins everywhere, "
-                "and that is no copying: subtract each token's mean over the writes (axis 0).",
+                "Still in it: what every write gives a token. A token that all writes raise wins everywhere, and that is "
+                "no copying. Subtract each token's mean over the writes, axis 0 (a mean over axis 1 changes no row).",
             ),
             (
                 (own > vocabulary).float().sum(1) / (d_vocab - 1),
@@ -637,9 +640,9 @@ EXERCISES = [
         "b",
         {
             "a": "The fit knows this text. It tells how well the map was fitted, not what it reads in a new sentence.",
-            "b": "Yes: same lens, same stream, only the answer is another's. What a lens knows of words in general "
-            "helps both alike; what it reads in this sentence helps one.",
-            "c": "A random model has no answer to find, so every lens fails on it. That doesn't tell the two apart.",
+            "b": "Yes: what common words and the last two tokens give away, this control has as well. What a lens reads "
+            "beyond it comes from the rest of the sentence.",
+            "c": "It has a wrong sentence. A lens that sees only the last word of the right one beats it easily.",
             "d": "A longer list makes every lens look better, one that only knows which words are common too.",
         },
     ),
@@ -652,11 +655,12 @@ EXERCISES = [
         "c",
         {
             "a": "That shows that later heads need it, which you know. Not whether their queries, keys or values do.",
-            "b": "A correlation over rows: heads that fail together may share a third cause.",
-            "c": "Yes: each way opened by itself, and then all but one. If one way carries it, the first run costs as "
-            "much as the silence, and the second costs nothing.",
-            "d": "Weights say what can pass. The next cell shows them beside the answer; whether it passes on this "
-            "text is for a patch to say.",
+            "b": "That shows that losing it in the keys is enough to do harm. Queries or values might do as much: "
+            "nothing stands beside it.",
+            "c": "Yes: each way opened by itself, and each way closed. A number for one way says little until you see "
+            "the other two.",
+            "d": "Holding anything may mend something. Without the same for queries and values you can't tell how much "
+            "of it is due to the keys.",
         },
     ),
     Exercise("1.8", "Does it copy?", copying, check_copying),
@@ -665,8 +669,8 @@ EXERCISES = [
         "The sentence that stands",
         "d",
         {
-            "a": "Silencing them costs the word games something, too, and more than random heads do: see the table.",
-            "b": "Their cost in the games doesn't vanish, and they are the ones that repetition needs.",
+            "a": "Silencing induction heads costs the word games more than others of their layers do: see the table.",
+            "b": "The function-vector heads cost the games more than others of their layers do: see the table.",
             "c": "Two games, one model of this size, four heads of each kind. That is no law of language models.",
             "d": "Yes: that is what was measured, with its reach.",
         },
@@ -701,27 +705,27 @@ QUIZ = [
         ],
     ),
     Question(
-        "The logit lens shows nonsense at depth 15. What may you conclude?",
+        "The logit lens finds few answers at depth 24. What may you conclude?",
         [
             Option(
-                "After 15 blocks nothing is known yet.",
+                "After 24 blocks little is known yet.",
                 False,
-                "A lens with a fitted translator reads more at the same depth. Dark to one lens is not empty.",
+                "A lens with a fitted translator reads more at the same depth. What one lens misses may be there.",
             ),
             Option(
-                "The output layer reads no answer there.",
+                "The output layer reads few of them there.",
                 True,
                 "That is what was measured, and only that.",
             ),
             Option(
-                "Blocks 0 to 14 could be removed.",
+                "Blocks 0 to 23 could be removed.",
                 False,
                 "They make what later blocks use. Your lesion map shows what removing them costs.",
             ),
             Option(
                 "The model thinks in secret.",
                 False,
-                "It is another basis, not a secret: a linear map learned from a little text already reads part of it.",
+                "No secret: a linear map learned from a little text already reads most of the answers.",
             ),
         ],
     ),
@@ -751,7 +755,7 @@ QUIZ = [
         ],
     ),
     Question(
-        "L16H0 and L11H1 both look at the token before. Silencing one ends induction, the other not. Why?",
+        "L16H0 and L11H1 both look at the token before. Silencing one costs most of the copying, the other none. Why?",
         [
             Option(
                 "L11H1's score was high by chance.",
@@ -771,7 +775,7 @@ QUIZ = [
             Option(
                 "Later heads are always stronger.",
                 False,
-                "The other previous-token heads above layer 16 cannot feed heads below them, and weren't the cause.",
+                "All five that you silenced lie below layer 17, and four cost nothing. Depth alone isn't it.",
             ),
         ],
     ),
@@ -809,9 +813,9 @@ QUIZ = [
                 "Four function-vector heads cost these word games about as much, and repetition far less.",
             ),
             Option(
-                "Two kinds of heads, for two kinds of work.",
+                "Both lists of heads have a part in it.",
                 True,
-                "Both kinds are missed in the games; in repetition of random tokens mainly the induction heads are.",
+                "Both are missed in the games, and some heads could stand on either list; repetition misses mainly one.",
             ),
             Option(
                 "It is false of every model.",
