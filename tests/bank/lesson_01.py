@@ -444,7 +444,7 @@ WRONG = {
             "negative",
         ),
         ("41 tokens only", _of_41_only, "use `n_pos`"),
-        ("cut out of one for 41 tokens", lambda n: _looks_back(19)(41)[:n, :n], "use `n_pos`"),
+        ("cut out of one for 41 tokens", lambda n: _looks_back(19)(41)[:n, :n], "must be (61, 61)"),
         ("a row of numbers", lambda n: torch.ones(n), "One row a query"),
     ],
     "1.8": [
@@ -453,7 +453,7 @@ WRONG = {
         (
             "mean over axis 1",
             lambda w, u, i: _beats(w @ u[:, i] - (w @ u[:, i]).mean(1, keepdim=True)),
-            "a mean over axis 1 changes no row",
+            "one over axis 1 changes no row",
         ),
         ("who beats it", lambda w, u, i: 1 - _beats(_table(w, u, i)), "Turn it round"),
         ("averaged", lambda w, u, i: _beats(_table(w, u, i)).mean(), "averaged over the tokens"),

@@ -502,8 +502,8 @@ def check_copying(attempt: Callable) -> None:
         [
             (
                 shares(table),
-                "Still in it: what every write gives a token. A token that all writes raise wins everywhere, and that is "
-                "no copying. Subtract each token's mean over the writes, axis 0 (a mean over axis 1 changes no row).",
+                "Still in it: what every write gives a token. A token that all writes raise wins everywhere, and that "
+                "is no copying. Subtract each token's mean over the writes, axis 0: one over axis 1 changes no row.",
             ),
             (
                 (own > vocabulary).float().sum(1) / (d_vocab - 1),
@@ -640,8 +640,8 @@ EXERCISES = [
         "b",
         {
             "a": "The fit knows this text. It tells how well the map was fitted, not what it reads in a new sentence.",
-            "b": "Yes: what common words and the last two tokens give away, this control has as well. What a lens reads "
-            "beyond it comes from the rest of the sentence.",
+            "b": "Yes: what common words and the last two tokens give away, this control has as well. What a lens "
+            "reads beyond it comes from the rest of the sentence.",
             "c": "It has a wrong sentence. A lens that sees only the last word of the right one beats it easily.",
             "d": "A longer list makes every lens look better, one that only knows which words are common too.",
         },
@@ -815,7 +815,7 @@ QUIZ = [
             Option(
                 "Both lists of heads have a part in it.",
                 True,
-                "Both are missed in the games, and some heads could stand on either list; repetition misses mainly one.",
+                "Both are missed in the games, and some heads fit either list; repetition misses mainly one.",
             ),
             Option(
                 "It is false of every model.",
