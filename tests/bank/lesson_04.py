@@ -5,6 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+
+def _mirrored_raters(easy, generator):
+    coin, share = torch.rand(len(easy), generator=generator), torch.where(easy, 0.9, 0.1)
+    return coin < share, 1 - coin < share
+
+
+def _periodic_raters(easy, generator):
+    places = torch.arange(len(easy))
+    return (places % 10 == 0) ^ easy, (places % 11 == 0) ^ easy
+
+
 # ------------------------------------------------------------------------------------------------------------ 4.1
 
 
@@ -452,6 +463,8 @@ WRONG = {
         ("upside down", lambda e, g: (_coins(~e, g), _coins(~e, g)), "more often on hard facts"),
         ("one rater", lambda e, g: (_coins(e, g),), "two raters, (first, second); got 1"),
         ("two numbers", lambda e, g: (0.9, 0.1), "A rater says of every fact"),
+        ("one coin, read from both ends", _mirrored_raters, "Each must toss coins of its own"),
+        ("no coins", _periodic_raters, "Another generator, the same answers"),
     ],
     "4.7": [
         ("mean", lambda p, c, k: ((p - k[:, None, None]) / (c - k)[:, None, None]).mean(0), "You took the mean"),
@@ -561,7 +574,7 @@ WRONG = {
         ("what is spared", lambda c, j: (int(_middle(j).argmax()), int(_middle(c).argmax())), "sets of cuts"),
     ],
     "4.11": [
-        ("known twice", "a", "nothing here is known twice"),
+        ("held twice", "a", "nothing here shows a fact held twice"),
         ("the adapter's", "c", "without any adapter"),
         ("by p", "d", "A p-value says"),
     ],
