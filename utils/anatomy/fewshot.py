@@ -92,7 +92,7 @@ def strongest(scores: Float[Tensor, "layer head"], n: int, without: Sequence[Hea
     return [head for head in heads if head not in set(map(tuple, without))][:n]
 
 
-def _with_answers(model: TransformerBridge, tokens: Tensor, answers: Tensor) -> Tensor:
+def _with_answers(model: TransformerBridge, tokens: TokenBatch, answers: Tensor) -> Tensor:
     """Checked ids, on the model's device, one answer a row."""
     given = token_batch(model, tokens)
     if len(answers) != len(given):

@@ -120,7 +120,7 @@ def head_scores(model: TransformerBridge, tokens: TokenBatch, period: Count, hoo
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     with torch.no_grad():
-        looking = [*hooks, *((name, score) for name in names), UNSCORED]
+        looking: list[Any] = [*hooks, *((name, score) for name in names), UNSCORED]
         model.run_with_hooks(given, fwd_hooks=looking, return_type=None)
     if len(kinds["induction"]) != len(names):
         raise ValueError("model gave no attention patterns; load it with attn_implementation='eager'")

@@ -425,7 +425,8 @@ _TIED = (
 
 
 def check_fooling_raters(function):
-    reached, low, ties = 0, 1.0, {"easy": [], "hard": []}
+    reached, low = 0, 1.0
+    ties: dict[str, list[float]] = {"easy": [], "hard": []}
     for turn in range(40):
         easy = torch.rand(1500, generator=seeded(100 + turn)) < 0.3 + 0.01 * turn
         result = call(function, easy, seeded(turn))

@@ -167,7 +167,7 @@ def replaced_loss(
         if means[block].shape != (one.d_model,):
             raise ValueError(f"means[{block}] must have shape ({one.d_model},), got {tuple(means[block].shape)}")
     left: list[int] = []
-    hooks = [hook for block, one in found.items() for hook in _replacing(one, means[block], left)]
+    hooks: list[Any] = [hook for block, one in found.items() for hook in _replacing(one, means[block], left)]
     rows: list[tuple[int, float, float, float, float]] = []
     for ids in tqdm(token_rows(model, texts, shortest=3), desc="replacing", disable=not progress):
         batch = on_device_of(model, ids.expand(4, -1))

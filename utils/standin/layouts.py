@@ -210,7 +210,7 @@ def read_circuit_tracer(folder: Text | Path) -> dict[int, Transcoder]:
         raise FileNotFoundError(
             f"folder: {folder} has no layer_{missing[0]}.safetensors; it must have every block from 0"
         )
-    found = {}
+    made: dict[int, Transcoder] = {}
     for block in numbers:
         path = folder / f"layer_{block}.safetensors"
         there = shapes_in(path)
@@ -224,8 +224,8 @@ def read_circuit_tracer(folder: Text | Path) -> dict[int, Transcoder]:
         }
         tensors = _read_tensors(path, shapes)
         tensors["W_enc"] = tensors["W_enc"].T.contiguous()
-        found[block] = _made(block, tensors, path, threshold=tensors.pop(THRESHOLD, None))
-    return found
+        made[block] = _made(block, tensors, path, threshold=tensors.pop(THRESHOLD, None))
+    return made
 
 
 # ---------------------------------------------------------------------------------------------------- both layouts
@@ -250,7 +250,8 @@ def _made(layer: int, tensors: dict[str, Tensor], path: Path, *, threshold: Tens
     if threshold is None:
         threshold = torch.zeros_like(tensors["b_enc"])
     try:
-        return Transcoder(layer=layer, threshold=threshold, **tensors)
+        weights: dict[str, Any] = dict(tensors)
+        return Transcoder(layer=layer, threshold=threshold, **weights)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -241,7 +241,9 @@ class _Trainee(SparseAutoencoder):
             "W_skip": None if self.W_skip is None else self.W_skip * size,
             "threshold": threshold,
         }
-        plain = {name: None if value is None else value.detach().cpu().contiguous() for name, value in parts.items()}
+        plain: dict[str, Any] = {
+            name: None if value is None else value.detach().cpu().contiguous() for name, value in parts.items()
+        }
         k = self.k if isinstance(self, TopKSAE) else None
         return Transcoder(layer=layer, k=k, massive_norm=massive_norm, **plain)
 

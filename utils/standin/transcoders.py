@@ -101,7 +101,8 @@ class Transcoder:
 
     def to(self, place: torch.device | torch.dtype | str) -> Transcoder:
         """The same on another device, or in another floating-point type."""
-        return replace(self, **{name: value.detach().to(place) for name, value in self.tensors().items()})
+        moved: dict[str, Any] = {name: value.detach().to(place) for name, value in self.tensors().items()}
+        return replace(self, **moved)
 
     # ------------------------------------------------------------------------------------------------ what it does
 
@@ -120,6 +121,7 @@ class Transcoder:
             values, columns = pre.topk(self.k, dim=-1)
             latents = torch.zeros_like(pre).scatter(-1, columns, values.relu())
         else:
+            assert self.threshold is not None, "__post_init__ asks for one of the two"
             latents = pre.relu() * (pre > self.threshold)
         return _where(x, latents)
 

@@ -105,7 +105,7 @@ def patching_parts(
                 torch.stack([_input_residual(model, getattr(pair, side)) for pair in chosen])
                 for side in ("clean", "corrupt")
             )
-            gradient = dict.fromkeys(components, 0.0)
+            gradient = {key: torch.zeros_like(slope) for key, slope in gradient.items()}
             for k in range(steps):
                 point = corrupt_ends + (k + 0.5) / steps * (clean_ends - corrupt_ends)
                 for key, slope in _gradients(model, chosen, components, point)[1].items():

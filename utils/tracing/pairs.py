@@ -159,19 +159,19 @@ def make_pairs(
 
     pairs, free = [], list(known)
     while free:
-        place = free.pop(0)
-        fits = [k for k in free if k.subject == place.subject and len(k.tokens) == len(place.tokens)]
-        partner = next((k for k in fits if k.answer != place.answer), None)
+        first = free.pop(0)
+        fits = [k for k in free if k.subject == first.subject and len(k.tokens) == len(first.tokens)]
+        partner = next((k for k in fits if k.answer != first.answer), None)
         if partner is None:
-            dropped["no partner"].append(place.name)
+            dropped["no partner"].append(first.name)
             continue
-        used = {place.answer, partner.answer}
+        used = {first.answer, partner.answer}
         for other in [k for k in free if each_city_once and k is not partner and k.answer in used]:
             dropped["city used"].append(other.name)
             free.remove(other)
         free.remove(partner)
-        name = f"{place.name} / {partner.name}"
-        pairs.append(Pair(place.tokens, partner.tokens, place.answer, partner.answer, place.subject, name))
+        name = f"{first.name} / {partner.name}"
+        pairs.append(Pair(first.tokens, partner.tokens, first.answer, partner.answer, first.subject, name))
     rule = (
         "the name does not contain the city; the top next token is the city's first token by at least "
         f"{min_margin} nats; partners have equally many subject tokens and other first tokens; each place once"

@@ -13,6 +13,7 @@ from utils import datasets, models, tracing
 from utils.devices import to_cpu
 from utils.progress import tqdm
 from utils.tracing.recorded import RECORDED, STEPS, masks
+from utils.tracing.running import Component
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     found: dict[str, list[torch.Tensor]] = {}
     for pair in tqdm(pairs):
         clean, corrupt = tracing.endpoints(model, pair).tolist()
-        parts = ("head", "mlp", "resid")
+        parts: tuple[Component, ...] = ("head", "mlp", "resid")
         one, line = (tracing.patching_parts(model, pair, parts, steps=steps) for steps in (None, STEPS))
         back = tracing.patching_parts(model, pair.swapped(), parts)
         for part in parts:

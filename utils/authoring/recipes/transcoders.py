@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def make(
     plan: standin.Plan,
     *,
     group: int = GROUP,
-    dtype: str = "int8",
+    dtype: Literal["float32", "float16", "int8"] = "int8",
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> None:
