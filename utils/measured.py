@@ -246,11 +246,12 @@ def table_as_html(found: Table) -> str:
     e = html.escape
     place = "padding:3px 14px 3px 0;border-bottom:1px solid #767676"
     head = f'style="text-align:left;vertical-align:bottom;{place}"'
+    row_head = f'style="min-width:9em;{head[7:]}'  # beside many columns a name would fold into one word a line
     cell = f'style="text-align:left;vertical-align:top;white-space:nowrap;{place}"'
     titles = "".join(f'<th scope="col" {head}>{e(_column_text(found, column))}</th>' for column in found.columns)
     top = f"<thead><tr><td {head}></td>{titles}</tr></thead>" if found.columns != ("",) else ""
     body = "".join(
-        f'<tr><th scope="row" {head}>{e(row)}</th>'
+        f'<tr><th scope="row" {row_head}>{e(row)}</th>'
         + "".join(f"<td {cell}>{e(_cell_text(found, row, column))}</td>" for column in found.columns)
         + "</tr>"
         for row in found.rows
