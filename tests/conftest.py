@@ -150,6 +150,21 @@ def tiny_folder(tmp_path_factory):
     return save_tiny_model(tmp_path_factory.mktemp("tiny") / "llama", "llama")
 
 
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def any_model(request, tmp_path_factory):
+    """A tiny random model of each supported architecture, with weights (gains among them) large enough to matter."""
+    import torch
+
+    from utils import models
+
+    folder = save_tiny_model(tmp_path_factory.mktemp("any") / request.param, request.param)
+    model = models.load_model(folder, device="cpu")
+    draw = torch.Generator().manual_seed(1)
+    for parameter in model.original_model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=draw)
+    return model
+
+
 @pytest.fixture()
 def tiny_model(tiny_folder):
     """The tiny random Llama, loaded afresh: 2 layers, d_model 32, 4 heads with 2 KV heads."""

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import conftest
 import numpy as np
 import pytest
 import torch
 
-from utils import models
 from utils.interventions import ablations
 from utils.reading.likelihood import token_losses
 from utils.reading.recording import record_named
-
-
-@pytest.fixture(scope="module", params=conftest.ARCHITECTURES)
-def any_model(request, tmp_path_factory):
-    """A tiny random model of each supported architecture, with weights large enough to matter."""
-    folder = conftest.save_tiny_model(tmp_path_factory.mktemp("anatomy") / request.param, request.param)
-    model = models.load_model(folder, device="cpu")
-    random = torch.Generator().manual_seed(1)
-    for parameter in model.original_model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=random)
-    return model
 
 
 @pytest.fixture()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformer_lens.tools.analysis import JacobianLens as Theirs
 
-from utils import anatomy, models
+from utils import anatomy
 from utils.anatomy import jacobian
 from utils.authoring.recipes import jacobian as recipe
 from utils.datasets.corpus import corpus
@@ -17,17 +17,6 @@ from utils.datasets.landmarks import landmarks
 from utils.reading.tokens import text_tokens
 
 LENGTH, SKIP = 12, 3
-
-
-@pytest.fixture(scope="module", params=conftest.ARCHITECTURES)
-def any_model(request, tmp_path_factory):
-    """A tiny random model of each supported architecture, with weights (gains among them) large enough to matter."""
-    folder = conftest.save_tiny_model(tmp_path_factory.mktemp("jacobian") / request.param, request.param)
-    model = models.load_model(folder, device="cpu")
-    random = torch.Generator().manual_seed(1)
-    for parameter in model.original_model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=random)
-    return model
 
 
 @pytest.fixture()

@@ -28,6 +28,8 @@ EXEMPT |= {
         *(
             "devices.device_of",
             "devices.on_device_of",
+            "sae.models.finite_rows",
+            "sae.models.where_asked",
             "devices.release_memory",
             "devices.to_cpu",
             "inputs.checked",

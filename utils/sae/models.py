@@ -131,16 +131,16 @@ class SparseAutoencoder(nn.Module):
 
         Raises TypeError if x doesn't hold numbers, ValueError for another width, NaN or infinity.
         """
-        return _where(x, self.activation(self.pre_activations(self._checked(x, "x", self.d_model))))
+        return where_asked(x, self.activation(self.pre_activations(finite_rows("x", x, self.d_model, self.W_dec))))
 
     def decode(self, latents: Float[torch.Tensor, "*n d_sae"]) -> Float[torch.Tensor, "*n d_model"]:
         """The activations that latents stand for: (..., d_model), on the device of latents. Raises as `encode` does."""
-        return _where(latents, self._checked(latents, "latents", self.d_sae) @ self.W_dec + self.b_dec)
+        return where_asked(latents, finite_rows("latents", latents, self.d_sae, self.W_dec) @ self.W_dec + self.b_dec)
 
     def forward(self, x: Float[torch.Tensor, "*n d_model"]) -> Float[torch.Tensor, "*n d_model"]:
         """The reconstruction of x, on the device of x: decode(encode(x)). Raises as `encode` does."""
-        here = self._checked(x, "x", self.d_model)  # once, so that latents aren't carried to and fro
-        return _where(x, self.decode(self.encode(here)))
+        here = finite_rows("x", x, self.d_model, self.W_dec)  # once, so that latents aren't carried to and fro
+        return where_asked(x, self.decode(self.encode(here)))
 
     def loss(self, x: Float[torch.Tensor, "batch d_model"]) -> Losses:
         """The training loss of a batch (batch, d_model), and which latents fired. Raises as `encode` does."""
@@ -155,7 +155,7 @@ class SparseAutoencoder(nn.Module):
     @torch.no_grad()
     def start_at(self, x: Float[torch.Tensor, "n d_model"]) -> None:
         """Begin with b_dec at the mean of a sample, so that the latents needn't learn it."""
-        self.b_dec.copy_(self._checked(x, "x", self.d_model).mean(0))
+        self.b_dec.copy_(finite_rows("x", x, self.d_model, self.W_dec).mean(0))
 
     @torch.no_grad()
     def normalise_decoder(self) -> None:
@@ -188,21 +188,9 @@ class SparseAutoencoder(nn.Module):
 
     # ------------------------------------------------------------------------------------ helpers
 
-    def _checked(self, value: Any, name: str, width: int) -> torch.Tensor:
-        """The value as finite numbers of this width, in the type of the weights and where they are."""
-        if not isinstance(value, torch.Tensor):
-            value = torch.from_numpy(numbers(name, value))
-        if value.dtype == torch.bool or value.is_complex() or value.is_meta:
-            raise TypeError(f"{name} must be numbers, got a tensor of {value.dtype}")
-        if value.ndim < 1 or value.shape[-1] != width:
-            raise ValueError(f"{name} must have shape (..., {width}), got {tuple(value.shape)}")
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinite values")
-        return value.to(self.W_dec)
-
     def _batch(self, x: Any) -> torch.Tensor:
         """A checked training batch, in the type of the weights."""
-        x = self._checked(x, "x", self.d_model)
+        x = finite_rows("x", x, self.d_model, self.W_dec)
         if x.ndim != 2 or len(x) == 0:
             shape = tuple(x.shape)
             raise ValueError(f"x must be a batch of shape (batch, {self.d_model}), at least one row, got {shape}")
@@ -227,7 +215,20 @@ class SparseAutoencoder(nn.Module):
         return weight * (latents @ self.W_dec[dead] - error).square().sum(-1).mean()
 
 
-def _where(asked: Any, answer: torch.Tensor) -> torch.Tensor:
+def finite_rows(name: str, value: Any, width: int, like: torch.Tensor) -> torch.Tensor:
+    """The value as finite numbers of this width, in the type of `like` and where it is. name: what errors call it."""
+    if not isinstance(value, torch.Tensor):
+        value = torch.from_numpy(numbers(name, value))
+    if value.dtype == torch.bool or value.is_complex() or value.is_meta:
+        raise TypeError(f"{name} must be numbers, got a tensor of {value.dtype}")
+    if value.ndim < 1 or value.shape[-1] != width:
+        raise ValueError(f"{name} must have shape (..., {width}), got {tuple(value.shape)}")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name} holds NaN or infinite values")
+    return value.to(like)
+
+
+def where_asked(asked: Any, answer: torch.Tensor) -> torch.Tensor:
     """The answer on the device of what was asked."""
     return answer.to(asked.device) if isinstance(asked, torch.Tensor) else answer.cpu()
 

@@ -26,7 +26,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from utils.inputs import Count, Index, Seed, checked
-from utils.validators import limit, numbers, what, whole
+from utils.sae.models import finite_rows, where_asked
+from utils.validators import limit, what, whole
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -108,7 +109,7 @@ class Transcoder:
 
     def pre_activations(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_sae"]:
         """How well x matches each latent's encoder direction: (..., d_sae)."""
-        return _where(x, self._checked("x", x, self.d_model) @ self.W_enc + self.b_enc)
+        return where_asked(x, finite_rows("x", x, self.d_model, self.W_enc) @ self.W_enc + self.b_enc)
 
     def encode(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_sae"]:
         """The latents of x, the normalised residual that the MLP reads: (..., d_sae), zero or positive.
@@ -116,43 +117,28 @@ class Transcoder:
         They are on the device of x, in the type of the weights; gradients flow to x through the latents that are on.
         Raises TypeError if x doesn't hold numbers, ValueError for another width, NaN or infinity.
         """
-        pre = self._checked("x", x, self.d_model) @ self.W_enc + self.b_enc
+        pre = finite_rows("x", x, self.d_model, self.W_enc) @ self.W_enc + self.b_enc
         if self.k is not None:
             values, columns = pre.topk(self.k, dim=-1)
             latents = torch.zeros_like(pre).scatter(-1, columns, values.relu())
         else:
             assert self.threshold is not None, "__post_init__ asks for one of the two"
             latents = pre.relu() * (pre > self.threshold)
-        return _where(x, latents)
+        return where_asked(x, latents)
 
     def decode(self, latents: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_model"]:
         """What latents write, b_dec included and the skip not: (..., d_model). Raises as `encode` does."""
-        return _where(latents, self._checked("latents", latents, self.d_sae) @ self.W_dec + self.b_dec)
+        return where_asked(latents, finite_rows("latents", latents, self.d_sae, self.W_enc) @ self.W_dec + self.b_dec)
 
     def skip(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_model"]:
         """What the linear skip writes: x @ W_skip, (..., d_model); zeros without one. Raises as `encode` does."""
-        here = self._checked("x", x, self.d_model)
-        return _where(x, torch.zeros_like(here) if self.W_skip is None else here @ self.W_skip)
+        here = finite_rows("x", x, self.d_model, self.W_enc)
+        return where_asked(x, torch.zeros_like(here) if self.W_skip is None else here @ self.W_skip)
 
     def __call__(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_model"]:
         """What it writes in the MLP's place, decode(encode(x)) + x @ W_skip: (..., d_model). Raises as `encode`."""
         written = self.decode(self.encode(x))
         return written if self.W_skip is None else written + self.skip(x)
-
-    def _checked(self, name: str, value: Any, width: int) -> Tensor:
-        if not isinstance(value, Tensor):
-            value = torch.from_numpy(numbers(name, value))
-        if value.dtype == torch.bool or value.is_complex() or value.is_meta:
-            raise TypeError(f"{name} must be numbers, got a tensor of {value.dtype}")
-        if value.ndim < 1 or value.shape[-1] != width:
-            raise ValueError(f"{name} must have shape (..., {width}), got {tuple(value.shape)}")
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinite values")
-        return value.to(self.W_enc)
-
-
-def _where(asked: Any, answer: Tensor) -> Tensor:
-    return answer.to(asked.device) if isinstance(asked, Tensor) else answer.cpu()
 
 
 @checked
